@@ -34,6 +34,13 @@ void make_free(Make *m)
     free(m);
 }
 
+uint32_t make_length(Make *m, uint32_t buf, Dim n)
+{
+    m->p->buf.at[buf].type.rank = 1;
+    m->p->buf.at[buf].type.dim[0] = n;
+    return buf;
+}
+
 uint32_t make_buf(Make *m, Buf b)
 {
     *VEC_PUSH(&m->arena, &m->p->buf) = b;

@@ -24,6 +24,7 @@ void make_free(Make *m);
 /* Program buffers come first: inputs, then outputs, by make_input and make_output. */
 uint32_t make_input(Make *m, DType t);
 uint32_t make_output(Make *m, DType t);
+uint32_t make_length(Make *m, uint32_t buf, Dim n); /* it is a vector of n elements; returns buf */
 uint32_t make_buf(Make *m, Buf b);
 Dim make_dim(Make *m, Dim d); /* d, listed among the run-time dims unless constant */
 Dim make_symbol(Make *m, const char *name, int64_t lo, int64_t hi);

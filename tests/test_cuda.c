@@ -13,13 +13,6 @@
 
 /* ---- kernels by hand: every primitive of every type ------------------------------------------ */
 
-static uint32_t of_length(Make *m, uint32_t buf, Dim n)
-{
-    m->p->buf.at[buf].type.rank = 1;
-    m->p->buf.at[buf].type.dim[0] = n;
-    return buf;
-}
-
 static void *edges(Arena *a, DType t)
 {
     void *all = arena_zeros(a, EDGES, 8);
@@ -43,7 +36,7 @@ static void primitive(Make *m, Prim p, DType t, DType to, const uint32_t *input)
         Dim coef[3] = {a == 2 ? 5 : 0, a == 1, a == 0};
         x[a] = make_load(m, make_stream(m, a, in, 0, coef, -1, -1));
     }
-    buf[args] = of_length(m, make_output(m, to), extent[0] * out[0]);
+    buf[args] = make_length(m, make_output(m, to), extent[0] * out[0]);
     make_store(
         m, make_stream(m, args, to, 0, out, -1, -1), make_prim(m, p, to, x[0], x[1], x[2]), false);
     make_step(m, make_run(m, make_kernel_end(m), args + 1, buf));
@@ -54,7 +47,7 @@ static Make *primitives(DType t, void **in)
     Make *m = make_new();
     uint32_t input[DT_COUNT];
     for (DType d = DT_NONE + 1; d < DT_COUNT; d++) {
-        input[d] = of_length(m, make_input(m, d), EDGES);
+        input[d] = make_length(m, make_input(m, d), EDGES);
         in[input[d]] = edges(&m->arena, d);
     }
     for (Prim p = P_NONE + 1; p < P_COUNT; p++)
@@ -87,7 +80,7 @@ static void convert(Make *m, uint32_t from, DType to)
     const Type *t = &m->p->buf.at[from].type;
     DType in = (DType)t->dtype;
     Dim n = t->dim[0];
-    uint32_t buf[2] = {from, of_length(m, make_output(m, to), n)};
+    uint32_t buf[2] = {from, make_length(m, make_output(m, to), n)};
     make_kernel(m, 1, (Dim[]){n}, -1, 0, 0, 4, 2);
     make_stage(m, false);
     int32_t x = make_load(m, make_stream(m, 0, in, 0, (Dim[]){1}, -1, -1));
@@ -119,7 +112,7 @@ static void sixteen_bit_floats(void **state)
     void *in[3] = {h, h, f};
     for (uint32_t i = 0; i < N; i++) h[i] = (uint16_t)i;
     fill_floats(f);
-    for (int i = 0; i < 3; i++) of_length(m, make_input(m, type[i]), i == 2 ? 4 * N : N);
+    for (int i = 0; i < 3; i++) make_length(m, make_input(m, type[i]), i == 2 ? 4 * N : N);
     convert(m, 0, DT_f32);
     convert(m, 1, DT_f32);
     convert(m, 2, DT_f16);
@@ -133,11 +126,11 @@ static Make *functions(void **in)
     Make *m = make_new();
     uint32_t buf[3];
     for (int i = 0; i < 2; i++) {
-        buf[i] = of_length(m, make_input(m, DT_f64), EDGES);
+        buf[i] = make_length(m, make_input(m, DT_f64), EDGES);
         in[i] = edges(&m->arena, DT_f64);
     }
     for (uint32_t f = 0; f < FN_COUNT; f++) {
-        buf[2] = of_length(m, make_output(m, DT_f64), EDGES * EDGES);
+        buf[2] = make_length(m, make_output(m, DT_f64), EDGES * EDGES);
         make_kernel(m, 2, (Dim[]){EDGES, EDGES}, -1, 1, 0, 1, 3);
         make_stage(m, false);
         int32_t x = make_load(m, make_stream(m, 0, DT_f64, 0, (Dim[]){1, 0}, -1, -1));
@@ -166,7 +159,7 @@ static void reduction(Make *m, ReduceKind kind, ReduceOrder order, DType t, Dim 
     bool along, bool in_order, uint32_t input)
 {
     bool arg = kind == R_ARGMAX || kind == R_ARGMIN;
-    uint32_t buf[2] = {input, of_length(m, make_output(m, arg ? DT_i64 : t), rows)};
+    uint32_t buf[2] = {input, make_length(m, make_output(m, arg ? DT_i64 : t), rows)};
     make_kernel(m, 2, (Dim[]){rows, n}, 1, along ? 1 : 0, 0, 2, 2);
     make_stage(m, true);
     int32_t x =
@@ -184,7 +177,7 @@ static void reductions(Make *m, DType t, void **in)
     static const int64_t lengths[] = {0, 1, 5, 31, 32, 33, 100, 1025, 4096, 4097, 8300, 23000};
     for (size_t l = 0; l < COUNT_OF(lengths); l++) {
         int64_t n = lengths[l], rows = n > 1000 ? 2 : 9;
-        uint32_t input = of_length(m, make_input(m, t), n * rows);
+        uint32_t input = make_length(m, make_input(m, t), n * rows);
         in[input] = cuda_spread(&m->arena, t, (size_t)(n * rows));
     }
     for (size_t l = 0; l < COUNT_OF(lengths); l++)
@@ -211,61 +204,14 @@ static void reductions_run(void **state)
     }
 }
 
-/* ---- points side by side ---------------------------------------------------------------------- */
-
-/* y[i, j] = x[from + i * across + j] + z[j]: elements lie in groups that one access moves, or not, and rows end within a group, or not. */
-static void side_by_side(Make *m, DType t, Dim rows, Dim columns, Dim across, Dim from)
-{
-    uint32_t buf[3] = {0, 1};
-    buf[2] = of_length(m, make_output(m, t), rows * columns);
-    make_kernel(m, 2, (Dim[]){rows, columns}, -1, 1, 0, 1, 3);
-    make_stage(m, false);
-    const int32_t x = make_load(m, make_stream(m, 0, t, from, (Dim[]){across, 1}, -1, -1));
-    const int32_t z = make_load(m, make_stream(m, 1, t, 0, (Dim[]){0, 1}, -1, -1));
-    make_store(m, make_stream(m, 2, t, 0, (Dim[]){columns, 1}, -1, -1), make_prim(m, P_add, dtype_info[t].compute, x, z, -1), false);
-    make_step(m, make_run(m, make_kernel_end(m), 3, buf));
-}
-
-/* y[h, i, j] = x[h, j, i] * z[i], which is turned by squares. */
-static void turned(Make *m, DType t, Dim images, Dim rows, Dim columns)
-{
-    uint32_t buf[3] = {0, 1, of_length(m, make_output(m, t), images * rows * columns)};
-    make_kernel(m, 3, (Dim[]){images, rows, columns}, -1, 2, 0, 1, 3);
-    m->k.turn = 1;
-    make_stage(m, false);
-    const int32_t x = make_load(m, make_stream(m, 0, t, 0, (Dim[]){rows * columns, 1, rows}, -1, -1));
-    const int32_t z = make_load(m, make_stream(m, 1, t, 0, (Dim[]){0, 1, 0}, -1, -1));
-    make_store(m, make_stream(m, 2, t, 0, (Dim[]){rows * columns, columns, 1}, -1, -1), make_prim(m, P_mul, dtype_info[t].compute, x, z, -1), false);
-    make_step(m, make_run(m, make_kernel_end(m), 3, buf));
-}
-
-static void sides_run(void **state)
-{
-    NEED_HOST();
-    static const DType type[] = {DT_f32, DT_f64, DT_i16, DT_u8, DT_bf16};
-    static const Dim size[][4] = {{1, 1, 1, 0}, {1, 31, 31, 0}, {1, 33, 33, 4}, {1, 33, 33, 3}, {5, 24, 24, 0}, {5, 24, 28, 8}, {5, 24, 27, 0}, {7, 22, 22, 2}, {2, 3000, 3000, 0}};
-    for (size_t i = 0; i < COUNT_OF(type); i++) {
-        Make *m = make_new();
-        void *in[2] = {cuda_spread(&m->arena, type[i], 6000), cuda_spread(&m->arena, type[i], 3000)};
-        of_length(m, make_input(m, type[i]), 6000);
-        of_length(m, make_input(m, type[i]), 3000);
-        for (size_t k = 0; k < COUNT_OF(size); k++) side_by_side(m, type[i], size[k][0], size[k][1], size[k][2], size[k][3]);
-        turned(m, type[i], 1, 32, 64);
-        turned(m, type[i], 2, 45, 33);
-        turned(m, type[i], 3, 4, 100);
-        check_made(m, in, cuda_host_run, dtype_info[type[i]].name);
-        make_free(m);
-    }
-}
-
 /* ---- products ------------------------------------------------------------------------------- */
 
 static bool chains = true; /* of products that are made: as on the CPU, whose model compares bits */
 
 static void product(Make *m, DType t, Dim batch, Dim rows, Dim columns, Dim k, bool turned, void **in)
 {
-    uint32_t a = of_length(m, make_input(m, t), batch * rows * k);
-    uint32_t b = of_length(m, make_input(m, t), batch * k * columns);
+    uint32_t a = make_length(m, make_input(m, t), batch * rows * k);
+    uint32_t b = make_length(m, make_input(m, t), batch * k * columns);
     in[a] = cuda_spread(&m->arena, t, (size_t)(batch * rows * k));
     in[b] = cuda_spread(&m->arena, t, (size_t)(batch * k * columns));
     Step s = {.kind = STEP_CONTRACT};
@@ -306,7 +252,7 @@ static Make *products(void **in)
     for (uint32_t i = 0; i < m->step.len; i++) {
         Step *s = &m->step.at[i];
         Dim n = s->contract.batch[0] * s->contract.m * s->contract.n;
-        s->contract.c = of_length(m, make_output(m, (DType)s->contract.to), n);
+        s->contract.c = make_length(m, make_output(m, (DType)s->contract.to), n);
     }
     return m;
 }
@@ -330,7 +276,7 @@ static Make *digits(bool symbols, void **in)
     Make *m = make_new();
     for (uint32_t i = 0; i < COUNT_OF(read); i++)
         for (uint32_t j = 0; j < 2; j++) {
-            const uint32_t buf = of_length(m, make_input(m, read[i].t), CELLS);
+            const uint32_t buf = make_length(m, make_input(m, read[i].t), CELLS);
             in[buf] = cuda_spread(&m->arena, read[i].t, CELLS);
         }
     for (uint32_t i = 0; i < COUNT_OF(read); i++) {
@@ -345,7 +291,7 @@ static Make *digits(bool symbols, void **in)
         for (uint32_t j = 0; symbols && j < COUNT_OF(all); j++)
             if (all[j]->n > 1 && all[j]->extent[1] == 7) all[j]->extent[1] = make_symbol(m, arena_printf(&m->arena, "S%u_%u", i, j), 1, 9);
         s.contract.a = 2 * i, s.contract.b = 2 * i + 1;
-        s.contract.c = of_length(m, make_output(m, (DType)s.contract.to), x->m * x->n);
+        s.contract.c = make_length(m, make_output(m, (DType)s.contract.to), x->m * x->n);
         make_step(m, s);
     }
     return m;
@@ -506,7 +452,6 @@ int main(void)
         cmocka_unit_test(sixteen_bit_floats),
         cmocka_unit_test(doubles_call_the_library),
         cmocka_unit_test(reductions_run),
-        cmocka_unit_test(sides_run),
         cmocka_unit_test(products_run),
         cmocka_unit_test(digits_run),
         cmocka_unit_test(device_agrees),

@@ -74,13 +74,6 @@ static void case_free(Case *c, Make *m)
     make_free(m);
 }
 
-static uint32_t of_length(Make *m, uint32_t buf, Dim n)
-{
-    m->p->buf.at[buf].type.rank = 1;
-    m->p->buf.at[buf].type.dim[0] = n;
-    return buf;
-}
-
 /* ---- products ----------------------------------------------------------------------------------------------------- */
 /* More of k than a step takes, in two batches. */
 static Make *product(DType t, Dim rows, Dim columns, Dim k, bool digits, bool turned)
@@ -98,9 +91,9 @@ static Make *product(DType t, Dim rows, Dim columns, Dim k, bool digits, bool tu
         s.contract.a_col = (Strides){2, {0, 3}, {3, 1}};
         s.contract.b_row = (Strides){2, {0, 11}, {11 * columns, columns}};
     }
-    s.contract.a = of_length(m, make_input(m, t), BATCH * rows * k);
-    s.contract.b = of_length(m, make_input(m, t), BATCH * k * columns);
-    s.contract.c = of_length(m, make_output(m, t), BATCH * rows * columns);
+    s.contract.a = make_length(m, make_input(m, t), BATCH * rows * k);
+    s.contract.b = make_length(m, make_input(m, t), BATCH * k * columns);
+    s.contract.c = make_length(m, make_output(m, t), BATCH * rows * columns);
     make_step(m, s);
     return m;
 }
@@ -191,7 +184,7 @@ static Make *rows(ReduceOrder order)
 {
     enum { ROWS = 9, N = 40 };
     Make *m = make_new();
-    uint32_t buf[1] = {of_length(m, make_output(m, DT_f32), ROWS * N)};
+    uint32_t buf[1] = {make_length(m, make_output(m, DT_f32), ROWS * N)};
     make_kernel(m, 2, (Dim[]){ROWS, N}, 1, 1, 0, 2, 1);
     make_stage(m, true);
     int32_t x = make_load(m, make_stream(m, 0, DT_f32, 0, (Dim[]){N, 1}, -1, -1));
@@ -226,8 +219,8 @@ static Make *long_rows(bool once)
 {
     enum { ROWS = 3, N = 4 * TREE_ROW + 7 };
     Make *m = make_new();
-    uint32_t buf[3] = {of_length(m, make_output(m, DT_f32), ROWS * N), of_length(m, make_output(m, DT_i64), ROWS)};
-    buf[2] = of_length(m, make_output(m, DT_f32), ROWS * N);
+    uint32_t buf[3] = {make_length(m, make_output(m, DT_f32), ROWS * N), make_length(m, make_output(m, DT_i64), ROWS)};
+    buf[2] = make_length(m, make_output(m, DT_f32), ROWS * N);
     make_kernel(m, 2, (Dim[]){ROWS, N}, 1, 1, 0, 2, 3);
     make_stage(m, true);
     int32_t x = make_load(m, make_stream(m, 0, DT_f32, 0, (Dim[]){N, 1}, -1, -1));
@@ -283,7 +276,7 @@ static void long_rows_need(void **state)
 static Make *guarded(bool load)
 {
     Make *m = make_new();
-    uint32_t buf[2] = {of_length(m, make_input(m, DT_f32), load ? 5 : 8), of_length(m, make_output(m, DT_f32), load ? 8 : 5)};
+    uint32_t buf[2] = {make_length(m, make_input(m, DT_f32), load ? 5 : 8), make_length(m, make_output(m, DT_f32), load ? 8 : 5)};
     make_kernel(m, 1, (Dim[]){8}, -1, 0, 0, 1, 2);
     make_stage(m, false);
     const int32_t below = make_prim(m, P_lt, DT_bool, make_axis(m, 0), make_const(m, DT_i64, (Scalar){.i = 5}), -1);
@@ -297,7 +290,7 @@ static Make *guarded(bool load)
 static Make *fetched(void)
 {
     Make *m = make_new();
-    uint32_t buf[1] = {of_length(m, make_output(m, DT_f32), 5)};
+    uint32_t buf[1] = {make_length(m, make_output(m, DT_f32), 5)};
     make_kernel(m, 2, (Dim[]){1, 8}, 1, 0, 0, 1, 1);
     make_stage(m, true);
     const int32_t below = make_prim(m, P_lt, DT_bool, make_axis(m, 1), make_const(m, DT_i64, (Scalar){.i = 5}), -1);
@@ -335,8 +328,8 @@ static Make *side_by_side(void)
 {
     enum { N = 10 };
     Make *m = make_new();
-    uint32_t buf[3] = {of_length(m, make_input(m, DT_f32), N + 1), of_length(m, make_input(m, DT_f32), 3 * N - 2)};
-    buf[2] = of_length(m, make_output(m, DT_f32), N);
+    uint32_t buf[3] = {make_length(m, make_input(m, DT_f32), N + 1), make_length(m, make_input(m, DT_f32), 3 * N - 2)};
+    buf[2] = make_length(m, make_output(m, DT_f32), N);
     make_kernel(m, 1, (Dim[]){N}, -1, 0, 0, 1, 3);
     make_stage(m, false);
     const int32_t x = make_load(m, make_stream(m, 0, DT_f32, 1, (Dim[]){1}, -1, -1));
@@ -368,7 +361,7 @@ static Make *turned(void)
 {
     enum { ROWS = 40, COLUMNS = 90 };
     Make *m = make_new();
-    uint32_t buf[2] = {of_length(m, make_input(m, DT_f32), ROWS * COLUMNS), of_length(m, make_output(m, DT_f32), ROWS * COLUMNS)};
+    uint32_t buf[2] = {make_length(m, make_input(m, DT_f32), ROWS * COLUMNS), make_length(m, make_output(m, DT_f32), ROWS * COLUMNS)};
     make_kernel(m, 2, (Dim[]){ROWS, COLUMNS}, -1, 1, 0, 1, 2);
     m->k.turn = 0;
     make_stage(m, false);

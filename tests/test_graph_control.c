@@ -43,13 +43,6 @@ static void needed(const Case *c, const char *find, const char *replace, int nth
     text_free(&mutant);
 }
 
-static uint32_t of_length(Make *m, uint32_t buf, Dim n)
-{
-    m->p->buf.at[buf].type.rank = 1;
-    m->p->buf.at[buf].type.dim[0] = n;
-    return buf;
-}
-
 static uint32_t temporary(Make *m, DType t, Dim n, int64_t offset)
 {
     return make_buf(m, (Buf){.kind = BUF_TEMP,
@@ -97,7 +90,7 @@ static void loop_of(Case *c, bool counted)
 {
     Make *m = c->m = make_new();
     uint32_t way = counted ? UINT32_MAX : make_input(m, DT_bool);
-    const uint32_t x = of_length(m, make_input(m, DT_f32), 12), y = of_length(m, make_output(m, DT_f32), 12);
+    const uint32_t x = make_length(m, make_input(m, DT_f32), 12), y = make_length(m, make_output(m, DT_f32), 12);
     const uint32_t index = temporary(m, DT_i64, 1, 0), t = temporary(m, DT_f32, 4, 64), from = slice(m, x, 4), to = slice(m, y, 4);
     Block *block = arena_zeros(&m->arena, 2, sizeof *block);
     block[0] = *copies(m, 2, (const uint32_t[][2]){{from, t}, {t, to}});
@@ -148,8 +141,8 @@ static void branches_need(void **state)
 {
     (void)state;
     Case c = {.m = make_new()};
-    const uint32_t way = make_input(c.m, DT_bool), x = of_length(c.m, make_input(c.m, DT_f32), 3),
-                   y = of_length(c.m, make_output(c.m, DT_f32), 3);
+    const uint32_t way = make_input(c.m, DT_bool), x = make_length(c.m, make_input(c.m, DT_f32), 3),
+                   y = make_length(c.m, make_output(c.m, DT_f32), 3);
     Block *block = arena_zeros(&c.m->arena, 2, sizeof *block);
     block[1] = *copies(c.m, 1, (const uint32_t[][2]){{x, y}});
     make_step(c.m, (Step){.kind = STEP_BRANCH, .selector = way, .block = block, .nblock = 2});
