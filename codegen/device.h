@@ -38,7 +38,7 @@ typedef struct Launch { /* a program, as its entry takes it; buf and dim are cop
     EntryFn *entry; /* NULL: the device's backend has none, and it is `compiled` that is launched */
     void *const *buf;
     const int64_t *dim;
-    uint32_t nbuf, ndim;
+    uint32_t nbuf, nin, ndim; /* nin: of buf, what the program reads alone */
     void *work;
     const KilnHost *host;
     LaunchCounts *counts; /* NULL: nobody counts */
@@ -62,11 +62,16 @@ typedef struct Device {
      * st. No function: there is no such thing, and op gets NULL. */
     void *(*ready)(const struct Device *d, const OpCall *c, Status *st);
     bool (*op)(Queue *q, const OpCall *c, void *ready, Status *st);
+    void (*unready)(const struct Device *d, const OpCall *c, void *ready); /* op does not come */
     int32_t (*launch)(Queue *q, const Launch *l, Status *st); /* 0 or, of one that is waited for, what the entry returned; -1: st */
     Event (*record)(Queue *q);
-    void (*wait)(Queue *q, Event e);                   /* what is asked of q from now on comes after the event */
+    bool (*wait)(Queue *q, Event e, Status *st);       /* what is asked of q from now on comes after the event; false: st */
     void (*sync)(const struct Device *d, Queue *q);    /* the host waits for all that was asked of q; NULL: of any */
     bool (*fault)(const struct Device *d, Status *st); /* takes the last failure that showed late; false: there was none */
+    /* What was asked of q last, as a number that is not 0, and whether that is known to have failed: then st tells each time. Both
+     * NULL: nobody can tell what has failed, and a fault is the next reader's. */
+    uint64_t (*mark)(Queue *q);
+    bool (*lost)(const struct Device *d, uint64_t mark, Status *st);
 } Device;
 
 const Device *device_at(uint32_t number);                   /* NULL beyond the last */
@@ -79,8 +84,9 @@ void device_add(const Device *d);
 void device_prefer(uint32_t number);
 uint32_t device_preferred(void);
 
-/* The device's work on buffers of its own: each first waits for the queue that used the buffer last. False: st. The host's own
- * work is below. */
+/* The device's work on buffers of its own: each first waits for the queue that used the buffer last. False: st. What work that
+ * failed has written is lost until it is written anew: who reads it, or computes with it, gets that failure. The host's own work is
+ * below. */
 bool device_op(const Device *d, Queue *q, const OpCall *c, Buffer *const *use, uint32_t n, Status *st);
 int32_t device_launch(const Device *d, Queue *q, const Launch *l, Buffer *const *use, uint32_t n, Status *st);
 bool device_write(const Device *d, Queue *q, Buffer *b, void *to, const void *from, size_t bytes, Status *st);

@@ -49,8 +49,10 @@ typedef struct Buffer {
             void (*release)(void *data, void *user);
             void *user;
         };
-        /* of a pooled buffer of another device: the queue that used it last, by which device.c orders work; NULL: none */
-        struct Queue *queue;
+        struct {                 /* of a pooled buffer of another device, of device.c */
+            struct Queue *queue; /* that used it last, by which work is ordered; NULL: none */
+            uint64_t mark;       /* what wrote it last, as the device counts; 0: nothing that may still fail */
+        };
     };
     struct Buffer *next; /* in a free list */
     /* Of a pooled buffer of the host: a list that any reader of the elements may add to, and what readers wanted to find there, a

@@ -169,13 +169,15 @@ static Event record(Queue *q)
     return e;
 }
 
-static void wait_for(Queue *q, Event e)
+static bool wait_for(Queue *q, Event e, Status *st)
 {
+    (void)st;
     pthread_mutex_lock(&q->late->lock);
     Task *t = task_new(0);
     t->after = e;
     ask(q, t);
     pthread_mutex_unlock(&q->late->lock);
+    return true;
 }
 
 static void sync_with(const Device *d, Queue *q)

@@ -175,6 +175,59 @@ static void large_results_do_not_fit(void **state)
     assert_int_equal(kiln_close(k), 0);
 }
 
+/* ---- what failed work has written ------------------------------------------------------------------------------------- */
+static void doubled(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = kiln_mul(in[0], 2);
+}
+
+static void is_lost(kiln *k, kiln_tensor *x)
+{
+    float got[4];
+    assert_false(kiln_read(x, got, sizeof got));
+    assert_error(k, KILN_EDEVICE, "CUDA_ERROR_INVALID_VALUE");
+}
+
+/* When waiting fails, what nobody had seen finish gives that error to each who reads it or computes with it, until it is written
+ * anew; what was done before is good. */
+static void lost_until_written_anew(void **state)
+{
+    (void)state;
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT, .no_log = true});
+    kiln_function *f = kiln_function_new(k, doubled, NULL, &(kiln_function_options){.name = "doubled"});
+    {
+        KILN_SCOPE(k);
+        kiln_tensor *x = kiln_from(k, KILN_F32, KILN_SHAPE(4), ((float[]){1, 2, 3, 4}), 4), *good = kiln_to(x, "emu:3");
+        kiln_variable *v = kiln_variable_new(k, "v", good);
+        kiln_call(f, good);
+        assert_true(kiln_sync(k, "emu:3"));
+        kiln_tensor *lost = kiln_add(good, 1), *after = kiln_call(f, lost);
+        kiln_assign(v, kiln_add(good, 5));
+        emu_fail(3, 2, INVALID_VALUE); /* the call after that which makes the context current */
+        assert_false(kiln_sync(k, "emu:3"));
+        assert_error(k, KILN_EDEVICE, "found when these had been launched: ");
+        for (int i = 0; i < 2; i++) {
+            is_lost(k, lost);
+            is_lost(k, after);
+            is_lost(k, kiln_value(v));
+            kiln_add(lost, 1);
+            assert_error(k, KILN_EDEVICE, "of add (tests/test_gpu.c:");
+            kiln_call(f, after);
+            assert_error(k, KILN_EDEVICE, "CUDA_ERROR_INVALID_VALUE");
+            assert_true(kiln_item(kiln_sum(good, KILN_ALL)) == 10);
+            assert_true(kiln_item(kiln_sum(kiln_call(f, good), KILN_ALL)) == 20);
+        }
+        assert_true(kiln_sync(k, "emu:3"));
+        kiln_assign(v, kiln_mul(good, 3));
+        assert_true(kiln_item(kiln_sum(v, KILN_ALL)) == 30);
+        is_lost(k, lost);
+        kiln_variable_free(v);
+    }
+    kiln_function_free(f);
+    assert_int_equal(kiln_close(k), 0);
+}
+
 /* ---- a context that dies -------------------------------------------------------------------------------------------- */
 static void a_device_may_die(void **state)
 {
@@ -361,8 +414,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(all_is_given_back), cmocka_unit_test(memory_may_run_out_anywhere),
         cmocka_unit_test(any_call_may_fail), cmocka_unit_test(host_memory_may_run_out), cmocka_unit_test(large_results_do_not_fit),
-        cmocka_unit_test(a_device_may_die), cmocka_unit_test(products_of_views), cmocka_unit_test(ops_taken_apart),
-        cmocka_unit_test(many_sizes), cmocka_unit_test(no_room_for_code)};
+        cmocka_unit_test(lost_until_written_anew), cmocka_unit_test(a_device_may_die), cmocka_unit_test(products_of_views),
+        cmocka_unit_test(ops_taken_apart), cmocka_unit_test(many_sizes), cmocka_unit_test(no_room_for_code)};
     const struct CMUnitTest anywhere[] = {cmocka_unit_test(cards_are_looked_for)};
     int failed = cmocka_run_group_tests_name("gpu", tests, needs_compiler, NULL);
     return failed + cmocka_run_group_tests_name("gpu, anywhere", anywhere, NULL, NULL);

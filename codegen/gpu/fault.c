@@ -106,6 +106,54 @@ void gpu_late(Gpu *g, CUresult e)
     pthread_mutex_unlock(&g->lock);
 }
 
+/* ---- what is lost ------------------------------------------------------------------------------ */
+
+#define MARK_BITS 40 /* of a mark: what the queue was asked for; above them its number */
+
+uint64_t gpu_mark(Queue *q) { return (uint64_t)q->number << MARK_BITS | atomic_load(&q->asked); }
+
+/* Under the lock. */
+static void lose(Gpu *g, const Queue *q, uint64_t after, uint64_t to, const Status *why)
+{
+    const uint32_t n = atomic_load(&g->losses);
+    Lost *l = &g->lost[n % LOSSES];
+    *l = (Lost){.queue = q->number, .after = after, .to = to, .why = *why};
+    atomic_store(&g->losses, n + 1);
+}
+
+void gpu_lose(Gpu *g, CUresult e)
+{
+    Status why = {0};
+    gpu_late(g, e);
+    if (e == 0 || is_dead(g)) return;
+    pthread_mutex_lock(&g->lock);
+    tell(g, e, &why);
+    for (const Queue *q = g->queues; q; q = q->next) {
+        const uint64_t asked = atomic_load(&q->asked), done = atomic_load(&q->done);
+        if (asked > done) lose(g, q, done, asked, &why);
+    }
+    pthread_mutex_unlock(&g->lock);
+}
+
+bool gpu_lost(const Device *d, uint64_t mark, Status *st)
+{
+    Gpu *g = (Gpu *)(uintptr_t)d;
+    const uint32_t n = atomic_load(&g->losses);
+    if (UNLIKELY(is_dead(g))) return !status_fail(st, g->death.code, "%s", g->death.text);
+    if (LIKELY(n == 0)) return false;
+    const uint64_t queue = mark >> MARK_BITS, at = mark & (((uint64_t)1 << MARK_BITS) - 1);
+    bool found = false;
+    pthread_mutex_lock(&g->lock);
+    for (uint32_t i = 0; i < MIN_OF(n, (uint32_t)LOSSES) && !found; i++) {
+        const Lost *l = &g->lost[i];
+        if (l->queue != queue || at <= l->after || at > l->to) continue;
+        found = !status_fail(st, l->why.code, "%s", l->why.text);
+        status_clear(&g->fault); /* it is told */
+    }
+    pthread_mutex_unlock(&g->lock);
+    return found;
+}
+
 bool gpu_fault(const Device *d, Status *st)
 {
     Gpu *g = (Gpu *)(uintptr_t)d;

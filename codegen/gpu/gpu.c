@@ -19,7 +19,7 @@ static Queue *idle(Gpu *g)
             alone = false;
         else
             found = q;
-    if (alone) status_clear(&g->fault);
+    if (alone) status_clear(&g->fault), atomic_store(&g->losses, 0);
     if (found) found->taken = true;
     return found;
 }
@@ -59,6 +59,7 @@ static Queue *queue_take(const Device *d)
     if (!q) return NULL;
     pthread_mutex_lock(&g->lock);
     q->next = g->queues;
+    q->number = g->queues ? g->queues->number + 1 : 1;
     g->queues = q;
     pthread_mutex_unlock(&g->lock);
     return q;
@@ -69,9 +70,10 @@ static void sync_queue(Queue *q)
     Gpu *g = q->gpu;
     const uint64_t asked = atomic_load(&q->asked), launches = atomic_load(&q->launches);
     const CUresult e = q->cuda.driver->StreamSynchronize(q->cuda.stream);
-    gpu_late(g, e);
+    gpu_lose(g, e);
     pthread_mutex_lock(&g->lock);
     gpu_arrived(q, asked);
+    if (e == 0 && atomic_load(&q->done) < asked) atomic_store(&q->done, asked);
     if (e == 0 && atomic_load(&q->finished) < launches) atomic_store(&q->finished, launches);
     pthread_mutex_unlock(&g->lock);
 }
@@ -132,12 +134,14 @@ static CUresult wait_now(Queue *q, Event e)
     return failed;
 }
 
-static void wait_for(Queue *q, Event e)
+static bool wait_for(Queue *q, Event e, Status *st)
 {
     Gpu *g = q->gpu;
-    if (e.queue == q || e.at == 0 || !gpu_enter(g, &(Status){0})) return;
-    gpu_late(g, wait_now(q, e));
+    if (e.queue == q || e.at == 0) return true;
+    if (!gpu_enter(g, st)) return false;
+    const bool ok = gpu_ok(g, wait_now(q, e), st, "waiting for another queue");
     gpu_leave(g);
+    return ok;
 }
 
 /* ---- memory ------------------------------------------------------------------------------------ */
@@ -183,8 +187,9 @@ static int32_t launch(Queue *q, const Launch *l, Status *st)
     atomic_fetch_add(&q->asked, 1);
     if (rc < 0) gpu_failed(g, st);
     if (l->now && rc == 0) {
+        const uint64_t mark = gpu_mark(q);
         sync_queue(q);
-        if (gpu_fault(&g->row, st)) rc = -1;
+        if (gpu_lost(&g->row, mark, st)) rc = -1;
     }
     gpu_leave(g);
     return rc;
@@ -228,11 +233,14 @@ const Device *gpu_open(const CudaDriver *d, const char *name, uint8_t number, St
         .copy = gpu_copy,
         .ready = gpu_ready,
         .op = gpu_op,
+        .unready = gpu_unready,
         .launch = launch,
         .record = record,
         .wait = wait_for,
         .sync = sync_with,
-        .fault = gpu_fault};
+        .fault = gpu_fault,
+        .mark = gpu_mark,
+        .lost = gpu_lost};
     pthread_mutex_init(&g->lock, NULL);
     pthread_mutex_init(&g->codes.lock, NULL);
     pthread_cond_init(&g->codes.made, NULL);

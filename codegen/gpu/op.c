@@ -151,6 +151,8 @@ static bool run_call(Queue *q, const OpCall *c, const Plan *p, Status *st)
     return ok;
 }
 
+void gpu_unready(const Device *d, const OpCall *c, void *ready) { plan_free((Gpu *)(uintptr_t)d, ready, c->nin); }
+
 bool gpu_op(Queue *q, const OpCall *c, void *ready, Status *st)
 {
     Gpu *g = q->gpu;

@@ -45,6 +45,14 @@ typedef struct Codes {
 #define ON_THE_WAY ((size_t)64 << 10) /* bytes that wait, on their way to the host, until somebody waits for the queue */
 #define ON_THE_WAY_PIECES 32
 
+#define LOSSES 16
+
+typedef struct Lost { /* work of a queue that failed, as far as anybody knows */
+    uint32_t queue;
+    uint64_t after, to; /* by Queue.asked */
+    Status why;
+} Lost;
+
 typedef struct Gpu {
     Device row;
     BufferMemory memory;
@@ -54,6 +62,8 @@ typedef struct Gpu {
     Queue *queues; /* all that ever were; under the lock when it grows or one is taken */
     atomic_bool dead;
     Status death, fault; /* why nothing works any more; the last failure that showed late and was not told. Under the lock */
+    atomic_uint losses;  /* those that are known, under the lock when they change; beyond LOSSES the oldest give way */
+    Lost lost[LOSSES];
     Codes codes;
 } Gpu;
 
@@ -80,7 +90,8 @@ struct Queue {
     Gpu *gpu;
     Queue *next;
     bool taken;
-    atomic_uint_fast64_t asked;
+    uint32_t number;                  /* from 1 on */
+    atomic_uint_fast64_t asked, done; /* done: of these, known to be well */
     /* of whoever waits for this queue; under the device's lock */
     CUevent passed; /* recorded last when `recorded` was asked for */
     uint64_t recorded;
@@ -111,6 +122,10 @@ bool gpu_failed(Gpu *g, Status *st);
 void gpu_keep(Gpu *g, const Status *st);
 void gpu_late(Gpu *g, CUresult e); /* what the driver said of work that was asked for before */
 bool gpu_fault(const Device *d, Status *st);
+/* The driver said e of a queue that somebody waited for: whatever is not known to be done is lost. */
+void gpu_lose(Gpu *g, CUresult e);
+uint64_t gpu_mark(Queue *q);
+bool gpu_lost(const Device *d, uint64_t mark, Status *st);
 void gpu_launched(CudaQueue *q, const char *kernel, const char *program, Loc at);
 
 /* ---- copies (copy.c), ops (op.c, code.c) ------------------------------------------------------- */
@@ -120,6 +135,7 @@ void gpu_arrived(Queue *q, uint64_t asked); /* so much of the queue is done: to 
 
 void *gpu_ready(const Device *d, const OpCall *c, Status *st);
 bool gpu_op(Queue *q, const OpCall *c, void *ready, Status *st);
+void gpu_unready(const Device *d, const OpCall *c, void *ready);
 
 /* The code of the op, held; NULL: st. symbol, with op_key_room, gets the values of its program's symbols; scratch has twice that.
  * passes: they run first. exact: the key has the sizes themselves. */

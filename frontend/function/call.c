@@ -136,6 +136,7 @@ static int32_t launch(Thread *t, kiln_site at, const kiln_function *f, const Ins
         .entry = c->code->entry,
         .buf = c->buf,
         .nbuf = buffers,
+        .nin = inst->traced.nsource,
         .dim = c->dim,
         .ndim = c->code->sized ? c->code->program->symbol.len : 0,
         .work = work ? work->data : NULL,
