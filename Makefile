@@ -97,7 +97,7 @@ TEST_CC  := $(wildcard tests/test_*.cc tests/conformance/test_*.cc)
 # Helpers that several tests share: every other C file of tests/.
 TEST_LIB := $(filter-out $(TEST_C),$(wildcard tests/*.c))
 # Scripts that are tests; the others run tests, or take too long to be one.
-TEST_SH  := $(filter-out tests/run.sh tests/examples.sh tests/mutants.sh tests/valgrind.sh,$(wildcard tests/*.sh))
+TEST_SH  := $(filter-out tests/run.sh tests/examples.sh tests/mutants.sh tests/valgrind.sh tests/gpu.sh,$(wildcard tests/*.sh))
 EXAMPLE_C  := $(wildcard docs/examples/*.c)
 EXAMPLE_CC := $(wildcard docs/examples/*.cc)
 # Programs that were once wrong, built and run like examples.
@@ -122,7 +122,7 @@ EXAMPLE_BIN  := $(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(EXAMPLE_C)) \
 	$(patsubst docs/examples/%.cc,$(BUILD)/examples/%,$(EXAMPLE_CC)) \
 	$(patsubst tests/programs/%.c,$(BUILD)/examples/%,$(PROGRAM_C))
 BENCH_BIN    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCH_C))
-BENCH_TESTED := $(BUILD)/bench/check $(BUILD)/bench/serve
+BENCH_TESTED := $(BUILD)/bench/check $(BUILD)/bench/serve $(BUILD)/bench/gpu
 CORE_BIN     := $(filter $(addprefix $(BUILD)/tests/,$(CORE_TESTS)),$(TEST_BIN))
 
 # ---- products --------------------------------------------------------------------------------------
@@ -237,6 +237,7 @@ $(BUILD)/tests/%: tests/%.c $(TEST_LIB_OBJ) $(OBJECTS) $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) $(TEST_INCLUDE) -MF $@.d -MT $@ $(CMOCKA_FLAGS) $< -o $@ $(TEST_LIB_OBJ) $(OBJECTS) $(LDFLAGS) $(CMOCKA_LIBS) $(LIBS)
 
+OBJCOPY ?= objcopy
 CXXCOMPILE = $(CXX) $(CPPFLAGS) -std=gnu++17 $(NUMERIC) $(WARN) $(SAN) -Iinclude $(CFLAGS) -MMD -MP
 $(BUILD)/tests/%: tests/%.cc $(OBJECTS) $(BUILD)/.flags
 	$(call say,TEST,$<)
@@ -275,6 +276,25 @@ $(BUILD)/bench/serve: $(call bench_parts,tests/bench/peers/*.c) $(OBJECTS)
 	$(Q)$(LINK) $(filter %.o,$^) -o $@ $(OBJECTS) $(LIBS)
 $(BUILD)/bench/check: $(call bench_parts,tests/bench/check/*.c) $(OBJECTS)
 	$(Q)$(LINK) $(filter %.o,$^) -o $@ $(OBJECTS) $(LIBS)
+
+$(BUILD)/bench/gpu: $(call bench_parts,tests/bench/gpu/*.c) $(OBJECTS)
+	$(Q)$(LINK) $(filter %.o,$^) -o $@ $(OBJECTS) $(LIBS)
+
+# Tests that a machine with a card and nothing else can run, as one program that is told which by its name (tests/gpu.sh).
+GPU_CARRIED := $(addprefix test_,device_use device_ops function convolve effects control_bodies random maps cuda cuda_graph)
+$(BUILD)/gpu/obj/%.o: $(BUILD)/obj/tests/%.c.o
+	@mkdir -p $(@D)
+	$(Q)$(OBJCOPY) --redefine-sym main=main_$* --keep-global-symbol=main_$* $< $@
+$(BUILD)/gpu/main.c: Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include <string.h>'; for t in $(GPU_CARRIED); do echo "int main_$$t(int, char **);"; done; \
+		echo 'int main(int n, char **v)'; echo '{'; echo '    const char *s = strrchr(v[0], 47), *name = s ? s + 1 : v[0];'; \
+		for t in $(GPU_CARRIED); do echo "    if (!strcmp(name, \"$$t\")) return main_$$t(n, v);"; done; echo '    return 2;'; echo '}'; } > $@
+$(BUILD)/gpu/tests: $(patsubst %,$(BUILD)/gpu/obj/%.o,$(GPU_CARRIED)) $(BUILD)/gpu/main.c $(TEST_LIB_OBJ) $(OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $(BUILD)/gpu/main.c $(filter %.o,$^) $(OBJECTS) $(CMOCKA_LIBS) $(LIBS)
+gpu-programs: deps $(BUILD)/gpu/tests $(BUILD)/bench/gpu $(BUILD)/kiln
+	@echo $(GPU_CARRIED) > $(BUILD)/gpu/list
 
 # Targets of libFuzzer, built under $(BUILD)/fuzz by tests/fuzz/run.sh, which says with which compiler and flags.
 FUZZ_TARGETS ?=
@@ -316,6 +336,12 @@ test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## the sa
 
 test-emu: deps $(PRODUCTS) $(TEST_BIN) ## the tests of the public interface on an emulated CUDA device (KILN_EMU_SEED=)
 	@$(RUN) $(EMU_ALL)
+
+# On a card, or on the device that DEVICE names; without a card each program is skipped, and says what was looked for.
+DEVICE ?= gpu:0
+GPU_ALL := $(patsubst emu:%,gpu:%,$(sort $(EMU_FEW) $(EMU_ALL))) $(addprefix $(BUILD)/tests/test_,cuda cuda_graph cuda_model)
+test-gpu: deps $(PRODUCTS) $(TEST_BIN) ## the tests of devices on a card (DEVICE=gpu:0)
+	@KILN_TEST_CARD='$(DEVICE)' $(RUN) $(GPU_ALL)
 
 test-swap: deps $(PRODUCTS) $(TEST_BIN) ## the tests of the public interface with code that comes later, and at random
 	@$(RUN) $(SWAP_ALL)
@@ -363,12 +389,15 @@ bench-peers: all $(BUILD)/bench/serve ## Kiln beside JAX, torch, TensorFlow ... 
 	@BUILD='$(BUILD)' KILN_LIBDIR='$(abspath $(BUILD))' sh tests/bench/peers/run.sh '$(PEERS)' --rows '$(ROWS)' --rounds '$(ROUNDS)' \
 		--also '$(PEERS_ALSO)' $(if $(REALTIME),--realtime) $(if $(call given,SECONDS),--seconds '$(SECONDS)')
 
+bench-gpu: all $(BUILD)/bench/gpu ## Kiln on a card, beside torch and JAX where PEERS has them (DEVICE=gpu:0, GPU_ARGS='--small --seconds 1')
+	@KILN_LIBDIR='$(abspath $(BUILD))' sh tests/bench/gpu/run.sh '$(BUILD)/bench/gpu' '$(DEVICE)' '$(PEERS)' '$(BUILD)/bench-gpu.json' $(GPU_ARGS)
+
 demo: all ## train two small networks, eager and traced (DEMO_ARGS= goes to kiln demo)
 	@$(if $(COMMAND),KILN_LIBDIR='$(abspath $(BUILD))' $(COMMAND) demo $(DEMO_ARGS),echo 'the kiln command has no sources yet'; exit 1)
 
 # ---- housekeeping ----------------------------------------------------------------------------------
 # cmocka and C++ are asked for only where a goal needs them.
-FOR_TESTS := $(filter test% fuzz% asan tsan valgrind mutants deps $(BUILD)/tests/% $(BUILD)/examples/%,$(MAKECMDGOALS))
+FOR_TESTS := $(filter test% gpu-programs fuzz% asan tsan valgrind mutants deps $(BUILD)/tests/% $(BUILD)/examples/%,$(MAKECMDGOALS))
 DEPS = CC='$(CC)' CXX='$(CXX)' CPPFLAGS='$(CPPFLAGS)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' LLVM_CONFIG='$(LLVM_CONFIG)' LLVM_LINK='$(LLVM_LINK)' \
 	OUT='$(BUILD)/.deps' TESTS='$(if $(FOR_TESTS),1)' sh .ci/deps.sh
 deps: ## install what the build and the tests need (Debian, Ubuntu), or say what is missing
@@ -410,7 +439,7 @@ help: ## this list
 	@echo 'Variables: BUILD PREFIX LIBDIR DESTDIR CC CXX CFLAGS LDFLAGS WERROR LLVM_CONFIG LLVM_LINK SANITIZE V=1'
 	@echo 'A variable that was given stays as it is for this BUILD until it is given anew, or until make clean.'
 
-.PHONY: all demo test test-full test-emu test-late test-swap fuzz fuzz-targets test-core bench bench-check bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
+.PHONY: all demo test test-full test-emu test-gpu bench-gpu gpu-programs test-late test-swap fuzz fuzz-targets test-core bench bench-check bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
 FORCE:
 -include $(BUILD)/gen/walker.d $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
-	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN)) $(patsubst %.o,%.d,$(call bench_parts,tests/bench/peers/*.c tests/bench/check/*.c))
+	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN)) $(patsubst %.o,%.d,$(call bench_parts,tests/bench/peers/*.c tests/bench/check/*.c tests/bench/gpu/*.c))

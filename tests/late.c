@@ -359,7 +359,8 @@ static int32_t launch(Queue *q, const Launch *c, Status *st)
 
 /* ---- for tests --------------------------------------------------------------------------------------------------- */
 bool late_is_own(void) { return device_preferred() != HOST; }
-const char *late_name(int i) { return late_keeps() ? (const char *[]){"emu:0", "emu:1"}[i] : late[i].name; }
+static char kept_name[2][32]; /* of the devices in their place */
+const char *late_name(int i) { return late_keeps() ? kept_name[i] : late[i].name; }
 bool late_keeps(void) { return late_is_own() && device_preferred() != late[0].memory.device; }
 uint32_t late_number(int i) { return late[i].memory.device; }
 uint64_t late_ran(void) { return late[0].ran + late[1].ran; }
@@ -394,9 +395,25 @@ static void prefer_emulated(void)
 {
     Status st = {0};
     uint32_t number;
-    if (!device_named("emu:0", &number, &st)) {
+    for (int i = 0; i < 2; i++) snprintf(kept_name[i], sizeof kept_name[i], "emu:%d", i);
+    if (!device_named(kept_name[0], &number, &st)) {
         fprintf(stderr, "KILN_TEST_DEVICE=emu: %s\n", st.text);
         exit(1);
+    }
+    device_prefer(number);
+}
+
+/* One card is two devices, each with a part of its memory. Without a card the program is skipped. */
+static void prefer_card(void)
+{
+    Status st = {0};
+    uint32_t number;
+    const char *card = getenv("KILN_TEST_CARD");
+    if (!card || !*card) card = "gpu:0";
+    for (int i = 0; i < 2; i++) snprintf(kept_name[i], sizeof kept_name[i], "%.16s/%d", card, i);
+    if (!device_split(card, (const size_t[]){(size_t)8 << 30, (size_t)8 << 30}, 2, &st) || !device_named(kept_name[0], &number, &st)) {
+        printf("skip: %s\n", st.text);
+        exit(77);
     }
     device_prefer(number);
 }
@@ -429,5 +446,6 @@ __attribute__((constructor)) static void add_devices(void)
     }
     if (own && strcmp(own, "late") == 0) device_prefer(late[0].memory.device);
     if (own && strcmp(own, "emu") == 0) prefer_emulated();
+    if (own && strcmp(own, "gpu") == 0) prefer_card();
     atexit(give_back);
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs tests: cmocka programs (late:PROGRAM: with engines on the device of tests/late.h, emu:PROGRAM: on an emulated CUDA device; never:, swap: or background:PROGRAM: with that KILN_COMPILE), shell scripts (*.sh; exit 0 passes, 77 skips with the reason as its last line) and
+# Runs tests: cmocka programs (late:PROGRAM: with engines on the device of tests/late.h, emu:PROGRAM: on an emulated CUDA device; gpu:PROGRAM: on a card, or on the device that KILN_TEST_CARD names; never:, swap: or background:PROGRAM: with that KILN_COMPILE), shell scripts (*.sh; exit 0 passes, 77 skips with the reason as its last line) and
 # examples (programs in an examples/ folder, through tests/examples.sh). A few at a time, each under a time limit.
 # Shows what failed, every skip with its reason, and ends with exactly `N passed, N failed, N skipped`, cases counted.
 # Relies on bash, awk and coreutils. Never builds.
@@ -54,7 +54,7 @@ one()
 {
     local test=$1 name log status passed failed skipped tallied late=
     case $test in
-        late:* | emu:*) late=${test%%:*}- && export KILN_TEST_DEVICE=${test%%:*} && test=${test#*:} ;;
+        late:* | emu:* | gpu:*) late=${test%%:*}- && export KILN_TEST_DEVICE=${test%%:*} && test=${test#*:} ;;
         never:* | swap:* | background:*) late=${test%%:*}- KILN_COMPILE=${test%%:*} test=${test#*:} ;;
     esac
     name=${test#"$BUILD"/} name=${name#tests/} name=$late${name//\//-}
@@ -103,6 +103,7 @@ sum() { cat "$@" 2>/dev/null | awk '{ p += $1; f += $2; s += $3 } END { printf "
 summary=$(sum "$logs"/*.count)
 compgen -G "$logs/late-*.count" >/dev/null && echo "of these on the late device: $(sum "$logs"/late-*.count)"
 compgen -G "$logs/emu-*.count" >/dev/null && echo "of these on an emulated device: $(sum "$logs"/emu-*.count)"
+compgen -G "$logs/gpu-*.count" >/dev/null && echo "of these on ${KILN_TEST_CARD:-gpu:0}: $(sum "$logs"/gpu-*.count)"
 compgen -G "$logs/never-*.count" >/dev/null && echo "of these interpreted: $(sum "$logs"/never-*.count)"
 reported=$(find "$logs" -name '*.count' | wc -l)
 failures=$(find "$logs" -name '*.report' -exec grep -l '^FAILED' {} + | sort)

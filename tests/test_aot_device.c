@@ -215,6 +215,21 @@ static void the_bits_of_the_cpu_and_the_launches_of_the_jit(void **state)
     assert_string_equal(launched, here);
 }
 
+static void multiply(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user) { (void)k, (void)user, out[0] = kiln_matmul(in[0], in[0]); }
+
+/* Tensor cores have bits of their own; a function that asks for the CPU's has them in its object, too. */
+static void an_exact_function_stays_exact(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    for (int exact = 0; exact < 3; exact++) {
+        kiln_function *f = kiln_function_new(k, multiply, NULL, &(kiln_function_options){.name = "multiply", .exact = exact > 0, .inputs = {KILN_SPEC(KILN_BF16, 64, 64)}});
+        assert_true(kiln_aot(f, path_of((const char *[]){"fast", "exact", "again"}[exact]), &(kiln_aot_options){.device = "emu", .symbol = "multiply"}));
+    }
+    assert_ok(k);
+    run("cmp -s %s/exact.o %s/again.o && ! cmp -s %s/exact.o %s/fast.o", dir, dir, dir, dir);
+}
+
 /* ---- what cannot be ------------------------------------------------------------------------------------------------------- */
 KILN_FUNCTION(plain, k, x) { return (void)k, kiln_add(x, 1); }
 
@@ -251,6 +266,7 @@ static void what_cannot_be_is_named(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {WAIT_TEST(the_bits_of_the_cpu_and_the_launches_of_the_jit), WAIT_TEST(what_cannot_be_is_named)};
+    const struct CMUnitTest tests[] = {WAIT_TEST(the_bits_of_the_cpu_and_the_launches_of_the_jit), WAIT_TEST(an_exact_function_stays_exact),
+        WAIT_TEST(what_cannot_be_is_named)};
     return cmocka_run_group_tests(tests, aot_set_up, aot_tear_down);
 }

@@ -130,8 +130,13 @@ bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln
     ok = ok && !starved && trace_inputs(t, at, &j, f, latest);
     pthread_mutex_unlock(&f->compiling);
     if (ok) {
-        j.a = (Artifact){
-            .t = t, .at = at, .module = traced.module, .arena = &traced.arena, .name = f->name, .noutput = traced.noutput};
+        j.a = (Artifact){.t = t,
+            .at = at,
+            .module = traced.module,
+            .arena = &traced.arena,
+            .exact = f->options.exact,
+            .name = f->name,
+            .noutput = traced.noutput};
         if (!arena_try(&traced.arena, &j.st, job_body, &j)) j.ok = false;
         if (!j.ok) fail_status(t, at, &j.st);
     }
