@@ -3,7 +3,7 @@
 #include "emu_use.h"
 
 #include "codegen/cuda/run.h"
-#include "cuda_host.h"
+#include "cuda_check.h"
 #include "kernel_make.h"
 
 typedef struct Case {
@@ -157,6 +157,41 @@ static void branches_need(void **state)
     case_end(&c);
 }
 
+/* The copy after it does not come where it does not hold. */
+static void assertions_need(void **state)
+{
+    (void)state;
+    Case c = {.m = make_new()};
+    const uint32_t holds = make_length(c.m, make_input(c.m, DT_bool), 5), x = make_length(c.m, make_input(c.m, DT_f32), 3);
+    const uint32_t y = make_length(c.m, make_output(c.m, DT_f32), 3);
+    const Type type = {.dtype = DT_bool, .rank = 1, .dim = {5}};
+    const uint32_t buf[] = {holds};
+    Step s = {.kind = STEP_EFFECT, .buf = buf, .number = 1};
+    s.effect.op = OP_assert;
+    s.effect.nin = 1;
+    s.effect.type = &type;
+    make_step(c.m, s);
+    make_step(c.m, (Step){.kind = STEP_COPY, .from = x, .to = y});
+    c.m->p->may_fail = true;
+    case_begin(&c);
+    ((float *)c.buf[1])[2] = 5;
+    for (int hold = 0; hold < 2; hold++) {
+        memset(c.buf[0], 1, 5);
+        *((char *)c.buf[0] + 3) = (char)hold;
+        if (run(&c, c.source.at, "as printed") != 0) fail_msg("as printed: %s\n%s", emu_fault(0), c.source.at);
+        assert_true(((float *)c.buf[2])[2] == (hold ? 5 : 0));
+    }
+    needed(&c, "i < n; i += 32", "i < n + 1; i += 32", 1);
+    *((char *)c.buf[0] + 4) = 0; /* which several lanes hear of */
+    needed(&c, "threadIdx.x == 0 && fails", "fails", 1);
+    needed(&c, "if (threadIdx.x == 0) cudaGraph", "cudaGraph", 1);
+    if (cuda_nvrtc(&(Status){0})) {
+        cuda_source_compiles(c.source.at, "assertions");
+        cuda_fits_registers(c.source.at, "assertions");
+    }
+    case_end(&c);
+}
+
 /* Two kernels write the table. */
 static void more_addresses_than_one_takes(void **state)
 {
@@ -185,6 +220,7 @@ int main(void)
         cmocka_unit_test(loops_need),
         cmocka_unit_test(whiles_need),
         cmocka_unit_test(branches_need),
+        cmocka_unit_test(assertions_need),
         cmocka_unit_test(more_addresses_than_one_takes),
     };
     EMU_TESTS(tests);

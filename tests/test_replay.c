@@ -220,6 +220,71 @@ static void variables_move(void **state)
     assert_int_equal(kiln_close(k), 0);
 }
 
+/* ---- assertions ----------------------------------------------------------------------------------------------------- */
+/* In a loop, in a branch of it, and at the end; each of them about values that what comes after would write over. */
+static void asserts(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)user;
+    kiln_tensor *x = in[0];
+    kiln_variable *sum = kiln_local(k, kiln_zeros(k, KILN_F32, KILN_SHAPE(4)));
+    KILN_FOR (k, i, kiln_dim(x, 0)) {
+        kiln_tensor *row = kiln_gather(x, i, 0);
+        kiln_assert(kiln_less(row, 100.0), "rows are below 100");
+        kiln_assign(sum, kiln_add(kiln_mul(sum, 0.5), row));
+        KILN_IF(kiln_greater(kiln_sum(row, KILN_ALL), 50.0))
+        kiln_assert(kiln_less(kiln_sum(sum, KILN_ALL), 200.0), "sums are below 200");
+        kiln_assign(sum, kiln_sub(sum, 0.25));
+    }
+    KILN_WHILE_AT_MOST(k, 3, kiln_less(kiln_sum(sum, KILN_ALL), 20.0))
+    {
+        kiln_assert(kiln_greater(sum, -50.0), "no sum is below -50");
+        kiln_assign(sum, kiln_add(sum, 2));
+    }
+    kiln_assert_finite(kiln_sqrt(sum));
+    out[0] = kiln_add(kiln_value(sum), 1);
+}
+
+/* Rows of which one is out of bounds; 0: none is. */
+static kiln_tensor *rows_with(kiln *k, double odd, int at)
+{
+    float x[12];
+    for (int i = 0; i < 12; i++) x[i] = i / 4 == at ? (float)odd : (float)i;
+    return kiln_from(k, KILN_F32, KILN_SHAPE(3, 4), x, 12);
+}
+
+static void assertions_end_a_call(void **state)
+{
+    (void)state;
+    static const struct {
+        double odd;
+        int at;
+        const char *text;
+    } call[] = {{1, 0, NULL}, {101, 1, "rows are below 100"}, {90, 2, "sums are below 200"}, {2, 2, NULL},
+        {-80, 2, "no sum is below -50"}, {-8, 2, "goes on after its bound of 3 steps"}, {3, 1, NULL}};
+    char text[COUNT_OF(call)][600];
+    for (int way = 0; way < 3; way++) { /* on the CPU, as a graph, walked */
+        emu_version(way == 2 ? 12030 : EMU_NEWEST);
+        kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT, .no_log = true});
+        kiln_function *f = kiln_function_new(k, asserts, NULL, &(kiln_function_options){.name = "asserts"});
+        for (size_t i = 0; i < COUNT_OF(call); i++) {
+            KILN_SCOPE(k);
+            kiln_tensor *x = rows_with(k, call[i].odd, call[i].at), *y = kiln_call(f, way ? kiln_to(x, "emu:1") : x);
+            if (!call[i].text) {
+                same_bits(k, y, kiln_call(f, x));
+                continue;
+            }
+            if (way == 0) snprintf(text[i], sizeof *text, "%s", kiln_error(k)->text);
+            assert_non_null(strstr(text[i], call[i].text));
+            assert_error(k, KILN_EVALUE, text[i]);
+        }
+        assert_int_equal(stats(f).recordings, way == 1);
+        kiln_function_free(f);
+        assert_int_equal(kiln_close(k), 0);
+    }
+    emu_version(EMU_NEWEST);
+}
+
+/* ---- threads and faults --------------------------------------------------------------------------------------------- */
 typedef struct Member {
     kiln *k;
     kiln_function *f;
@@ -333,7 +398,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(functions_are_replayed), cmocka_unit_test(older_drivers_are_driven),
         cmocka_unit_test(a_thousand_calls), cmocka_unit_test(sizes_are_recorded_each), cmocka_unit_test(variables_move),
-        cmocka_unit_test(threads_share_a_recording), cmocka_unit_test(each_call_may_fail),
+        cmocka_unit_test(assertions_end_a_call), cmocka_unit_test(threads_share_a_recording), cmocka_unit_test(each_call_may_fail),
         cmocka_unit_test(faults_name_program_and_call)};
     if (getenv("KILN_ONLY")) cmocka_set_test_filter(getenv("KILN_ONLY"));
     return cmocka_run_group_tests_name("replay", tests, needs_compiler, NULL);

@@ -2,7 +2,8 @@
 #include "control.h"
 #include "print.h"
 
-const char *const control_name[CONTROLS] = {"graph_place", "graph_copy", "loop_turn", "loop_next", "loop_decide", "branch_choose"};
+const char *const control_name[CONTROLS] = {
+    "graph_place", "graph_copy", "loop_turn", "loop_next", "loop_decide", "branch_choose", "graph_assert", "graph_check"};
 
 /* The places from `from` on get n addresses; up to `to`, those of temporaries in the workspace, whose address follows. */
 static const char place_text[] = "struct Places {\n    u64 at[%u];\n};\n"
@@ -97,11 +98,25 @@ static const char choose_text[] =
               "    for (i64 i = threadIdx.x; i < n; i += 32) cudaGraphSetConditional(handle[i], i == way ? 1u : 0u);\n"
               "}\n\n";
 
+/* The first assertion that does not hold is kept; what comes after a check does not run then. */
+static const char assert_text[] =
+    CUDA_HEAD "graph_assert(const u64 *holds, const i64 n, i64 *failed, const i64 code)\n"
+              "{\n"
+              "    u32 fails = 0;\n"
+              "    for (i64 i = threadIdx.x; i < n; i += 32) fails |= ((const u8 *)*holds)[i] == 0 ? 1u : 0u;\n"
+              "    for (u32 by = 16; by > 0; by /= 2) fails |= from_below(fails, by);\n"
+              "    if (threadIdx.x == 0 && fails != 0 && *failed == 0) *failed = code;\n"
+              "}\n" CUDA_HEAD "graph_check(const i64 *failed, const u64 handle)\n"
+              "{\n"
+              "    if (threadIdx.x == 0) cudaGraphSetConditional(handle, *failed == 0 ? 1u : 0u);\n"
+              "}\n\n";
+
 static void needs_of(const Step *s, uint32_t n, bool needs[CONTROLS])
 {
     for (uint32_t i = 0; i < n; i++) {
         needs[C_COPY] |= s[i].kind == STEP_COPY;
         needs[C_CHOOSE] |= s[i].kind == STEP_BRANCH;
+        if (s[i].kind == STEP_EFFECT) needs[C_ASSERT] = needs[C_CHECK] = true;
         if (s[i].kind == STEP_LOOP) needs[C_TURN] = needs[C_NEXT] = needs[C_DECIDE] = true;
         for (uint32_t k = 0; k < s[i].nblock; k++) needs_of(s[i].block[k].step, s[i].block[k].n, needs);
     }
@@ -120,7 +135,8 @@ void control_text(const Program *p, Text *out)
     control_needs(p, needs);
     text_printf(out, place_text, control_places(p));
     if (needs[C_COPY]) text_printf(out, "%s", copy_text);
-    if (needs[C_TURN] || needs[C_CHOOSE]) text_printf(out, "%s", ways_text);
+    if (needs[C_TURN] || needs[C_CHOOSE] || needs[C_CHECK]) text_printf(out, "%s", ways_text);
     if (needs[C_TURN]) text_printf(out, "%s", loop_text);
     if (needs[C_CHOOSE]) text_printf(out, "%s", choose_text);
+    if (needs[C_CHECK]) text_printf(out, "%s", assert_text);
 }

@@ -6,7 +6,7 @@
 
 #include "../program.h"
 
-typedef enum Control { C_PLACE, C_COPY, C_TURN, C_NEXT, C_DECIDE, C_CHOOSE, CONTROLS } Control;
+typedef enum Control { C_PLACE, C_COPY, C_TURN, C_NEXT, C_DECIDE, C_CHOOSE, C_ASSERT, C_CHECK, CONTROLS } Control;
 extern const char *const control_name[CONTROLS];
 enum { CONTROL_LANES = 32 }; /* threads of all but C_PLACE and C_COPY, which have CUDA_BLOCK */
 
@@ -25,6 +25,10 @@ typedef struct LoopWords {
 typedef struct SliceWords {
     int64_t at, of, stride; /* bytes for each turn. No slice is of another one of the same loop */
 } SliceWords;
+
+/* What a program ends with when the assertion that is step `number` does not hold, until its operands are looked at. */
+#define CONTROL_ASSERTED ((int64_t)1 << 32)
+static inline int64_t control_asserted(const Step *s) { return CONTROL_ASSERTED + s->number; }
 
 /* Most addresses that one C_PLACE takes; a program with more has several. */
 #define CONTROL_PLACES 480

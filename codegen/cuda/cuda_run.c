@@ -436,3 +436,40 @@ int32_t cuda_run(const Compiled *c, CudaQueue *q, const CudaCall *call, Status *
     arena_free(&r.arena);
     return ok ? 0 : r.code ? r.code : -1;
 }
+
+static const Step *find_step(const Step *s, uint32_t n, int64_t code)
+{
+    const Step *found = NULL;
+    for (uint32_t i = 0; i < n && !found; i++) {
+        if (s[i].kind == STEP_EFFECT && control_asserted(&s[i]) == code) return &s[i];
+        for (uint32_t k = 0; k < s[i].nblock && !found; k++) found = find_step(s[i].block[k].step, s[i].block[k].n, code);
+    }
+    return found;
+}
+
+typedef struct Asserted {
+    Run run;
+    CUdeviceptr table;
+    int64_t code;
+} Asserted;
+
+/* Its operands lie where the table says, and nothing has run since. */
+static void look_at(void *arg)
+{
+    Asserted *a = arg;
+    Run *r = &a->run;
+    const Program *p = r->c->p;
+    const Step *s = find_step(p->step, p->nstep, a->code);
+    r->at = ARENA_ARRAY(&r->arena, CUdeviceptr, p->buf.len + 1);
+    if (!s) status_fail(r->st, ST_INTERNAL, "cuda: %s ended with %lld", p->name, (long long)a->code);
+    r->ok = s && get(r, r->at, a->table, p->buf.len * sizeof *r->at, "reading where buffers lie") && run_effect(r, s);
+}
+
+int32_t cuda_asserted(const Compiled *c, CudaQueue *q, const CudaCall *call, const Recording *rec, int64_t code, Status *st)
+{
+    Asserted a = {.run = {.c = c, .d = c->driver, .q = q, .call = call, .st = st}, .table = rec->table, .code = code};
+    arena_init(&a.run.arena);
+    const bool ok = arena_try(&a.run.arena, st, look_at, &a) && a.run.ok;
+    arena_free(&a.run.arena);
+    return ok || a.run.code ? a.run.code : -1;
+}

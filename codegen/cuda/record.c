@@ -18,11 +18,11 @@ static uint32_t launches(const Step *s, uint32_t n)
     return sum;
 }
 
-/* Whether the host takes part in none of the steps. */
+/* Whether the host takes part in none of the steps, but for looking at an assertion that did not hold. */
 static bool runs_alone(const Step *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        if (s[i].kind == STEP_EFFECT || s[i].kind == STEP_HOST) return false;
+        if ((s[i].kind == STEP_EFFECT && s[i].effect.op != OP_assert) || s[i].kind == STEP_HOST) return false;
         for (uint32_t k = 0; k < s[i].nblock; k++)
             if (!runs_alone(s[i].block[k].step, s[i].block[k].n)) return false;
     }
@@ -34,7 +34,7 @@ bool cuda_records(const Program *p, const CudaDriver *d)
     bool needs[CONTROLS];
     if (!d || !cuda_has_graphs(d) || p->nstack != 0 || !runs_alone(p->step, p->nstep)) return false;
     control_needs(p, needs);
-    const bool turns = needs[C_TURN] || needs[C_CHOOSE];
+    const bool turns = needs[C_TURN] || needs[C_CHOOSE] || needs[C_CHECK];
     return turns ? cuda_has_conditionals(d) : launches(p->step, p->nstep) >= record_least;
 }
 
@@ -162,6 +162,25 @@ static void close_body(Making *m, const Outer *outer)
     m->last = outer->last;
 }
 
+/* Whether an assertion is among the steps. */
+static bool may_end(const Step *s, uint32_t n)
+{
+    bool yes = false;
+    for (uint32_t i = 0; i < n && !yes; i++) {
+        yes = s[i].kind == STEP_EFFECT;
+        for (uint32_t k = 0; k < s[i].nblock && !yes; k++) yes = may_end(s[i].block[k].step, s[i].block[k].n);
+    }
+    return yes;
+}
+
+/* A body that runs if no assertion has failed. */
+static bool open_while_whole(Making *m, Outer *outer)
+{
+    CUgraphConditionalHandle h;
+    return new_condition(m, &h) && add_control(m, C_CHECK, 1, (void *[]){&m->r->failed, &h}) &&
+           open_body(m, h, CU_GRAPH_COND_TYPE_IF, outer);
+}
+
 /* How far apart the slices of a buffer lie for each turn of the loop, that it is sliced from a slice of the same one included; *of:
  * what it is cut from in the end. */
 static int64_t slice_of(const Making *m, uint32_t buf, uint32_t loop, uint32_t *of)
@@ -238,9 +257,13 @@ static bool record_while(Making *m, const Step *s)
         !add_control(m, C_DECIDE, 1, decide) || !open_body(m, h, CU_GRAPH_COND_TYPE_WHILE, &outer))
         return false;
     first = 0;
-    if (!record_steps(m, s->block[0].step, s->block[0].n) || !add_control(m, C_NEXT, 1, next) ||
-        !record_steps(m, s->block[1].step, s->block[1].n) || !add_control(m, C_DECIDE, 1, decide))
+    Outer whole;
+    const bool ends = may_end(s->block[0].step, s->block[0].n);
+    if (!record_steps(m, s->block[0].step, s->block[0].n) || (ends && !open_while_whole(m, &whole)) ||
+        !add_control(m, C_NEXT, 1, next) || !record_steps(m, s->block[1].step, s->block[1].n))
         return false;
+    if (ends) close_body(m, &whole);
+    if (!add_control(m, C_DECIDE, 1, decide)) return false;
     close_body(m, &outer);
     return true;
 }
@@ -266,20 +289,41 @@ static bool record_branch(Making *m, const Step *s)
     return true;
 }
 
+static bool record_assert(Making *m, const Step *s)
+{
+    CUdeviceptr holds = place_of(m, s->buf[0]);
+    int64_t n = 1, code = control_asserted(s);
+    for (uint32_t i = 0; i < s->effect.type[0].rank; i++) n *= size_of(m, s->effect.type[0].dim[i]);
+    return add_control(m, C_ASSERT, 1, (void *[]){&holds, &n, &m->r->failed, &code});
+}
+
+static bool record_step(Making *m, const Step *s)
+{
+    switch ((StepKind)s->kind) {
+    case STEP_KERNEL: return record_kernel(m, s);
+    case STEP_CONTRACT: return record_product(m, s);
+    case STEP_COPY: return record_copy(m, s);
+    case STEP_LOOP: return s->selector != UINT32_MAX ? record_while(m, s) : record_loop(m, s);
+    case STEP_BRANCH: return record_branch(m, s);
+    case STEP_EFFECT: return record_assert(m, s);
+    case STEP_HOST: break;
+    }
+    return status_fail(m->st, ST_INTERNAL, "cuda: a step of the host cannot be recorded");
+}
+
+/* What comes after a step that may end the program runs only if it has not: what the assertion is about stays as it was. */
 static bool record_steps(Making *m, const Step *s, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        bool ok = true;
-        switch ((StepKind)s[i].kind) {
-        case STEP_KERNEL: ok = record_kernel(m, &s[i]); break;
-        case STEP_CONTRACT: ok = record_product(m, &s[i]); break;
-        case STEP_COPY: ok = record_copy(m, &s[i]); break;
-        case STEP_LOOP: ok = s[i].selector != UINT32_MAX ? record_while(m, &s[i]) : record_loop(m, &s[i]); break;
-        case STEP_BRANCH: ok = record_branch(m, &s[i]); break;
-        case STEP_HOST:
-        case STEP_EFFECT: ok = status_fail(m->st, ST_INTERNAL, "cuda: a step of the host cannot be recorded"); break;
+    for (uint32_t i = 0; i < n;) {
+        Outer outer;
+        const bool inside = i > 0;
+        bool ends = false;
+        if (inside && !open_while_whole(m, &outer)) return false;
+        for (; i < n && !ends; i++) {
+            if (!record_step(m, &s[i])) return false;
+            ends = may_end(&s[i], 1);
         }
-        if (!ok) return false;
+        if (inside) close_body(m, &outer);
     }
     return true;
 }

@@ -73,13 +73,14 @@ static bool launch(const Compiled *c, CudaQueue *q, Recording *r, const CudaCall
 }
 
 /* What the program ended with, before another launch writes there. */
-static int32_t ended(const Compiled *c, CudaQueue *q, const Recording *r, Status *st)
+static int32_t ended(const Compiled *c, CudaQueue *q, const CudaCall *call, const Recording *r, Status *st)
 {
     const CudaDriver *d = c->driver;
     int64_t code = 0;
     const bool ok = cuda_ok(d, d->MemcpyDtoHAsync(&code, r->failed, sizeof code, q->stream), st, "reading how a program ended") &&
                     cuda_ok(d, d->StreamSynchronize(q->stream), st, "reading how a program ended");
-    return ok ? (int32_t)code : -1;
+    if (!ok || code < CONTROL_ASSERTED) return ok ? (int32_t)code : -1;
+    return cuda_asserted(c, q, call, r, code, st);
 }
 
 static int32_t replay(const Compiled *c, CudaQueue *q, const CudaCall *call, Status *st)
@@ -93,7 +94,7 @@ static int32_t replay(const Compiled *c, CudaQueue *q, const CudaCall *call, Sta
         if (call->counts) atomic_fetch_add(&call->counts->replayed, 1);
         if (q->launched) q->launched(q, "the graph", c->p->name, call->at);
     }
-    const int32_t code = !ok ? -1 : c->p->may_fail ? ended(c, q, r, st) : 0;
+    const int32_t code = !ok ? -1 : c->p->may_fail ? ended(c, q, call, r, st) : 0;
     pthread_mutex_unlock(&all->lock);
     return code;
 }

@@ -64,8 +64,8 @@ size_t cuda_buffer_bytes(const Program *p, uint32_t buf, const int64_t *dim);
 /* ---- graphs ---------------------------------------------------------------------------------- */
 
 /* By rule a program is recorded once for each vector of sizes and then replayed, unless the driver has no graphs, or none with the
- * conditional nodes that its loops and branches are; or the host takes part (effects, stacks that grow); or there are fewer
- * launches than a replay is worth. */
+ * conditional nodes that its loops, branches and assertions are; or the host takes part (prints, callbacks, stacks that grow); or
+ * there are fewer launches than a replay is worth. */
 bool cuda_records(const Program *p, const CudaDriver *d);
 extern uint32_t record_least; /* launches, each counted once; tests take less */
 
@@ -92,6 +92,9 @@ typedef struct PlaceArgs {
     void *arg[7];
 } PlaceArgs;
 CUDA_KERNEL_NODE_PARAMS cuda_place(const Compiled *c, Recording *r, uint32_t number, const CudaCall *call, PlaceArgs *a);
+
+/* Tells the host of the assertion that ended a replay with that code. What the program ends with, or -1: st. */
+int32_t cuda_asserted(const Compiled *c, CudaQueue *q, const CudaCall *call, const Recording *r, int64_t code, Status *st);
 
 /* As cuda_run, of a program that is recorded. */
 int32_t cuda_replay(const Compiled *c, CudaQueue *q, const CudaCall *call, Status *st);

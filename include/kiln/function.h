@@ -159,8 +159,9 @@ typedef struct kiln_function_statistics {
     uint64_t loops;             /* loops of such calls that went on in code of their own, which is not counted among the compiles */
     uint32_t waiting;           /* what waits for the compile thread now, or is being compiled */
     uint64_t from_disk;         /* of `compiles`: found in the folder of compiled code (.cache_dir in kiln_options) */
-    uint64_t recordings, replays; /* on devices whose driver has graphs: how often a call was recorded as one, for its sizes, and how
-                                   * many calls such a graph served; calls of few kernels or with effects are launched kernel by kernel */
+    uint64_t recordings, replays; /* on devices whose driver has graphs: how often a call was recorded as one, for its sizes, and
+                                   * how many calls such a graph served; calls of few kernels, with prints or with callbacks are
+                                   * launched kernel by kernel */
 } kiln_function_statistics;
 #define kiln_function_stats(f, out) kiln_function_stats_sized((f), (out), sizeof(kiln_function_statistics))
 KILN_API void kiln_function_stats_sized(kiln_function *f, kiln_function_statistics *out, size_t size);
