@@ -19,7 +19,7 @@ typedef struct WalkHead {
     int64_t nbuf, buf;           /* of 2 words each: kind (BufKind), and its place among the call's, or in the workspace */
     int64_t ntemp, temp;         /* temporaries, for `sizes`: the end of the workspace before them, bytes of an element, dims */
     int64_t nresult, result;     /* of each result: how many axes, and their Dims */
-    int64_t nfunction, function; /* of each: where in the names its own begins, in bytes */
+    int64_t nfunction, function; /* of each: where in the names its own, which may be empty, begins, in bytes */
     int64_t names;
     int64_t most;      /* operands of one launch */
     int64_t step;      /* a list of steps */

@@ -12,6 +12,7 @@ typedef struct Target {
     uint32_t many_results;    /* long folds are cut until they have so many, which keep all of it busy; 0: a few dozen do */
     bool fma;                 /* mad rounds once */
     bool dear_guards;         /* what stands behind a guard is better a kernel of its own */
+    bool launches;            /* kernels side by side are one launch, however little they do */
     bool threads;             /* kernels may be split into chunks through the host table */
     bool digits;              /* emitted products read operands, as windows, whose rows and columns take several strides */
     bool apart;               /* they read operands in which neither rows nor columns have elements side by side as fast */

@@ -390,6 +390,43 @@ static void squares_need(void **state)
     case_free(&c, m);
 }
 
+/* ---- launches ----------------------------------------------------------------------------------------------------- */
+/* Two instances of a kernel and one of another, side by side. */
+static Make *beside(void)
+{
+    enum { N = 300 };
+    Make *m = make_new();
+    uint32_t buf[3][2], kernel[2];
+    for (int i = 0; i < 3; i++) buf[i][0] = make_length(m, make_input(m, DT_f32), N);
+    for (int i = 0; i < 3; i++) buf[i][1] = make_length(m, make_output(m, DT_f32), N);
+    for (int i = 0; i < 2; i++) {
+        make_kernel(m, 1, (Dim[]){N}, -1, 0, 0, 1, 2);
+        make_stage(m, false);
+        const int32_t x = make_load(m, make_stream(m, 0, DT_f32, 0, (Dim[]){1}, -1, -1));
+        make_store(m, make_stream(m, 1, DT_f32, 0, (Dim[]){1}, -1, -1), make_prim(m, i ? P_mul : P_add, DT_f32, x, x, -1), false);
+        kernel[i] = make_kernel_end(m);
+    }
+    for (int i = 0; i < 3; i++) {
+        Step s = make_run(m, kernel[i / 2], 2, buf[i]);
+        s.beside = i > 0;
+        make_step(m, s);
+    }
+    return m;
+}
+
+static void launches_need(void **state)
+{
+    (void)state;
+    Case c;
+    Make *m = beside();
+    case_of(&c, m, 0);
+    needed(&c, "at >= 0u && at < 2u", "at >= 0u && at < 3u", 1);
+    needed(&c, "at >= 2u && at < 3u", "at < 3u", 1);
+    needed(&c, "(at - 0u) / 1u", "(at - 0u) / 2u", 1);
+    needed(&c, "point < points;", "point < points + 8;", 1);
+    case_free(&c, m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +438,7 @@ int main(void)
         cmocka_unit_test(points_need),
         cmocka_unit_test(groups_need),
         cmocka_unit_test(squares_need),
+        cmocka_unit_test(launches_need),
     };
     EMU_TESTS(tests);
 }

@@ -15,6 +15,7 @@ void cuda_target(Target *t)
         .threads = false,
         .digits = true,
         .apart = true,
+        .launches = true,
         .turns = true};
 }
 

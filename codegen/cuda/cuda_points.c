@@ -185,8 +185,8 @@ void cuda_points_body(Print *c)
     if (c->shape.wide > 1) open_aligned(c);
     const char *mine = cuda_is_block(c) ? "0u" : cuda_has_lanes(c) ? "threadIdx.x / 32u" : "threadIdx.x";
     if (c->shape.wide > 1) mine = arena_printf(c->arena, "threadIdx.x * %uu", c->shape.wide);
-    cuda_open(
-        c, "for (%s point = %s(blockIdx.x) * %uu + %s; point < points; point += %s(gridDim.x) * %uu)", t, t, each, mine, t, each);
+    cuda_open(c, "for (%s point = %s(%s) * %uu + %s; point < points; point += %s(%s) * %uu)", t, t, c->block, each, mine, t,
+        c->blocks, each);
     open_indices(c, axis, n, t);
     open_rows(c);
     if (c->shape.wide > 1) open_group(c);

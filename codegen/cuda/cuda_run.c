@@ -13,22 +13,18 @@ static void name_functions(void *arg)
 {
     Compiled *c = arg;
     const Program *p = c->p;
-    cuda_products(&c->arena, p->step, p->nstep, &c->products);
-    uint32_t n = p->kernel.len + c->products.len;
-    c->function = ARENA_ARRAY(&c->arena, CUfunction, n + 1);
-    c->name = ARENA_ARRAY(&c->arena, const char *, n + 1);
+    cuda_functions(&c->arena, p, &c->text);
+    c->function = ARENA_ARRAY(&c->arena, CUfunction, c->text.n + 1);
     c->shape = ARENA_ARRAY(&c->arena, CudaShape, p->kernel.len + 1);
-    for (uint32_t i = 0; i < n; i++) {
-        if (i < p->kernel.len) c->shape[i] = cuda_shape(p, &p->kernel.at[i]);
-        c->name[i] = cuda_function_name(&c->arena, p, i);
-    }
+    for (uint32_t i = 0; i < p->kernel.len; i++) c->shape[i] = cuda_shape(p, &p->kernel.at[i]);
 }
 
 static bool resolve(Compiled *c, Status *st)
 {
     const CudaDriver *d = c->driver;
-    for (uint32_t i = 0; i < c->p->kernel.len + c->products.len; i++)
-        if (!cuda_ok(d, d->ModuleGetFunction(&c->function[i], c->module, c->name[i]), st, "finding kernel %s", c->name[i]))
+    for (uint32_t i = 0; i < c->text.n; i++)
+        if (*c->text.name[i] && !cuda_ok(d, d->ModuleGetFunction(&c->function[i], c->module, c->text.name[i]), st,
+                                    "finding kernel %s", c->text.name[i]))
             return false;
     bool needs[CONTROLS] = {false};
     if (c->recordings) control_needs(c->p, needs);
@@ -155,8 +151,8 @@ static bool launch(Run *r, uint32_t f, int64_t blocks, uint32_t threads, void **
     if (blocks <= 0) return true;
     unsigned grid = (unsigned)MIN_OF(blocks, cuda_grid_most);
     CUresult e = r->d->LaunchKernel(r->c->function[f], grid, 1, 1, threads, 1, 1, 0, r->q->stream, args, NULL);
-    if (!cuda_ok(r->d, e, r->st, "launching %s", r->c->name[f])) return false;
-    if (r->q->launched) r->q->launched(r->q, r->c->name[f], r->c->p->name, at.file ? at : r->call->at);
+    if (!cuda_ok(r->d, e, r->st, "launching %s", r->c->text.name[f])) return false;
+    if (r->q->launched) r->q->launched(r->q, r->c->text.name[f], r->c->p->name, at.file ? at : r->call->at);
     return true;
 }
 
@@ -191,9 +187,19 @@ static bool run_kernel(Run *r, const Step *s)
 
 static bool run_product(Run *r, const Step *s)
 {
-    uint32_t f = r->c->p->kernel.len + cuda_product_of(&r->c->products, s);
+    uint32_t f = r->c->p->kernel.len + cuda_product_of(&r->c->text.products, s);
     void *args[] = {&r->at[s->contract.a], &r->at[s->contract.b], &r->at[s->contract.c], dims_of(r)};
     return launch(r, f, cuda_product_blocks(r->c, s, r->call->dim), CUDA_BLOCK, args, s->loc);
+}
+
+static bool run_launch(Run *r, uint32_t number)
+{
+    const CudaLaunch *l = &r->c->text.launches.at[number];
+    void *args[l->nbuf + 1];
+    for (uint32_t i = 0; i < l->nbuf; i++) args[i] = &r->at[l->buf[i]];
+    args[l->nbuf] = dims_of(r);
+    const Loc at = r->c->p->kernel.at[l->first->kernel].loc;
+    return launch(r, r->c->text.first_launch + number, l->blocks, CUDA_BLOCK, args, at);
 }
 
 static bool run_copy(Run *r, const Step *s)
@@ -367,7 +373,14 @@ static bool run_branch(Run *r, const Step *s)
 
 static bool run_steps(Run *r, const Step *s, uint32_t n)
 {
+    const CudaLaunches *launches = &r->c->text.launches;
     for (uint32_t i = 0; i < n; i++) {
+        const uint32_t number = cuda_launch_at(launches, &s[i]);
+        if (number < launches->len) {
+            if (!run_launch(r, number)) return false;
+            i += launches->at[number].n - 1;
+            continue;
+        }
         bool ok = true;
         switch ((StepKind)s[i].kind) {
         case STEP_KERNEL: ok = run_kernel(r, &s[i]); break;

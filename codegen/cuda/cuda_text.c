@@ -96,7 +96,7 @@ const char *cuda_offset(Print *c, const Stream *s)
 }
 
 /* A buffer is declared with the type of its first stream. */
-static const char *buffer_type(const Kernel *k, uint32_t buf)
+const char *cuda_buffer_type(const Kernel *k, uint32_t buf)
 {
     for (uint32_t i = 0; i < k->nstream; i++)
         if (k->stream[i].buf == buf) return cuda_memory_type((DType)k->stream[i].type);
@@ -106,7 +106,7 @@ static const char *buffer_type(const Kernel *k, uint32_t buf)
 const char *cuda_buffer(Print *c, const Stream *s)
 {
     const char *t = cuda_memory_type((DType)s->type);
-    const bool same = strcmp(t, buffer_type(c->k, s->buf)) == 0;
+    const bool same = strcmp(t, cuda_buffer_type(c->k, s->buf)) == 0;
     return same ? arena_printf(c->arena, "b%u", s->buf) : arena_printf(c->arena, "((%s *)b%u)", t, s->buf);
 }
 
@@ -227,9 +227,22 @@ const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel)
     return text;
 }
 
-const char *cuda_function_name(Arena *a, const Program *p, uint32_t i)
+void cuda_functions(Arena *a, const Program *p, CudaFunctions *out)
 {
-    return i < p->kernel.len ? cuda_kernel_name(a, p, i) : arena_printf(a, "product%u", i - p->kernel.len);
+    *out = (CudaFunctions){0};
+    cuda_products(a, p->step, p->nstep, &out->products);
+    cuda_launches(a, p, p->step, p->nstep, &out->launches);
+    out->first_launch = p->kernel.len + out->products.len;
+    out->n = out->first_launch + out->launches.len;
+    out->name = ARENA_ARRAY(a, const char *, out->n + 1);
+    bool *alone = ARENA_ARRAY(a, bool, p->kernel.len + 1);
+    cuda_launched_alone(&out->launches, p->step, p->nstep, alone);
+    for (uint32_t i = 0; i < out->n; i++)
+        if (i >= p->kernel.len)
+            out->name[i] = i < out->first_launch ? arena_printf(a, "product%u", i - p->kernel.len)
+                                                 : arena_printf(a, "launch%u", i - out->first_launch);
+        else
+            out->name[i] = alone[i] ? cuda_kernel_name(a, p, i) : "";
 }
 
 /* One more buffer of the function that is to be printed; void: nobody uses it. */
@@ -275,15 +288,15 @@ static void kernel_body(Print *c, const Step *step)
         cuda_points_body(c);
 }
 
-static void cuda_kernel(Print *c, uint32_t kernel)
+static void cuda_kernel(Print *c, uint32_t kernel, const char *name)
 {
     const Kernel *k = c->k = &c->p->kernel.at[kernel];
     c->shape = cuda_shape(c->p, k);
     c->params = c->loads = "";
-    for (uint32_t i = 0; i < k->nbuf; i++) parameter(c, buffer_type(k, i), arena_printf(c->arena, "b%u", i));
+    for (uint32_t i = 0; i < k->nbuf; i++) parameter(c, cuda_buffer_type(k, i), arena_printf(c->arena, "b%u", i));
     if (k->nbuf > CUDA_BUFFERS)
         status_fail(c->st, ST_UNSUPPORTED, "cuda: a kernel uses %u buffers; a launch takes at most %d", k->nbuf, CUDA_BUFFERS);
-    print_function(c, cuda_kernel_name(c->arena, c->p, kernel), kernel_body, NULL);
+    print_function(c, name, kernel_body, NULL);
 }
 
 static void cuda_product(Print *c, const Step *step, uint32_t number)
@@ -297,6 +310,27 @@ static void cuda_product(Print *c, const Step *step, uint32_t number)
     print_function(c, arena_printf(c->arena, "product%u", number), cuda_product_body, step);
 }
 
+static void launch_body(Print *c, const Step *step)
+{
+    uint32_t i = 0;
+    while (c->text->launches.at[i].first != step) i++;
+    cuda_launch_body(c, &c->text->launches.at[i]);
+}
+
+/* Each instance loads the addresses of its own buffers. */
+static void cuda_launch(Print *c, const CudaLaunch *l, const char *name)
+{
+    c->params = c->loads = "";
+    for (uint32_t i = 0, at = 0; i < l->n; i++)
+        for (uint32_t b = 0; b < step_buffers(c->p, l->step[i]); b++, at++) {
+            const char *t = cuda_buffer_type(&c->p->kernel.at[l->step[i]->kernel], b);
+            c->params = arena_printf(c->arena, c->table ? "%s%s *const *a%u, " : "%s%s *a%u, ", c->params, t, at);
+        }
+    print_function(c, name, launch_body, l->first);
+    c->block = "blockIdx.x";
+    c->blocks = "gridDim.x";
+}
+
 typedef struct Job {
     Print print;
     Arena arena;
@@ -306,18 +340,23 @@ static void print_program(void *arg)
 {
     Job *job = arg;
     Print *c = &job->print;
-    Products products = {0};
+    CudaFunctions text;
+    cuda_functions(c->arena, c->p, &text);
+    c->text = &text;
+    c->block = "blockIdx.x";
+    c->blocks = "gridDim.x";
     c->dim_used = ARENA_ARRAY(c->arena, bool, c->p->dim.len + 1);
-    cuda_products(c->arena, c->p->step, c->p->nstep, &products);
     text_printf(c->out, "%s", cuda_prelude);
     if (cuda_dims_by_value(c->p)) text_printf(c->out, "struct Dims {\n    i64 at[%u];\n};\n\n", c->p->dim.len);
     bool used[DT_COUNT] = {false};
     for (uint32_t i = 0; i < c->p->buf.len; i++) used[c->p->buf.at[i].type.dtype] = true;
     for (int t = 0; t < DT_COUNT; t++)
         if (used[t] && narrow_fns[t].widen) cuda_narrow(c->arena, c->out, (DType)t);
-    cuda_products_prelude(c, &products);
-    for (uint32_t i = 0; i < c->p->kernel.len; i++) cuda_kernel(c, i);
-    for (uint32_t i = 0; i < products.len; i++) cuda_product(c, products.at[i], i);
+    cuda_products_prelude(c, &text.products);
+    for (uint32_t i = 0; i < c->p->kernel.len; i++)
+        if (*text.name[i]) cuda_kernel(c, i, text.name[i]);
+    for (uint32_t i = 0; i < text.products.len; i++) cuda_product(c, text.products.at[i], i);
+    for (uint32_t i = 0; i < text.launches.len; i++) cuda_launch(c, &text.launches.at[i], text.name[text.first_launch + i]);
     if (c->table) control_text(c->p, c->out);
 }
 

@@ -24,15 +24,13 @@ typedef struct Making {
 static bool make_table(Making *m)
 {
     const Program *p = m->p;
-    Products products = {0};
+    CudaFunctions text;
     WalkHead h;
     int64_t constants = 0;
-    cuda_products(&m->arena, p->step, p->nstep, &products);
-    const char **name = ARENA_ARRAY(&m->arena, const char *, p->kernel.len + products.len + 1);
-    for (uint32_t i = 0; i < p->kernel.len + products.len; i++) name[i] = cuda_function_name(&m->arena, p, i);
+    cuda_functions(&m->arena, p, &text);
     for (int i = 0; i < m->ndata; i++)
         if (m->data[i].held) constants = (int64_t)m->data[i].len;
-    if (!cuda_table(p, m->driver->capability, &products, name, constants, &m->table, m->st)) return false;
+    if (!cuda_table(p, m->driver->capability, &text, constants, &m->table, m->st)) return false;
     memcpy(&h, m->table.at, sizeof h);
     m->is->room = (int64_t)sizeof(Walk) + walk_words(&h) * (int64_t)sizeof(int64_t);
     return true;

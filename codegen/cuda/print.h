@@ -66,6 +66,8 @@ typedef struct Print {
     CudaShape shape;
     bool table;                 /* buffers are found by a table */
     const char *params, *loads; /* of the function that is being printed */
+    const struct CudaFunctions *text;
+    const char *block, *blocks; /* the number of the block among those that share the kernel's points, and how many they are */
     bool *dim_used;             /* per Program.dim: read by this kernel */
 } Print;
 
@@ -75,9 +77,8 @@ static inline bool cuda_is_block(const Print *c) { return c->shape.team > TREE_L
 extern const char cuda_prelude[];
 static inline bool cuda_dims_by_value(const Program *p) { return p->dim.len != 0 && p->dim.len <= CUDA_DIMS; }
 
-/* ---- kernels and products (cuda_shape.c, cuda_text.c, cuda_reduce.c, cuda_contract.c) ----------- */
+/* ---- kernels and products (cuda_shape.c, cuda_text.c, cuda_reduce.c, cuda_contract.c, cuda_launch.c) ----------- */
 const char *cuda_kernel_name(Arena *a, const Program *p, uint32_t kernel);
-const char *cuda_function_name(Arena *a, const Program *p, uint32_t i); /* kernels, then products */
 void cuda_line(Print *c, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Prints a line that ends in {; what follows is inside. */
 void cuda_open(Print *c, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -85,8 +86,9 @@ void cuda_close(Print *c);
 bool cuda_dim_const(const Program *p, Dim d, int64_t *out);
 const char *cuda_dim(Print *c, Dim d); /* as an i64 operand */
 const char *cuda_operand(Print *c, int32_t instr);
-const char *cuda_buffer(Print *c, const Stream *s); /* a pointer to elements of the stream's type */
-const char *cuda_offset(Print *c, const Stream *s); /* in elements */
+const char *cuda_buffer_type(const Kernel *k, uint32_t buf); /* in memory; void: no stream is there */
+const char *cuda_buffer(Print *c, const Stream *s);          /* a pointer to elements of the stream's type */
+const char *cuda_offset(Print *c, const Stream *s);          /* in elements */
 /* Of a kernel: (cuda_points.c) in order, (cuda_square.c) by squares. */
 void cuda_points_body(Print *c);
 void cuda_square_body(Print *c);
@@ -106,7 +108,30 @@ void cuda_product_body(Print *c, const Step *step);
 void cuda_products_prelude(const Print *c, const Products *all);
 extern const char cuda_product_prelude[], cuda_mma_prelude[];
 
-/* Prelude, kernels, products, for devices of compute capability `sm`: 10 * major + minor. */
+/* Kernels side by side that are one launch; its operands are their buffers, one kernel's after the other's. */
+typedef struct CudaLaunch {
+    const Step *first; /* of n steps that stand together */
+    uint32_t n, nbuf, *buf;
+    const Step **step; /* the instances of a kernel one after the other */
+    int64_t blocks;
+} CudaLaunch;
+typedef VEC(CudaLaunch) CudaLaunches;
+void cuda_launches(Arena *a, const Program *p, const Step *step, uint32_t n, CudaLaunches *out);
+uint32_t cuda_launch_at(const CudaLaunches *all, const Step *s); /* the number of the one that begins there; all->len: none */
+/* Notes the kernels that some step needs beside the launches. */
+void cuda_launched_alone(const CudaLaunches *all, const Step *step, uint32_t n, bool *alone);
+void cuda_launch_body(Print *c, const CudaLaunch *l);
+
+/* What a program's text has, in this order: kernels, products, launches. */
+typedef struct CudaFunctions {
+    Products products;
+    CudaLaunches launches;
+    uint32_t n, first_launch;
+    const char **name; /* "": nobody asks for the kernel alone, and there is no such function */
+} CudaFunctions;
+void cuda_functions(Arena *a, const Program *p, CudaFunctions *out);
+
+/* Prelude and functions, for devices of compute capability `sm`: 10 * major + minor. */
 bool cuda_program_text(const Program *p, int sm, Text *out, Status *st);
 /* The same of kernels that find their buffers by a table, and what a graph needs besides (control.c). */
 bool cuda_graph_text(const Program *p, int sm, Text *out, Status *st);

@@ -108,15 +108,29 @@ static bool record_kernel(Making *m, const Step *s)
     }
     args[k->nbuf] = dims_of(m);
     return add_kernel(m, m->c->function[s->kernel], cuda_kernel_blocks(m->c, s->kernel, m->dim), m->c->shape[s->kernel].block, args,
-        m->c->name[s->kernel]);
+        m->c->text.name[s->kernel]);
 }
 
 static bool record_product(Making *m, const Step *s)
 {
-    const uint32_t f = m->c->p->kernel.len + cuda_product_of(&m->c->products, s);
+    const uint32_t f = m->c->p->kernel.len + cuda_product_of(&m->c->text.products, s);
     CUdeviceptr a = place_of(m, s->contract.a), b = place_of(m, s->contract.b), c = place_of(m, s->contract.c);
-    return add_kernel(
-        m, m->c->function[f], cuda_product_blocks(m->c, s, m->dim), CUDA_BLOCK, (void *[]){&a, &b, &c, dims_of(m)}, m->c->name[f]);
+    return add_kernel(m, m->c->function[f], cuda_product_blocks(m->c, s, m->dim), CUDA_BLOCK, (void *[]){&a, &b, &c, dims_of(m)},
+        m->c->text.name[f]);
+}
+
+static bool record_launch(Making *m, uint32_t number)
+{
+    const CudaLaunch *l = &m->c->text.launches.at[number];
+    const uint32_t f = m->c->text.first_launch + number;
+    CUdeviceptr at[l->nbuf];
+    void *args[l->nbuf + 1];
+    for (uint32_t i = 0; i < l->nbuf; i++) {
+        at[i] = place_of(m, l->buf[i]);
+        args[i] = &at[i];
+    }
+    args[l->nbuf] = dims_of(m);
+    return add_kernel(m, m->c->function[f], l->blocks, CUDA_BLOCK, args, m->c->text.name[f]);
 }
 
 static bool record_copy(Making *m, const Step *s)
@@ -314,12 +328,19 @@ static bool record_step(Making *m, const Step *s)
 /* What comes after a step that may end the program runs only if it has not: what the assertion is about stays as it was. */
 static bool record_steps(Making *m, const Step *s, uint32_t n)
 {
+    const CudaLaunches *launches = &m->c->text.launches;
     for (uint32_t i = 0; i < n;) {
         Outer outer;
         const bool inside = i > 0;
         bool ends = false;
         if (inside && !open_while_whole(m, &outer)) return false;
         for (; i < n && !ends; i++) {
+            const uint32_t number = cuda_launch_at(launches, &s[i]);
+            if (number < launches->len) {
+                if (!record_launch(m, number)) return false;
+                i += launches->at[number].n - 1;
+                continue;
+            }
             if (!record_step(m, &s[i])) return false;
             ends = may_end(&s[i], 1);
         }

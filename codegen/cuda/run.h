@@ -10,10 +10,9 @@ struct Compiled {
     const Program *p; /* the caller's: it outlives this */
     const CudaDriver *driver;
     CUmodule module;
-    Products products;
-    CUfunction *function; /* kernels, then products */
-    const char **name;
-    CudaShape *shape; /* of each kernel */
+    CudaFunctions text;
+    CUfunction *function; /* of each of its functions */
+    CudaShape *shape;     /* of each kernel */
     Arena arena;
     size_t bytes; /* of the image */
     CUfunction control[CONTROLS];

@@ -6,7 +6,7 @@
 
 typedef struct Table {
     const Program *p;
-    const Products *products;
+    const CudaFunctions *text;
     int sm;
     Text words, names;
     int64_t most; /* operands of a launch */
@@ -78,7 +78,7 @@ static void put_product(Table *t, const Step *s)
 {
     const uint32_t buf[] = {s->contract.a, s->contract.b, s->contract.c};
     const ProductPlan *plan = product_plan(t->p, s, t->sm);
-    put(t, t->p->kernel.len + cuda_product_of(t->products, s));
+    put(t, t->p->kernel.len + cuda_product_of(&t->text->products, s));
     put(t, CUDA_BLOCK);
     put(t, 3);
     put(t, plan->rows);
@@ -88,6 +88,17 @@ static void put_product(Table *t, const Step *s)
     put(t, 1);
     put_dims(t, s->contract.batch, s->contract.nbatch);
     put_operands(t, buf, 3);
+}
+
+static void put_launch(Table *t, uint32_t number)
+{
+    const CudaLaunch *l = &t->text->launches.at[number];
+    put(t, t->text->first_launch + number);
+    put(t, CUDA_BLOCK);
+    put(t, 1);
+    put(t, 1);
+    put_dims(t, (const Dim[]){l->blocks}, 1);
+    put_operands(t, l->buf, l->nbuf);
 }
 
 static void put_copy(Table *t, const Step *s)
@@ -182,7 +193,17 @@ static bool put_steps(Table *t, const Step *s, uint32_t n)
 {
     const int64_t from = open_words(t);
     bool ok = true;
-    for (uint32_t i = 0; i < n && ok; i++) ok = put_step(t, &s[i]);
+    for (uint32_t i = 0; i < n && ok; i++) {
+        const uint32_t number = cuda_launch_at(&t->text->launches, &s[i]);
+        if (number == t->text->launches.len) {
+            ok = put_step(t, &s[i]);
+            continue;
+        }
+        const int64_t step = open_step(t, WALK_LAUNCH);
+        put_launch(t, number);
+        close_step(t, step);
+        i += t->text->launches.at[number].n - 1;
+    }
     close_words(t, from);
     return ok;
 }
@@ -240,9 +261,10 @@ static void put_results(Table *t)
     }
 }
 
-static void put_functions(Table *t, const char *const *name, uint32_t n)
+static void put_functions(Table *t)
 {
-    for (uint32_t i = 0; i < n; i++) {
+    const char *const *name = t->text->name;
+    for (uint32_t i = 0; i < t->text->n; i++) {
         put(t, (int64_t)t->names.len);
         text_add(&t->names, name[i], strlen(name[i]) + 1);
     }
@@ -266,10 +288,9 @@ static bool in_order(const DimTable *t)
     return true;
 }
 
-bool cuda_table(
-    const Program *p, int sm, const Products *products, const char *const *name, int64_t constants, Text *out, Status *st)
+bool cuda_table(const Program *p, int sm, const CudaFunctions *text, int64_t constants, Text *out, Status *st)
 {
-    Table t = {.p = p, .products = products, .sm = sm, .st = st};
+    Table t = {.p = p, .text = text, .sm = sm, .st = st};
     WalkHead h = {.magic = WALK_MAGIC, .constants = constants, .nsymbol = p->symbol.len, .nresult = p->noutput};
     if (!in_order(&p->module->dims)) return status_fail(st, ST_INTERNAL, "sizes are not in the order of their parts");
     text_add(&t.words, (const char *)&h, sizeof h);
@@ -279,7 +300,7 @@ bool cuda_table(
     h.buf = here(&t), h.nbuf = p->buf.len, put_buffers(&t);
     h.temp = here(&t), h.ntemp = put_temporaries(&t);
     h.result = here(&t), put_results(&t);
-    h.function = here(&t), h.nfunction = p->kernel.len + products->len, put_functions(&t, name, (uint32_t)h.nfunction);
+    h.function = here(&t), h.nfunction = text->n, put_functions(&t);
     h.step = here(&t);
     const bool ok = put_steps(&t, p->step, p->nstep);
     h.most = t.most;

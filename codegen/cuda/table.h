@@ -5,8 +5,7 @@
 #include "../walk.h"
 #include "print.h"
 
-/* Appends it, for devices of that compute capability; name: of kernels, then of products. False: st. */
-bool cuda_table(
-    const Program *p, int sm, const Products *products, const char *const *name, int64_t constants, Text *out, Status *st);
+/* Appends it, for devices of that compute capability. False: st. */
+bool cuda_table(const Program *p, int sm, const CudaFunctions *text, int64_t constants, Text *out, Status *st);
 
 #endif

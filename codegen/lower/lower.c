@@ -305,7 +305,7 @@ static bool lower_entry(Lower *lw, Scope *s)
     if (!lw->o->target.dear_guards) merge_steps(lw);
     if (lw->o->host_products) join_steps(lw, p->step, p->nstep);
     if (lw->o->target.threads && !spread_copies(lw)) return false;
-    if (lw->o->target.threads) launch_steps(lw);
+    if (lw->o->target.threads || lw->o->target.launches) launch_steps(lw);
     number_steps(p, p->step, p->nstep);
     memory_plan(lw);
     list_symbols(lw);

@@ -144,7 +144,7 @@ static void begin(Launches *l, uint32_t at)
 
 static void finish(Launches *l)
 {
-    int64_t work = 0;
+    int64_t work = l->lw->o->target.launches ? launch_least : 0;
     for (uint32_t i = l->first; i < l->last; i++) work += work_of(l, &l->s[i]);
     for (uint32_t i = l->first; i < l->last && l->last - l->first > 1; i++) {
         l->s[i].beside = i > l->first && work >= launch_least;

@@ -322,7 +322,7 @@ static bool prepare(Walk *w, const void *image, const void *ptx, const void *con
     for (int64_t i = 0; i < h->nfunction; i++) {
         const char *name = (const char *)(table + h->names) + table[h->function + i];
         Handle f = 0;
-        if (!DO(w, FUNCTION, name, &f, w->module, name)) return false;
+        if (*name && !DO(w, FUNCTION, name, &f, w->module, name)) return false;
         w->word[i] = (int64_t)(uintptr_t)f;
     }
     if (h->constants == 0) return true;
