@@ -195,7 +195,7 @@ static void the_bits_of_the_cpu_and_the_launches_of_the_jit(void **state)
     write_file(path_of("data"), kiln_data(x), kiln_bytes(x), kiln_data(label), kiln_bytes(label));
     run("test -z \"$(nm -u %s/step.o %s/wander.o | grep ' U ')\"", dir, dir);
     run("cc -std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -Werror -O1 -o %s/main %s/main.c %s/step.o %s/wander.o -L\"$KILN_LIBDIR\" -lkiln "
-        "-Wl,-rpath,\"$KILN_LIBDIR\" -ldl", dir, dir, dir, dir);
+        "-Wl,-rpath,\"$KILN_LIBDIR\" -ldl ${KILN_SANITIZE:+-fsanitize=$KILN_SANITIZE}", dir, dir, dir, dir);
     run("%s/main %s/data > %s/got 2> %s/launched || { cat %s/launched; false; }", dir, dir, dir, dir, dir);
     assert_int_equal(read_file("got", (char *)&got, sizeof got), sizeof got);
     assert_memory_equal(&got, &want, sizeof got);
@@ -228,6 +228,77 @@ static void an_exact_function_stays_exact(void **state)
     }
     assert_ok(k);
     run("cmp -s %s/exact.o %s/again.o && ! cmp -s %s/exact.o %s/fast.o", dir, dir, dir, dir);
+}
+
+/* ---- many sizes ---------------------------------------------------------------------------------------------------------- */
+enum { TENSORS = 36, SIZES = 3 * TENSORS }; /* more than a launch brings along */
+
+static void add_all(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)user;
+    kiln_tensor *sum = kiln_full(k, KILN_F32, KILN_SHAPE(1), 0.0);
+    for (int i = 0; i < TENSORS; i++) sum = kiln_add(sum, kiln_mul(kiln_sum(in[i], KILN_ALL), i + 1));
+    out[0] = sum;
+    out[1] = kiln_mul(in[TENSORS - 1], 2.0);
+}
+
+static int64_t size_of(int i) { return 2 + i % 3; }
+
+/* A program that calls it. */
+static void write_many(FILE *f)
+{
+    const int last = (int)(4 * size_of(SIZES - 3) * size_of(SIZES - 2) * size_of(SIZES - 1));
+    fprintf(f, "#include \"many.h\"\n#include <stdio.h>\n#include <stdlib.h>\nvoid *kiln_emulated_driver(void *, const char *);\n"
+               "static int (*alloc)(void **, size_t), (*in)(void *, const void *, size_t), (*out)(void *, const void *, size_t), (*retain)(void **, int), (*push)(void *);\n"
+               "static void find(void *to, const char *name) { void *at = kiln_emulated_driver(0, name); memcpy(to, &at, sizeof at); }\n"
+               "int main(void)\n{\n    many_device d;\n    void *c, *x, *sum, *last, *work;\n    float one[64], got[1 + 64];\n    int64_t needs[5];\n"
+               "    find(&alloc, \"cuMemAlloc_v2\"), find(&in, \"cuMemcpyHtoD_v2\"), find(&out, \"cuMemcpyDtoH_v2\");\n"
+               "    find(&retain, \"cuDevicePrimaryCtxRetain\"), find(&push, \"cuCtxPushCurrent_v2\");\n"
+               "    for (int i = 0; i < 64; i++) one[i] = (float)i;\n"
+               "    if (retain(&c, 0) || push(c) || many_open_by(&d, kiln_emulated_driver, 0, 0) || many_needs(");
+    for (int i = 0; i < SIZES; i++) fprintf(f, "%d, ", (int)size_of(i));
+    fprintf(f, "needs)) return 1;\n    if (needs[0] > MANY_WORKSPACE_BYTES || needs[1] != 1 || needs[2] != %d) return 2;\n", (int)size_of(SIZES - 3));
+    fprintf(f, "    if (alloc(&x, sizeof one) || alloc(&sum, 4) || alloc(&last, 4 * 64) || alloc(&work, (size_t)needs[0]) || in(x, one, sizeof one)) return 3;\n"
+               "    if (many(&d, 0, 0, ");
+    for (int i = 0; i < TENSORS; i++) fprintf(f, "x, ");
+    for (int i = 0; i < SIZES; i++) fprintf(f, "%d, ", (int)size_of(i));
+    fprintf(f, "sum, last, work)) return 4;\n    if (out(got, sum, 4) || out(got + 1, last, %d)) return 5;\n    fwrite(got, %d, 1, stdout);\n    many_close(&d);\n    return 0;\n}\n",
+        last, 4 + last);
+}
+
+static void many_sizes_lie_in_memory(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    static char name[SIZES][8];
+    kiln_spec spec[TENSORS];
+    float one[64], want[1 + 64], got[1 + 64];
+    kiln_tensor *in[TENSORS], *out[2];
+    const int64_t last = size_of(SIZES - 3) * size_of(SIZES - 2) * size_of(SIZES - 1);
+    for (int i = 0; i < 64; i++) one[i] = (float)i;
+    for (int i = 0; i < SIZES; i++) snprintf(name[i], sizeof name[i], "s%d", i);
+    for (int i = 0; i < TENSORS; i++) {
+        spec[i] = (kiln_spec)KILN_SPEC(KILN_F32, KILN_DIM(name[3 * i], 1, 4), KILN_DIM(name[3 * i + 1], 1, 4), KILN_DIM(name[3 * i + 2], 1, 4));
+        const int64_t *n = (const int64_t[]){size_of(3 * i), size_of(3 * i + 1), size_of(3 * i + 2)};
+        in[i] = kiln_from(k, KILN_F32, KILN_SHAPE(n[0], n[1], n[2]), one, n[0] * n[1] * n[2]);
+    }
+    kiln_function *f = kiln_function_new(k, add_all, NULL,
+        &(kiln_function_options){.name = "many", .input_list = spec, .inputs_count = TENSORS, .outputs = 2});
+    assert_true(kiln_aot(f, path_of("many"), &(kiln_aot_options){.device = "emu"}));
+    kiln_call_all(f, kiln_tensors(in, TENSORS), out, 2);
+    kiln_read(out[0], want, sizeof *want);
+    kiln_read(out[1], want + 1, (size_t)last * sizeof *want);
+    assert_ok(k);
+    FILE *c = fopen(path_of("many.c"), "w");
+    assert_non_null(c);
+    write_many(c);
+    fclose(c);
+    run("cc -std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -Werror -O1 -o %s/many %s/many.c %s/many.o -L\"$KILN_LIBDIR\" -lkiln -Wl,-rpath,\"$KILN_LIBDIR\" -ldl ${KILN_SANITIZE:+-fsanitize=$KILN_SANITIZE}", dir, dir, dir);
+    run("grep -q 'char .work = (char .)workspace + [3-9][0-9][0-9];' %s/many.h", dir); /* more than 31 of 8 bytes */
+    run("%s/many > %s/got", dir, dir);
+    const size_t bytes = (size_t)(1 + last) * sizeof *want;
+    assert_int_equal(read_file("got", (char *)got, sizeof got), bytes);
+    assert_memory_equal(got, want, bytes);
 }
 
 /* ---- what cannot be ------------------------------------------------------------------------------------------------------- */
@@ -266,7 +337,7 @@ static void what_cannot_be_is_named(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {WAIT_TEST(the_bits_of_the_cpu_and_the_launches_of_the_jit), WAIT_TEST(an_exact_function_stays_exact),
+    const struct CMUnitTest tests[] = {WAIT_TEST(the_bits_of_the_cpu_and_the_launches_of_the_jit), WAIT_TEST(an_exact_function_stays_exact), WAIT_TEST(many_sizes_lie_in_memory),
         WAIT_TEST(what_cannot_be_is_named)};
     return cmocka_run_group_tests(tests, aot_set_up, aot_tear_down);
 }
