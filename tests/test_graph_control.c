@@ -131,9 +131,9 @@ static void whiles_need(void **state)
     Case c = {0};
     loop_of(&c, false);
     if (run(&c, c.source.at, "as printed") != 0) fail_msg("as printed: %s\n%s", emu_fault(0), c.source.at);
-    needed(&c, "    __syncwarp();\n", "", 2);
+    needed(&c, "    __syncwarp();\n", "", 1);
+    needed(&c, "if (threadIdx.x != 0) return;", "", 1);
     needed(&c, "if (threadIdx.x != 0) return;", "", 2);
-    needed(&c, "if (threadIdx.x != 0) return;", "", 3);
     case_end(&c);
 }
 

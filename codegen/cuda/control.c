@@ -55,41 +55,47 @@ static const char loop_text[] =
     "{\n"
     "    for (i64 i = threadIdx.x; i < l->slices; i += 32)\n"
     "        table[slice[i].at] = table[slice[i].of] + u64(index * slice[i].stride);\n"
-    "}\n" CUDA_HEAD "loop_turn(u64 *table, Loop *l, const Slice *slice, const i64 *failed, const u64 handle, const u32 first)\n"
-    "{\n"
-    "    i64 turn = 0, trip = l->most;\n"
-    "    if (first == 0) {\n"
-    "        turn = l->turn + 1;\n"
-    "        trip = l->trip;\n"
-    "    } else if (l->trip_at >= 0) {\n"
-    "        const i64 n = *(const i64 *)table[l->trip_at];\n"
-    "        if (trip < 0 || n < trip) trip = n;\n"
-    "    }\n"
-    "    const bool on = turn < trip && *failed == 0;\n"
-    "    const i64 index = l->back != 0 ? trip - 1 - turn : turn;\n"
-    "    if (on) open_slices(table, l, slice, index);\n"
-    "    __syncwarp();\n"
-    "    if (threadIdx.x != 0) return;\n"
-    "    l->turn = turn;\n"
-    "    l->trip = trip;\n"
-    "    if (on && l->index >= 0) *(i64 *)table[l->index] = index;\n"
-    "    cudaGraphSetConditional(handle, on ? 1u : 0u);\n"
-    "}\n" CUDA_HEAD "loop_next(const u64 *table, Loop *l, const u32 first)\n"
-    "{\n"
-    "    if (threadIdx.x != 0) return;\n"
-    "    l->turn = first != 0 ? 0 : l->turn + 1;\n"
-    "    if (l->index >= 0) *(i64 *)table[l->index] = l->turn;\n"
-    "}\n" CUDA_HEAD "loop_decide(u64 *table, const Loop *l, const Slice *slice, i64 *failed, const u64 handle)\n"
-    "{\n"
-    "    const bool whole = *failed == 0, more = way_to_go(table[l->selector], l->kind) != 0;\n"
-    "    const bool over = l->most >= 0 && l->turn >= l->most, on = whole && more && !over;\n"
-    "    if (on) open_slices(table, l, slice, l->turn);\n"
-    "    __syncwarp();\n"
-    "    if (threadIdx.x != 0) return;\n"
-    "    if (whole && !more && l->count >= 0) *(i64 *)table[l->count] = l->turn;\n"
-    "    if (whole && more && over) *failed = l->code;\n"
-    "    cudaGraphSetConditional(handle, on ? 1u : 0u);\n"
     "}\n\n";
+
+static const char turn_text[] =
+    CUDA_HEAD "loop_turn(u64 *table, Loop *l, const Slice *slice, const i64 *failed, const u64 handle, const u32 first)\n"
+              "{\n"
+              "    i64 turn = 0, trip = l->most;\n"
+              "    if (first == 0) {\n"
+              "        turn = l->turn + 1;\n"
+              "        trip = l->trip;\n"
+              "    } else if (l->trip_at >= 0) {\n"
+              "        const i64 n = *(const i64 *)table[l->trip_at];\n"
+              "        if (trip < 0 || n < trip) trip = n;\n"
+              "    }\n"
+              "    const bool on = turn < trip && *failed == 0;\n"
+              "    const i64 index = l->back != 0 ? trip - 1 - turn : turn;\n"
+              "    if (on) open_slices(table, l, slice, index);\n"
+              "    __syncwarp();\n"
+              "    if (threadIdx.x != 0) return;\n"
+              "    l->turn = turn;\n"
+              "    l->trip = trip;\n"
+              "    if (on && l->index >= 0) *(i64 *)table[l->index] = index;\n"
+              "    cudaGraphSetConditional(handle, on ? 1u : 0u);\n"
+              "}\n\n";
+
+static const char while_text[] =
+    CUDA_HEAD "loop_next(const u64 *table, Loop *l, const u32 first)\n"
+              "{\n"
+              "    if (threadIdx.x != 0) return;\n"
+              "    l->turn = first != 0 ? 0 : l->turn + 1;\n"
+              "    if (l->index >= 0) *(i64 *)table[l->index] = l->turn;\n"
+              "}\n" CUDA_HEAD "loop_decide(u64 *table, const Loop *l, const Slice *slice, i64 *failed, const u64 handle)\n"
+              "{\n"
+              "    const bool whole = *failed == 0, more = way_to_go(table[l->selector], l->kind) != 0;\n"
+              "    const bool over = l->most >= 0 && l->turn >= l->most, on = whole && more && !over;\n"
+              "    if (on) open_slices(table, l, slice, l->turn);\n"
+              "    __syncwarp();\n"
+              "    if (threadIdx.x != 0) return;\n"
+              "    if (whole && !more && l->count >= 0) *(i64 *)table[l->count] = l->turn;\n"
+              "    if (whole && more && over) *failed = l->code;\n"
+              "    cudaGraphSetConditional(handle, on ? 1u : 0u);\n"
+              "}\n\n";
 
 static const char choose_text[] =
     CUDA_HEAD "branch_choose(const u64 *selector, const i64 kind, const i64 n, const u64 *handle)\n"
@@ -117,7 +123,8 @@ static void needs_of(const Step *s, uint32_t n, bool needs[CONTROLS])
         needs[C_COPY] |= s[i].kind == STEP_COPY;
         needs[C_CHOOSE] |= s[i].kind == STEP_BRANCH;
         if (s[i].kind == STEP_EFFECT) needs[C_ASSERT] = needs[C_CHECK] = true;
-        if (s[i].kind == STEP_LOOP) needs[C_TURN] = needs[C_NEXT] = needs[C_DECIDE] = true;
+        if (s[i].kind == STEP_LOOP && s[i].selector == UINT32_MAX) needs[C_TURN] = true;
+        if (s[i].kind == STEP_LOOP && s[i].selector != UINT32_MAX) needs[C_NEXT] = needs[C_DECIDE] = true;
         for (uint32_t k = 0; k < s[i].nblock; k++) needs_of(s[i].block[k].step, s[i].block[k].n, needs);
     }
 }
@@ -135,8 +142,10 @@ void control_text(const Program *p, Text *out)
     control_needs(p, needs);
     text_printf(out, place_text, control_places(p));
     if (needs[C_COPY]) text_printf(out, "%s", copy_text);
-    if (needs[C_TURN] || needs[C_CHOOSE] || needs[C_CHECK]) text_printf(out, "%s", ways_text);
-    if (needs[C_TURN]) text_printf(out, "%s", loop_text);
+    if (control_turns(needs)) text_printf(out, "%s", ways_text);
+    if (needs[C_TURN] || needs[C_DECIDE]) text_printf(out, "%s", loop_text);
+    if (needs[C_TURN]) text_printf(out, "%s", turn_text);
+    if (needs[C_DECIDE]) text_printf(out, "%s", while_text);
     if (needs[C_CHOOSE]) text_printf(out, "%s", choose_text);
     if (needs[C_CHECK]) text_printf(out, "%s", assert_text);
 }

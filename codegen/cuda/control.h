@@ -39,6 +39,11 @@ static inline uint32_t control_places(const Program *p) /* inputs, outputs, work
 
 /* Which kernels the program's graph has: C_PLACE always. */
 void control_needs(const Program *p, bool needs[CONTROLS]);
+/* Some of them are about conditional nodes. */
+static inline bool control_turns(const bool needs[CONTROLS])
+{
+    return needs[C_TURN] || needs[C_DECIDE] || needs[C_CHOOSE] || needs[C_CHECK];
+}
 void control_text(const Program *p, Text *out); /* those */
 
 #endif

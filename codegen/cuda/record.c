@@ -34,8 +34,7 @@ bool cuda_records(const Program *p, const CudaDriver *d)
     bool needs[CONTROLS];
     if (!d || !cuda_has_graphs(d) || p->nstack != 0 || !runs_alone(p->step, p->nstep)) return false;
     control_needs(p, needs);
-    const bool turns = needs[C_TURN] || needs[C_CHOOSE] || needs[C_CHECK];
-    return turns ? cuda_has_conditionals(d) : launches(p->step, p->nstep) >= record_least;
+    return control_turns(needs) ? cuda_has_conditionals(d) : launches(p->step, p->nstep) >= record_least;
 }
 
 /* ---- one recording --------------------------------------------------------------------------- */
