@@ -64,7 +64,7 @@ find_nvrtc()
 {
     local site libs=()
     [ -n "${KILN_NVRTC:-}" ] && { echo "NVRTC: $KILN_NVRTC, as KILN_NVRTC says"; return; }
-    while read -r site; do libs+=("$site"/nvidia/cuda_nvrtc/lib/libnvrtc.so.1[0-9] "$site"/nvidia/cu1[0-9]/lib/libnvrtc.so.1[0-9]); done < <(wheels)
+    while read -r site; do libs+=("$site"/nvidia/cuda_nvrtc/lib/libnvrtc.so.1[0-9]* "$site"/nvidia/cu1[0-9]/lib/libnvrtc.so.1[0-9]*); done < <(wheels)
     KILN_NVRTC=$(first_of ${CUDA_HOME:+"$CUDA_HOME"/lib64/libnvrtc.so} /usr/local/cuda/lib64/libnvrtc.so* /usr/local/cuda/lib/libnvrtc.so* \
         /usr/local/cuda/targets/*/lib/libnvrtc.so* /usr/local/cuda-*/lib64/libnvrtc.so* /opt/cuda/lib64/libnvrtc.so* /usr/lib/*-linux-gnu/libnvrtc.so* \
         /usr/lib64/libnvrtc.so* "${libs[@]}") || { echo 'NVRTC: in none of the usual folders, and in no Python wheel'; return; }

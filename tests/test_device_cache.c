@@ -3,7 +3,7 @@
  * architecture and what NVRTC says of itself. */
 #include "remove_all.h"
 #include "emu_use.h"
-#include "front.h"
+#include <kiln/kiln.h>
 
 #include <dirent.h>
 #include <fcntl.h>
