@@ -205,7 +205,10 @@ static void put_step(Text *out, const Program *p, const Step *s, int depth)
         text_printf(out, "%s", p->kernel.at[s->kernel].name);
         for (uint32_t i = 0; i < p->kernel.at[s->kernel].nbuf; i++)
             text_printf(out, " %sb%u", p->kernel.at[s->kernel].writes[i] ? "-> " : "", s->buf[i]);
-        text_printf(out, s->joins ? ", row by row\n" : s->beside ? ", beside the step before\n" : "\n");
+        text_printf(out, s->joins    ? ", row by row\n"
+                         : s->ends   ? ", at the end of the product before\n"
+                         : s->beside ? ", beside the step before\n"
+                                     : "\n");
         break;
     case STEP_CONTRACT:
         text_printf(out, "contract %s ", dtype_info[s->contract.type].name);

@@ -88,6 +88,7 @@ typedef struct Step {
     /* KERNEL: it may run at the same time as the steps before it, back to the nearest that does not say so: none of them writes
      * what another reads or writes. Together they are one launch, whose chunks threads share. */
     bool beside;
+    bool ends; /* KERNEL: the step before is ended by it (contract.ended), so who computes it there passes it by */
     /* EFFECT: print, assert or callback; its operands' and results' types, which need not be those of the buffers (reshapes) */
     struct {
         uint16_t op;
@@ -105,7 +106,9 @@ typedef struct Step {
         uint32_t a, b, c; /* program buffers */
         Dim a_base, b_base;
         Dim a_batch[MAX_RANK], b_batch[MAX_RANK]; /* c is contiguous */
-        Strides a_row, a_col, b_row, b_col;       /* one digit each, unless the target reads more (Target.digits) */
+        bool ended;       /* the step after it is a kernel that may be computed in its place (Target.ends): each of its points */
+        uint32_t product; /* reads the product's element there, as the kernel's buffer of this number, and nobody else does */
+        Strides a_row, a_col, b_row, b_col; /* one digit each, unless the target reads more (Target.digits) */
     } contract;
     /* HOST: an op that the host table computes by a routine (host_routine): the numbers of its struct that may be symbolic, then
      * those that are not */
@@ -133,6 +136,9 @@ typedef struct Step {
     uint32_t nblock;
 } Step;
 
+/* The kernel that is computed in a contraction's place; NULL: there is none. */
+static inline const Step *step_end(const Step *s) { return s->contract.ended ? s + 1 : NULL; }
+
 /* Of two contractions: whether all but the buffers is the same. */
 static inline bool step_same_product(const Step *x, const Step *y)
 {
@@ -141,6 +147,8 @@ static inline bool step_same_product(const Step *x, const Step *y)
         x->contract.chains != y->contract.chains)
         return false;
     if (memcmp(x->contract.batch, y->contract.batch, n) != 0) return false;
+    if (x->contract.ended != y->contract.ended || x->contract.product != y->contract.product) return false;
+    if (x->contract.ended && step_end(x)->kernel != step_end(y)->kernel) return false;
     if (memcmp(x->contract.a_batch, y->contract.a_batch, n) != 0 || memcmp(x->contract.b_batch, y->contract.b_batch, n) != 0)
         return false;
     if (!strides_same(&x->contract.a_row, &y->contract.a_row) || !strides_same(&x->contract.a_col, &y->contract.a_col))

@@ -17,6 +17,7 @@ typedef struct Target {
     bool digits;              /* emitted products read operands, as windows, whose rows and columns take several strides */
     bool apart;               /* they read operands in which neither rows nor columns have elements side by side as fast */
     bool chains;              /* products of narrow floats are chains of FMA, also where the target has units that add otherwise */
+    bool ends;                /* products compute the kernel that alone reads them, at each of their elements (Step.contract.end) */
     bool past;                /* kernels write large results past the caches (Store.past) */
     bool turns;               /* kernels turn squares of what lies along another axis than the vectors do (Kernel.turn) */
 } Target;

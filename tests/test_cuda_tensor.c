@@ -158,6 +158,29 @@ static void rows_have_bits_of_their_own(void **state)
     arena_free(&a);
 }
 
+/* Large tiles, of either kind, whose elements a kernel takes in the product's place. */
+static void ends_compile(void **state)
+{
+    NEED_NVRTC();
+    for (int tensor = 0; tensor < 2; tensor++) {
+        const Half x = {tensor ? DT_f16 : DT_f32, 1, 256, 256, 256, 0, 1};
+        Make *m = make_half(&x, false);
+        const uint32_t buf[2] = {m->step.at[0].contract.c, make_length(m, make_output(m, x.t), 256 * 256)};
+        make_kernel(m, 2, (Dim[]){256, 256}, -1, 1, 0, 1, 2);
+        make_stage(m, false);
+        const int32_t v = make_load(m, make_stream(m, 0, x.t, 0, (Dim[]){256, 1}, -1, -1));
+        make_store(m, make_stream(m, 1, x.t, 0, (Dim[]){256, 1}, -1, -1), make_prim(m, P_add, DT_f32, v, v, -1), false);
+        make_step(m, make_run(m, make_kernel_end(m), 2, buf));
+        m->step.at[0].contract.ended = true;
+        m->step.at[1].ends = true;
+        product_large = 1;
+        if (!tensor || getenv("KILN_TEST_FULL")) cuda_compiles(make_program(m));
+        cuda_program_fits(make_program(m));
+        product_large = 1 << 20;
+        make_free(m);
+    }
+}
+
 static void they_compile(void **state)
 {
     NEED_NVRTC();
@@ -177,6 +200,7 @@ int main(void)
         cmocka_unit_test(products_keep_the_bound),
         cmocka_unit_test(rows_have_bits_of_their_own),
         cmocka_unit_test(they_compile),
+        cmocka_unit_test(ends_compile),
     };
     if (getenv("KILN_ONLY") != NULL) cmocka_set_test_filter(getenv("KILN_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);

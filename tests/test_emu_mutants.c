@@ -3,6 +3,7 @@
 #include "emu_use.h"
 
 #include "codegen/cuda/run.h"
+#include "codegen/cuda/schedule.h"
 #include "cuda_host.h"
 #include "ir/text.h"
 #include "kernel_make.h"
@@ -98,7 +99,7 @@ static Make *product(DType t, Dim rows, Dim columns, Dim k, bool digits, bool tu
     return m;
 }
 
-enum { PRODUCT_BARRIERS = 3 };
+enum { PRODUCT_BARRIERS = 5 };
 
 static void products_need(void **state)
 {
@@ -149,7 +150,7 @@ static void strips_need(void **state)
 static void tensor_products_need(void **state)
 {
     (void)state;
-    enum { BARRIERS = PRODUCT_BARRIERS + 2 };
+    enum { BARRIERS = PRODUCT_BARRIERS + 4 };
     Case c;
     Make *m = product(DT_f16, 70, 72, 40, false, false); /* in pieces of 8 */
     case_of(&c, m, BARRIERS);
@@ -176,6 +177,41 @@ static void tensor_products_need(void **state)
     case_of(&c, m, BARRIERS);
     needed(&c, "if (p < ALL) ", "", 1);
     case_free(&c, m);
+}
+
+/* A kernel in the place of the product before it: twice its elements. */
+static Make *ended(DType t, Dim rows, Dim columns, Dim k)
+{
+    Make *m = product(t, rows, columns, k, false, false);
+    const Dim n = 2 * rows * columns;
+    const uint32_t made = m->step.at[0].contract.c, buf[2] = {made, make_length(m, make_output(m, t), n)};
+    make_kernel(m, 2, (Dim[]){2 * rows, columns}, -1, 1, 0, 1, 2);
+    make_stage(m, false);
+    const int32_t x = make_load(m, make_stream(m, 0, t, 0, (Dim[]){columns, 1}, -1, -1));
+    const DType in = (DType)dtype_info[t].compute;
+    make_store(m, make_stream(m, 1, t, 0, (Dim[]){columns, 1}, -1, -1), make_prim(m, P_add, in, x, x, -1), false);
+    make_step(m, make_run(m, make_kernel_end(m), 2, buf));
+    m->step.at[0].contract.ended = true;
+    m->step.at[1].ends = true;
+    return m;
+}
+
+static void ends_need(void **state)
+{
+    (void)state;
+    static const char part[] = "        __syncthreads();\n        KILN_ROLLED", next[] = "        __syncthreads();\n    }\n    KILN_UNROLL for (u32 i";
+    for (int tensor = 0; tensor < 2; tensor++) {
+        Case c;
+        Make *m = tensor ? ended(DT_f16, 130, 136, 33) : ended(DT_f32, 70, 66, 33);
+        product_large = tensor ? 1 : product_large;
+        case_of(&c, m, PRODUCT_BARRIERS + 4 * tensor);
+        needed(&c, part, "        KILN_ROLLED", 1 + tensor);
+        needed(&c, next, "    }\n    KILN_UNROLL for (u32 i", 1 + tensor);
+        needed(&c, "if (r < m && s < n) end", "if (s < n) end", 1 + tensor);
+        needed(&c, "if (r < m && s < n) end", "if (r < m) end", 1 + tensor);
+        case_free(&c, m);
+    }
+    product_large = 1 << 20;
 }
 
 /* ---- a warp per point --------------------------------------------------------------------------------------------- */
@@ -433,6 +469,7 @@ int main(void)
         cmocka_unit_test(products_need),
         cmocka_unit_test(strips_need),
         cmocka_unit_test(tensor_products_need),
+        cmocka_unit_test(ends_need),
         cmocka_unit_test(rows_need),
         cmocka_unit_test(long_rows_need),
         cmocka_unit_test(points_need),

@@ -16,7 +16,8 @@ void cuda_target(Target *t)
         .digits = true,
         .apart = true,
         .launches = true,
-        .turns = true};
+        .turns = true,
+        .ends = true};
 }
 
 static bool target(const void *there, Target *t, Status *st)

@@ -20,6 +20,15 @@ void cuda_products(Arena *a, const Step *step, uint32_t n, Products *out)
     }
 }
 
+uint32_t cuda_product_operands(const Program *p, const Step *s, uint32_t *buf)
+{
+    const Step *end = step_end(s);
+    const uint32_t n = end ? p->kernel.at[end->kernel].nbuf : 1;
+    buf[0] = s->contract.a, buf[1] = s->contract.b, buf[2] = s->contract.c;
+    for (uint32_t i = 0; end && i < n; i++) buf[2 + i] = end->buf[i];
+    return 2 + n;
+}
+
 /* ---- one product ----------------------------------------------------------------------------- */
 
 /* The type in which tiles are counted: dividing 64 bits is a call, around which registers are saved. */
@@ -37,7 +46,10 @@ static void open_batch(Print *c, const Step *s, const char *t)
 {
     cuda_line(c, "i64 left = %s, right = %s;", cuda_dim(c, s->contract.a_base), cuda_dim(c, s->contract.b_base));
     cuda_line(c, "%s batch = tile / (down * across);", t);
-    cuda_line(c, "%s *to = c + i64(batch) * m * n;", cuda_memory_type((DType)s->contract.to));
+    if (s->contract.ended)
+        cuda_line(c, "const i64 above = i64(batch) * m;");
+    else
+        cuda_line(c, "%s *to = c + i64(batch) * m * n;", cuda_memory_type((DType)s->contract.to));
     for (uint32_t i = s->contract.nbatch; i-- > 0;) {
         const char *n = cuda_dim(c, s->contract.batch[i]);
         cuda_line(c, "left += batch %% %s(%s) * %s;", t, n, cuda_dim(c, s->contract.a_batch[i]));
@@ -103,6 +115,38 @@ static const char *is_wide(Print *c, bool pieces, const char *at, size_t bytes)
     return pieces ? arena_printf(c->arena, "u64(%s) %% %zu == 0", at, bytes) : "false";
 }
 
+/* A function of the place of an element of the product in its matrix, and the element: the kernel in the product's place. */
+static void print_end(Print *c, const Step *s)
+{
+    const Step *end = step_end(s);
+    const char *type = cuda_memory_type((DType)s->contract.to);
+    if (!end) {
+        cuda_line(c, "const auto end = [](i64, i64, %s) {};", type);
+        return;
+    }
+    const Kernel *k = c->k = &c->p->kernel.at[end->kernel];
+    const uint32_t last = k->naxis - 1;
+    c->shape = (CudaShape){.block = CUDA_BLOCK, .team = 1, .wide = 1};
+    c->given = s->contract.product + 1;
+    cuda_open(c, "const auto end = [=](i64 row, i64 column, %s x)", type);
+    if (last > 1) cuda_line(c, "i64 rest = above + row;");
+    for (uint32_t a = last; a > 1; a--) {
+        const char *extent = cuda_dim(c, k->extent[a - 1]);
+        if (cuda_uses_axis(k, a - 1)) cuda_line(c, "const i64 i%u = rest %% %s;", a - 1, extent);
+        cuda_line(c, "rest /= %s;", extent);
+    }
+    if (last == 0)
+        cuda_line(c, "const i64 i0 = (above + row) * n + column;");
+    else if (cuda_uses_axis(k, 0))
+        cuda_line(c, last > 1 ? "const i64 i0 = rest;" : "const i64 i0 = above + row;");
+    if (last > 0 && cuda_uses_axis(k, last)) cuda_line(c, "const i64 i%u = column;", last);
+    cuda_instrs(c, &k->stage[0], false);
+    cuda_stores(c, &k->stage[0]);
+    c->given = 0;
+    c->depth--;
+    cuda_line(c, "};");
+}
+
 static const char *move_of(Print *c, const Step *s)
 {
     const DType t = (DType)s->contract.type;
@@ -110,11 +154,18 @@ static const char *move_of(Print *c, const Step *s)
                                : arena_printf(c->arena, "Io<%s, %s>", cuda_memory_type(t), cuda_type((DType)s->contract.to));
 }
 
+/* Where the result goes; a product that a kernel ends has none of its own. */
+static const char *to_of(Print *c, const Step *s)
+{
+    return s->contract.ended ? arena_printf(c->arena, "(%s *)0", cuda_memory_type((DType)s->contract.to)) : "to";
+}
+
 /* Whether the result's rows are stored in pieces of so many elements. */
 static const char *stores_wide(Print *c, const Step *s, int64_t piece)
 {
     const Strides side_by_side = strides_one(1), rows = strides_one(0);
     const size_t bytes = (size_t)piece * dtype_bytes((DType)s->contract.to);
+    if (s->contract.ended) return "false";
     return is_wide(c, has_pieces(c, &side_by_side, &rows, s->contract.n, piece), "to", bytes);
 }
 
@@ -129,16 +180,16 @@ static void print_fma(Print *c, const Step *s, const ProductPlan *plan)
     const DType to = (DType)s->contract.to;
     const int64_t piece = 16 / (int64_t)dtype_bytes((DType)dtype_info[to].compute);
     const bool as_is = s->contract.type == dtype_info[to].compute; /* what is converted comes one by one */
-    cuda_line(c, "product<%s, %s, %u, %u, %u, %u, %u, %u, %d, %d, %u, %d, %d>(", cuda_type(to), move_of(c, s), plan->rows,
+    cuda_line(c, "product<%s, %s, %u, %u, %u, %u, %u, %u, %d, %d, %u, %d, %d, %d>(", cuda_type(to), move_of(c, s), plan->rows,
         plan->columns, plan->down, plan->across, plan->deep, plan->stages, TREE_PRODUCT, TREE_RUN, levels_of(c, s),
-        s->contract.a_col.n > 1, s->contract.b_row.n > 1);
-    cuda_line(c, "    tile_a[0].at, tile_b[0].at, inner, a + left, b + right, to, row, column, m, n, k,");
+        s->contract.a_col.n > 1, s->contract.b_row.n > 1, s->contract.ended);
+    cuda_line(c, "    tile_a[0].at, tile_b[0].at, inner, a + left, b + right, %s, row, column, m, n, k,", to_of(c, s));
     cuda_line(c, "    %s == 1, %s == 1, %s, %s, %s,", cuda_dim(c, strides_last(&s->contract.a_col)),
         cuda_dim(c, strides_last(&s->contract.b_row)),
         is_wide(c, as_is && has_pieces(c, &s->contract.a_row, &s->contract.a_col, s->contract.m, piece), "a + left", 16),
         is_wide(c, as_is && has_pieces(c, &s->contract.b_col, &s->contract.b_row, s->contract.n, piece), "b + right", 16),
         stores_wide(c, s, MIN_OF(piece, (int64_t)plan->across)));
-    cuda_line(c, "    a_row, a_col, b_row, b_col);");
+    cuda_line(c, "    a_row, a_col, b_row, b_col, end);");
 }
 
 /* Along rows only where neighbours surely lie side by side there, and not along k. */
@@ -158,14 +209,15 @@ static const char *half_pieces(Print *c, const Strides *outer, const Strides *in
 static void print_mma(Print *c, const Step *s, const ProductPlan *plan)
 {
     const Strides *const a[] = {&s->contract.a_row, &s->contract.a_col}, *const b[] = {&s->contract.b_col, &s->contract.b_row};
-    cuda_line(c, "product_mma<%d, %s, %u, %u, %u, %u, %u, %u, %d, %d, %u,", s->contract.to == DT_bf16, move_of(c, s), plan->rows,
-        plan->columns, plan->down, plan->across, plan->deep, plan->stages, TREE_PRODUCT, TREE_RUN, levels_of(c, s));
+    cuda_line(c, "product_mma<%d, %d, %s, %u, %u, %u, %u, %u, %u, %d, %d, %u,", s->contract.ended, s->contract.to == DT_bf16,
+        move_of(c, s), plan->rows, plan->columns, plan->down, plan->across, plan->deep, plan->stages, TREE_PRODUCT, TREE_RUN,
+        levels_of(c, s));
     cuda_line(c, "    Halves<%u, %u, %d, %d>, Halves<%u, %u, %d, %d>>(", plan->rows, plan->deep, lies_along_k(c, a[0], a[1]),
         a[1]->n > 1, plan->columns, plan->deep, lies_along_k(c, b[0], b[1]), b[1]->n > 1);
-    cuda_line(c, "    tile_a[0].at, tile_b[0].at, a + left, b + right, to, row, column, m, n, k,");
+    cuda_line(c, "    tile_a[0].at, tile_b[0].at, a + left, b + right, %s, row, column, m, n, k,", to_of(c, s));
     cuda_line(c, "    %s, %s, %s,", half_pieces(c, a[0], a[1], s->contract.m, s->contract.k, "a + left"),
         half_pieces(c, b[0], b[1], s->contract.n, s->contract.k, "b + right"), stores_wide(c, s, 2));
-    cuda_line(c, "    a_row, a_col, b_row, b_col);");
+    cuda_line(c, "    a_row, a_col, b_row, b_col, end);");
 }
 
 /* Steps of both operands. Of FMA, lines end in a piece of nothing, so that a warp's accesses meet all banks. */
@@ -196,6 +248,7 @@ void cuda_product_body(Print *c, const Step *s)
     open_batch(c, s, tile);
     cuda_line(c, "const i64 row = i64(tile / across %% down) * %d, column = i64(tile %% across) * %d;", plan->rows, plan->columns);
     print_places(c, s);
+    print_end(c, s);
     if (plan->kind == PRODUCT_MMA)
         print_mma(c, s, plan);
     else

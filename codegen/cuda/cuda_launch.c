@@ -72,7 +72,7 @@ void cuda_launched_alone(const CudaLaunches *all, const Step *s, uint32_t n, boo
         const uint32_t number = cuda_launch_at(all, &s[i]);
         if (number < all->len)
             i += all->at[number].n - 1;
-        else if (s[i].kind == STEP_KERNEL)
+        else if (s[i].kind == STEP_KERNEL && !s[i].ends)
             alone[s[i].kernel] = true;
     }
 }

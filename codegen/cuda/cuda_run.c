@@ -188,7 +188,11 @@ static bool run_kernel(Run *r, const Step *s)
 static bool run_product(Run *r, const Step *s)
 {
     uint32_t f = r->c->p->kernel.len + cuda_product_of(&r->c->text.products, s);
-    void *args[] = {&r->at[s->contract.a], &r->at[s->contract.b], &r->at[s->contract.c], dims_of(r)};
+    uint32_t buf[CUDA_OPERANDS];
+    const uint32_t n = cuda_product_operands(r->c->p, s, buf);
+    void *args[CUDA_OPERANDS + 1];
+    for (uint32_t i = 0; i < n; i++) args[i] = &r->at[buf[i]];
+    args[n] = dims_of(r);
     return launch(r, f, cuda_product_blocks(r->c, s, r->call->dim), CUDA_BLOCK, args, s->loc);
 }
 
@@ -383,7 +387,7 @@ static bool run_steps(Run *r, const Step *s, uint32_t n)
         }
         bool ok = true;
         switch ((StepKind)s[i].kind) {
-        case STEP_KERNEL: ok = run_kernel(r, &s[i]); break;
+        case STEP_KERNEL: ok = s[i].ends || run_kernel(r, &s[i]); break;
         case STEP_CONTRACT: ok = run_product(r, &s[i]); break;
         case STEP_HOST: ok = status_fail(r->st, ST_INTERNAL, "cuda: %s was not expanded", op_def[s[i].host.op].name); break;
         case STEP_COPY: ok = run_copy(r, &s[i]); break;

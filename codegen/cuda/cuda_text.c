@@ -121,7 +121,7 @@ static const char *element(Print *c, const Stream *s)
 
 static const char *load(Print *c, const Stream *s)
 {
-    const char *x = cuda_from_memory(c->arena, (DType)s->type, element(c, s));
+    const char *x = cuda_from_memory(c->arena, (DType)s->type, c->given == s->buf + 1 ? "x" : element(c, s));
     if (s->guard < 0) return x;
     const char *zero = cuda_literal(c->arena, (DType)s->type, (Scalar){0});
     return arena_printf(c->arena, "%s ? %s : %s", cuda_operand(c, s->guard), x, zero);
@@ -306,7 +306,12 @@ static void cuda_product(Print *c, const Step *step, uint32_t number)
     c->params = c->loads = "";
     parameter(c, arena_printf(c->arena, "const %s", t), "a");
     parameter(c, arena_printf(c->arena, "const %s", t), "b");
-    parameter(c, to, "c");
+    if (step_end(step)) {
+        c->k = &c->p->kernel.at[step_end(step)->kernel];
+        for (uint32_t i = 0; i < c->k->nbuf; i++) parameter(c, cuda_buffer_type(c->k, i), arena_printf(c->arena, "b%u", i));
+    } else {
+        parameter(c, to, "c");
+    }
     print_function(c, arena_printf(c->arena, "product%u", number), cuda_product_body, step);
 }
 

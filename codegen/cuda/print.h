@@ -68,6 +68,7 @@ typedef struct Print {
     const char *params, *loads; /* of the function that is being printed */
     const struct CudaFunctions *text;
     const char *block, *blocks; /* the number of the block among those that share the kernel's points, and how many they are */
+    uint32_t given;             /* 1 + the buffer whose element a product has in `x`; 0: none */
     bool *dim_used;             /* per Program.dim: read by this kernel */
 } Print;
 
@@ -104,6 +105,10 @@ const char *cuda_reduced(Print *c, uint32_t reduction);                         
 typedef VEC(const Step *) Products; /* distinct contractions of a program, in order */
 void cuda_products(Arena *a, const Step *step, uint32_t n, Products *out);
 uint32_t cuda_product_of(const Products *all, const Step *step);
+/* The buffers that its function takes, in order: operands, then the result, or those of the kernel that is computed in its place.
+ */
+#define CUDA_OPERANDS 64
+uint32_t cuda_product_operands(const Program *p, const Step *s, uint32_t *buf);
 void cuda_product_body(Print *c, const Step *step);
 void cuda_products_prelude(const Print *c, const Products *all);
 extern const char cuda_product_prelude[], cuda_mma_prelude[];

@@ -12,7 +12,7 @@ static uint32_t launches(const Step *s, uint32_t n)
 {
     uint32_t sum = 0;
     for (uint32_t i = 0; i < n; i++) {
-        sum += s[i].kind == STEP_KERNEL || s[i].kind == STEP_CONTRACT || s[i].kind == STEP_COPY;
+        sum += (s[i].kind == STEP_KERNEL && !s[i].ends) || s[i].kind == STEP_CONTRACT || s[i].kind == STEP_COPY;
         for (uint32_t k = 0; k < s[i].nblock; k++) sum += launches(s[i].block[k].step, s[i].block[k].n);
     }
     return sum;
@@ -113,9 +113,16 @@ static bool record_kernel(Making *m, const Step *s)
 static bool record_product(Making *m, const Step *s)
 {
     const uint32_t f = m->c->p->kernel.len + cuda_product_of(&m->c->text.products, s);
-    CUdeviceptr a = place_of(m, s->contract.a), b = place_of(m, s->contract.b), c = place_of(m, s->contract.c);
-    return add_kernel(m, m->c->function[f], cuda_product_blocks(m->c, s, m->dim), CUDA_BLOCK, (void *[]){&a, &b, &c, dims_of(m)},
-        m->c->text.name[f]);
+    uint32_t buf[CUDA_OPERANDS];
+    const uint32_t n = cuda_product_operands(m->c->p, s, buf);
+    CUdeviceptr at[CUDA_OPERANDS];
+    void *args[CUDA_OPERANDS + 1];
+    for (uint32_t i = 0; i < n; i++) {
+        at[i] = place_of(m, buf[i]);
+        args[i] = &at[i];
+    }
+    args[n] = dims_of(m);
+    return add_kernel(m, m->c->function[f], cuda_product_blocks(m->c, s, m->dim), CUDA_BLOCK, args, m->c->text.name[f]);
 }
 
 static bool record_launch(Making *m, uint32_t number)
@@ -313,7 +320,7 @@ static bool record_assert(Making *m, const Step *s)
 static bool record_step(Making *m, const Step *s)
 {
     switch ((StepKind)s->kind) {
-    case STEP_KERNEL: return record_kernel(m, s);
+    case STEP_KERNEL: return s->ends || record_kernel(m, s);
     case STEP_CONTRACT: return record_product(m, s);
     case STEP_COPY: return record_copy(m, s);
     case STEP_LOOP: return s->selector != UINT32_MAX ? record_while(m, s) : record_loop(m, s);

@@ -18,7 +18,7 @@ static const Row row[] = {
     {.tensor = true, .from_sm = 80, .most_m = 16, .most_k = TREE_RUN, .plan = {16, 128, 16, 16, 32, 3, PRODUCT_MMA}},
     {.tensor = true, .from_sm = 80, .most_n = 16, .most_k = TREE_RUN, .plan = {128, 16, 16, 16, 32, 3, PRODUCT_MMA}},
     {.tensor = true, .from_sm = 80, .most_k = TREE_RUN, .large = true, .plan = {128, 128, 64, 32, 32, 3, PRODUCT_MMA}},
-    {.tensor = true, .from_sm = 80, .plan = {64, 64, 16, 32, 32, 3, PRODUCT_MMA}},
+    {.tensor = true, .from_sm = 80, .plan = {64, 64, 16, 32, 32, 4, PRODUCT_MMA}},
     {.most_m = 4, .bytes = 4, .plan = {4, 64, 1, 1, 32, 2}},
     {.most_n = 4, .bytes = 4, .plan = {64, 4, 1, 1, 32, 2}},
     {.most_m = 16, .bytes = 4, .plan = {16, 64, 1, 4, 16, 2}},

@@ -76,7 +76,8 @@ static void put_kernel(Table *t, const Step *s)
 
 static void put_product(Table *t, const Step *s)
 {
-    const uint32_t buf[] = {s->contract.a, s->contract.b, s->contract.c};
+    uint32_t buf[CUDA_OPERANDS];
+    const uint32_t n = cuda_product_operands(t->p, s, buf);
     const ProductPlan *plan = product_plan(t->p, s, t->sm);
     put(t, t->p->kernel.len + cuda_product_of(&t->text->products, s));
     put(t, CUDA_BLOCK);
@@ -87,7 +88,7 @@ static void put_product(Table *t, const Step *s)
     put_dims(t, &s->contract.n, 1);
     put(t, 1);
     put_dims(t, s->contract.batch, s->contract.nbatch);
-    put_operands(t, buf, 3);
+    put_operands(t, buf, n);
 }
 
 static void put_launch(Table *t, uint32_t number)
@@ -196,7 +197,7 @@ static bool put_steps(Table *t, const Step *s, uint32_t n)
     for (uint32_t i = 0; i < n && ok; i++) {
         const uint32_t number = cuda_launch_at(&t->text->launches, &s[i]);
         if (number == t->text->launches.len) {
-            ok = put_step(t, &s[i]);
+            ok = s[i].ends || put_step(t, &s[i]);
             continue;
         }
         const int64_t step = open_step(t, WALK_LAUNCH);

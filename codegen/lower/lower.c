@@ -304,6 +304,7 @@ static bool lower_entry(Lower *lw, Scope *s)
     p->nstep = s->step.len;
     if (!lw->o->target.dear_guards) merge_steps(lw);
     if (lw->o->host_products) join_steps(lw, p->step, p->nstep);
+    if (lw->o->target.ends) end_steps(lw, p->step, p->nstep);
     if (lw->o->target.threads && !spread_copies(lw)) return false;
     if (lw->o->target.threads || lw->o->target.launches) launch_steps(lw);
     number_steps(p, p->step, p->nstep);

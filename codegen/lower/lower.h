@@ -115,9 +115,10 @@ bool scope_results(Scope *s, const uint32_t *to, const bool *late);
 bool kernel_may_share(const Kernel *k, uint32_t in, uint32_t out);
 uint32_t lower_share(Lower *lw, uint32_t kernel, uint32_t in, uint32_t out);
 void join_steps(Lower *lw, Step *s, uint32_t n); /* lower_join.c */
-void merge_steps(Lower *lw);                     /* lower_merge.c */
-bool spread_copies(Lower *lw);                   /* lower_copy.c */
-void launch_steps(Lower *lw);                    /* lower_launch.c */
+void end_steps(Lower *lw, Step *s, uint32_t n);
+void merge_steps(Lower *lw);   /* lower_merge.c */
+bool spread_copies(Lower *lw); /* lower_copy.c */
+void launch_steps(Lower *lw);  /* lower_launch.c */
 /* Makes the buffers of this kernel step live from step `first` to step `last`, if they do not yet. */
 void lower_lives_of(Lower *lw, const Step *s, uint32_t first, uint32_t last);
 

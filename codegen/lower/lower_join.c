@@ -105,6 +105,16 @@ static void write_over(Lower *lw, Step *made, Step *s, const Made *m, uint32_t s
     }
 }
 
+/* What the product is made of lives as long as it is being made. */
+static void keep_operands(Lower *lw, const Made *m, const Step *s)
+{
+    for (int j = 0; j < 2; j++)
+        for (Buf *b = &lw->p->buf.at[m->from[j]];; b = &lw->p->buf.at[b->of]) {
+            b->last = MAX_OF(b->last, s->clock);
+            if (b->kind != BUF_SLICE) break;
+        }
+}
+
 static void join(Lower *lw, Step *made, Step *s)
 {
     Made m;
@@ -112,11 +122,7 @@ static void join(Lower *lw, Step *made, Step *s)
     if (s->kind != STEP_KERNEL || !makes_rows(lw, made, &m) || !find_product(lw->p, s, &m, &slot)) return;
     s->joins = indices_of_row(lw, &lw->p->kernel.at[s->kernel], slot, &m);
     if (s->joins == 0) return;
-    for (int j = 0; j < 2; j++)
-        for (Buf *b = &lw->p->buf.at[m.from[j]];; b = &lw->p->buf.at[b->of]) {
-            b->last = MAX_OF(b->last, s->clock);
-            if (b->kind != BUF_SLICE) break;
-        }
+    keep_operands(lw, &m, s);
     write_over(lw, made, s, &m, slot);
 }
 
@@ -125,5 +131,60 @@ void join_steps(Lower *lw, Step *s, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t b = 0; b < s[i].nblock; b++) join_steps(lw, s[i].block[b].step, s[i].block[b].n);
         if (i + 1 < n) join(lw, &s[i], &s[i + 1]);
+    }
+}
+
+/* ---- kernels in a product's place --------------------------------------------------------------- */
+
+#define END_BUFFERS 60 /* of such a kernel */
+
+/* Whether the kernel is one computation for each element of the product, in their order, and reads no other one of it. */
+static bool at_same_points(Lower *lw, const Kernel *k, uint32_t slot, const Made *m)
+{
+    if (k->sweep >= 0 || k->turn >= 0 || k->nstage != 1 || k->naxis == 0 || k->nbuf > END_BUFFERS) return false;
+    for (uint32_t i = 0; i < k->ninstr; i++)
+        if (k->instr[i].kind == I_FETCH) return false;
+    for (uint32_t i = 0; i < k->nstore; i++)
+        if (k->store[i].fold) return false;
+    for (uint32_t i = 0; i < k->nstream; i++) {
+        const Stream *s = &k->stream[i];
+        Dim each = 1;
+        if (s->buf != slot) continue;
+        if (s->dyn >= 0 || s->base != 0) return false;
+        for (uint32_t a = k->naxis; a-- > 0; each = dim_mul(lw->dims, each, k->extent[a]))
+            if (each == DIM_BAD || s->coef[a] != each) return false;
+        if (each == DIM_BAD || each != dim_mul(lw->dims, m->rows, m->columns)) return false;
+    }
+    return k->naxis == 1 || k->extent[k->naxis - 1] == m->columns;
+}
+
+static void end(Lower *lw, Step *made, Step *s)
+{
+    Program *p = lw->p;
+    Made m;
+    uint32_t slot = 0;
+    if (made->kind != STEP_CONTRACT || s->kind != STEP_KERNEL || !makes_rows(lw, made, &m) || !find_product(p, s, &m, &slot))
+        return;
+    const Buf *from = &p->buf.at[m.buf];
+    if (from->kind != BUF_TEMP || from->first != made->clock || from->last != s->clock) return;
+    if (!at_same_points(lw, &p->kernel.at[s->kernel], slot, &m)) return;
+    keep_operands(lw, &m, s);
+    write_over(lw, made, s, &m, slot);
+    const Kernel *k = &p->kernel.at[s->kernel];
+    for (uint32_t i = 0; i < k->nbuf; i++) {
+        Buf *b = &p->buf.at[s->buf[i]];
+        if (b->kind == BUF_TEMP) b->first = MIN_OF(b->first, made->clock);
+    }
+    made->contract.ended = true;
+    made->contract.product = slot;
+    s->ends = true;
+    p->launches--;
+}
+
+void end_steps(Lower *lw, Step *s, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t b = 0; b < s[i].nblock; b++) end_steps(lw, s[i].block[b].step, s[i].block[b].n);
+        if (i + 1 < n) end(lw, &s[i], &s[i + 1]);
     }
 }

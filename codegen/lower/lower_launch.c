@@ -107,7 +107,7 @@ static bool meets(Launches *l, const Step *s, Visit *whom)
 /* Unknown numbers of chunks are not laid side by side. */
 static bool may_be_beside(const Launches *l, const Step *s)
 {
-    if (s->kind != STEP_KERNEL || s->joins != 0) return false;
+    if (s->kind != STEP_KERNEL || s->joins != 0 || s->ends) return false;
     const Kernel *k = &l->lw->p->kernel.at[s->kernel];
     return k->chunk < 0 || dim_is_const(k->extent[k->chunk]);
 }
