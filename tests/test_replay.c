@@ -368,6 +368,16 @@ static Outcome works(const char *device)
     return o;
 }
 
+/* All of the device's memory is free again. */
+static void nothing_is_held(int ordinal)
+{
+    size_t now = 0, total = 1;
+    CUcontext c;
+    const CudaDriver *d = emu_driver(ordinal, &(Status){0});
+    assert_int_equal(d->CtxPushCurrent(d->context) + d->CtxSynchronize() + d->MemGetInfo(&now, &total) + d->CtxPopCurrent(&c), 0);
+    if (now != total) fail_msg("%zu bytes are held", total - now);
+}
+
 /* Every call of the driver fails once: the work goes on or says why, nothing is lost, and the next one is whole. */
 static void each_call_may_fail(void **state)
 {
@@ -388,6 +398,7 @@ static void each_call_may_fail(void **state)
         if (got.code == KILN_OK && got.sum != want.sum) fail_msg("call %d: %g, not %g", (int)n, got.sum, want.sum);
         failed += got.code != KILN_OK;
         const Outcome again = works("emu:1");
+        nothing_is_held(1);
         if (again.code != KILN_OK || again.sum != want.sum) fail_msg("after call %d: %s", (int)n, again.text);
     }
     print_message("%d of %d calls failed the work\n", failed, (int)((calls + step - 1) / step));

@@ -75,11 +75,13 @@ void cuda_release(Compiled *c)
 {
     CUcontext current;
     if (!c) return;
-    const bool entered = (c->module || c->recordings) && c->driver->CtxPushCurrent(c->driver->context) == 0;
+    const CudaDriver *d = c->driver;
+    /* Asked again where it is refused once, since what is not given back now is lost. */
+    const bool entered = (c->module || c->recordings) && (d->CtxPushCurrent(d->context) == 0 || d->CtxPushCurrent(d->context) == 0);
     cuda_recordings_free(c);
     if (entered) {
-        if (c->module) c->driver->ModuleUnload(c->module);
-        c->driver->CtxPopCurrent(&current);
+        if (c->module && d->ModuleUnload(c->module) != 0) d->ModuleUnload(c->module);
+        d->CtxPopCurrent(&current);
     }
     arena_free(&c->arena);
     mem_free(c, sizeof *c);
