@@ -17,17 +17,20 @@ static void side_by_side(Make *m, DType t, Dim rows, Dim columns, Dim across, Di
     make_step(m, make_run(m, make_kernel_end(m), 3, buf));
 }
 
-/* y[h, i, j] = x[h, j, i] * z[i], which is turned by squares. */
+/* y[h, i, j] = x[h, j, i] * z[i], which is turned by squares, and w[h, j, i] the same, which is not. */
 static void turned(Make *m, DType t, Dim images, Dim rows, Dim columns)
 {
-    uint32_t buf[3] = {0, 1, make_length(m, make_output(m, t), images * rows * columns)};
-    make_kernel(m, 3, (Dim[]){images, rows, columns}, -1, 2, 0, 1, 3);
+    uint32_t buf[4] = {0, 1, make_length(m, make_output(m, t), images * rows * columns)};
+    buf[3] = make_length(m, make_output(m, t), images * rows * columns);
+    make_kernel(m, 3, (Dim[]){images, rows, columns}, -1, 2, 0, 1, 4);
     m->k.turn = 1;
     make_stage(m, false);
     const int32_t x = make_load(m, make_stream(m, 0, t, 0, (Dim[]){rows * columns, 1, rows}, -1, -1));
     const int32_t z = make_load(m, make_stream(m, 1, t, 0, (Dim[]){0, 1, 0}, -1, -1));
-    make_store(m, make_stream(m, 2, t, 0, (Dim[]){rows * columns, columns, 1}, -1, -1), make_prim(m, P_mul, dtype_info[t].compute, x, z, -1), false);
-    make_step(m, make_run(m, make_kernel_end(m), 3, buf));
+    const int32_t y = make_prim(m, P_mul, dtype_info[t].compute, x, z, -1);
+    make_store(m, make_stream(m, 2, t, 0, (Dim[]){rows * columns, columns, 1}, -1, -1), y, false);
+    make_store(m, make_stream(m, 3, t, 0, (Dim[]){rows * columns, 1, rows}, -1, -1), y, false);
+    make_step(m, make_run(m, make_kernel_end(m), 4, buf));
 }
 
 static void sides_run(void **state)

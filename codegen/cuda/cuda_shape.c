@@ -80,16 +80,30 @@ static uint32_t wide_of(const Program *p, const Kernel *k)
 
 /* ---- squares ------------------------------------------------------------------------------------- */
 
+/* Nothing that is stored to: it goes where it belongs. */
+static bool is_only_read(const Kernel *k, const Stream *s)
+{
+    for (uint32_t i = 0; i < k->nstore; i++)
+        if (&k->stream[k->store[i].stream] == s) return false;
+    return true;
+}
+
+bool cuda_is_turned(const Kernel *k, const Stream *s, const CudaShape *shape)
+{
+    return shape->square && stream_turned(k, s, k->turn) && is_only_read(k, s);
+}
+
 /* Elements that lie along one axis and go along another: a warp that reads them where they lie uses four bytes of each piece of
  * memory that it gets. */
 static bool by_squares(const Kernel *k)
 {
+    const CudaShape square = {.square = true};
     uint32_t turned = 0, bytes = 0;
     if (k->sweep >= 0 || k->turn < 0 || k->vector < 0) return false;
-    for (uint32_t i = 0; i < k->ninstr; i++) {
-        if (k->instr[i].kind != I_LOAD || !stream_turned(k, &k->stream[k->instr[i].ref], k->turn)) continue;
+    for (uint32_t i = 0; i < k->nstream; i++) {
+        if (!cuda_is_turned(k, &k->stream[i], &square)) continue;
         turned++;
-        bytes += CUDA_SQUARE * (CUDA_SQUARE + 1) * (uint32_t)dtype_bytes((DType)k->stream[k->instr[i].ref].type);
+        bytes += CUDA_SQUARE * (CUDA_SQUARE + 1) * (uint32_t)dtype_bytes((DType)k->stream[i].type);
     }
     return turned > 0 && bytes <= SQUARES_BYTES;
 }

@@ -50,10 +50,7 @@ static inline uint32_t cuda_points(const CudaShape *s)
     return s->square ? CUDA_SQUARE * CUDA_SQUARE : s->block / s->team * s->wide;
 }
 /* Whether a square of the kernel turns what it loads of the stream. */
-static inline bool cuda_is_turned(const Kernel *k, const Stream *s, const CudaShape *shape)
-{
-    return shape->square && stream_turned(k, s, k->turn);
-}
+bool cuda_is_turned(const Kernel *k, const Stream *s, const CudaShape *shape);
 
 typedef struct Print {
     const Program *p;
