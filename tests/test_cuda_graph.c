@@ -154,7 +154,8 @@ static void **compile_case(Arena *a, const char *name, Program *p, void *const *
 
 static int few;
 
-/* What graphs of loops and branches need besides compiles for cards, and keeps everything in registers. */
+/* What graphs need besides compiles for cards, and keeps everything in registers: a product that computes what follows it, then loops
+ * and branches, then a loop with a condition. */
 static void **compile_control(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
     Status st = {0};
@@ -162,7 +163,9 @@ static void **compile_control(Arena *a, const char *name, Program *p, void *cons
     bool needs[CONTROLS];
     (void)a, (void)in, (void)symbol;
     control_needs(p, needs);
-    const bool wanted = few == 2 ? needs[C_TURN] && needs[C_CHOOSE] && needs[C_COPY] : few == 1 && needs[C_DECIDE];
+    bool ends = false;
+    for (uint32_t i = 0; i < p->nstep; i++) ends = ends || (p->step[i].kind == STEP_CONTRACT && step_end(&p->step[i]));
+    const bool wanted = few == 3 ? ends : few == 2 ? needs[C_TURN] && needs[C_CHOOSE] && needs[C_COPY] : few == 1 && needs[C_DECIDE];
     if (!wanted) return NULL;
     few--;
     if (!cuda_graph_text(p, 80, &source, &st)) fail_msg("%s", st.text);
@@ -175,8 +178,8 @@ static void **compile_control(Arena *a, const char *name, Program *p, void *cons
 static void control_compiles(void **state)
 {
     NEED_NVRTC();
-    few = 2;
-    for (int i = 0; i < 2; i++) each_case(compile_control);
+    few = 3;
+    for (int i = 0; i < 3; i++) each_case(compile_control);
     assert_int_equal(few, 0);
 }
 

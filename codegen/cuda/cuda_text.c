@@ -352,6 +352,7 @@ static void print_program(void *arg)
     c->blocks = "gridDim.x";
     c->dim_used = ARENA_ARRAY(c->arena, bool, c->p->dim.len + 1);
     text_printf(c->out, "%s", cuda_prelude);
+    if (c->table) text_printf(c->out, "#pragma nv_diag_suppress 177\n"); /* a product may make what its kernel would load */
     if (cuda_dims_by_value(c->p)) text_printf(c->out, "struct Dims {\n    i64 at[%u];\n};\n\n", c->p->dim.len);
     bool used[DT_COUNT] = {false};
     for (uint32_t i = 0; i < c->p->buf.len; i++) used[c->p->buf.at[i].type.dtype] = true;
