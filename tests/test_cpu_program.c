@@ -241,7 +241,7 @@ static void objects_link_into_c(void **state)
 {
     NEED_LLVM();
     static const unsigned char bytes[5] = {9, 0, 0, 0, 7};
-    const ObjectData data[2] = {{"my_data", bytes, sizeof bytes}, {"my_nothing", NULL, 0}};
+    const ObjectData data[2] = {{.symbol = "my_data", .bytes = bytes, .len = sizeof bytes}, {.symbol = "my_nothing"}};
     char dir[] = "/tmp/kiln_object_XXXXXX", command[1024], path[256];
     Copy copy[2];
     assert_non_null(mkdtemp(dir));
