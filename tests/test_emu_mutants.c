@@ -1,78 +1,19 @@
 /* test_emu_mutants: each barrier and each guard of memory that the CUDA backend prints is needed: the text without it fails on an
  * emulated device, by the error of a race or of an address. The text as it is printed passes. */
-#include "emu_use.h"
+#include "mutant.h"
 
-#include "codegen/cuda/run.h"
 #include "codegen/cuda/schedule.h"
-#include "cuda_host.h"
 #include "ir/text.h"
-#include "kernel_make.h"
 #include "passes/pass.h"
-
-/* ---- mutants ------------------------------------------------------------------------------------------------------ */
-typedef struct Case {
-    const Program *p;
-    void **buf; /* inputs, then outputs */
-    Text source;
-} Case;
-
-static CUresult run(const Case *c, const char *source, const char *what)
-{
-    Status st = {0};
-    Text image = {0};
-    const CudaDriver *d = emu_use(0);
-    if (!d->build(d, source, what, &image, &st)) fail_msg("%s: %s", what, st.text);
-    Compiled *code = cuda_load(c->p, d, image.at, image.len, &st);
-    if (!code) fail_msg("%s: %s", what, st.text);
-    cuda_copies_run(code, c->buf, NULL, &st);
-    CUdeviceptr any;
-    const CUresult r = d->MemAlloc(&any, 1); /* what the context says from now on */
-    cuda_release(code);
-    text_free(&image);
-    return r;
-}
-
-/* Once the text is printed, it runs. */
-static void print_case(Case *c)
-{
-    Status st = {0};
-    if (!cuda_program_text(c->p, 80, &c->source, &st)) fail_msg("%s", st.text);
-    if (getenv("KILN_SHOW")) print_message("%s\n", strstr(c->source.at, CUDA_HEAD));
-    if (run(c, c->source.at, "as printed") != 0) fail_msg("as printed: %s\n%s", emu_fault(0), c->source.at);
-}
-
-/* With the n-th (from 1) of what is found in the kernels or in the prelude replaced, a run fails. */
-static void needed(const Case *c, const char *find, const char *replace, int nth)
-{
-    Text mutant = {0};
-    const char *at = strstr(c->source.at, find);
-    for (int i = 1; at && i < nth; i++) at = strstr(at + 1, find);
-    if (!at) fail_msg("there is no '%s' in\n%s", find, c->source.at);
-    text_add(&mutant, c->source.at, (size_t)(at - c->source.at));
-    text_printf(&mutant, "%s%s", replace, at + strlen(find));
-    const CUresult r = run(c, mutant.at, find);
-    if (r != ILLEGAL && r != FAILED && r != MISALIGNED) fail_msg("'%s' number %d is not missed, or not in this way: %d", find, nth, r);
-    text_free(&mutant);
-}
 
 /* barriers: of all kinds, in its kernels and what the prelude has for them, each of which a test takes away. */
 static void case_of(Case *c, Make *m, int barriers)
 {
-    *c = (Case){.p = make_program(m)};
-    c->buf = arena_zeros(&m->arena, c->p->ninput + c->p->noutput + 1, sizeof *c->buf);
-    for (uint32_t i = 0; i < c->p->ninput + c->p->noutput; i++) {
-        const Type *t = &c->p->buf.at[i].type;
-        c->buf[i] = arena_zeros(&m->arena, (size_t)t->dim[0] + 1, dtype_bytes((DType)t->dtype));
-    }
-    print_case(c);
+    *c = (Case){.m = m};
+    case_open(c);
+    case_runs(c);
     for (const char *at = c->source.at; (at = strstr(at, "__sync")); at++) barriers--;
     assert_int_equal(barriers, 0);
-}
-
-static void case_free(Case *c, Make *m)
-{
-    text_free(&c->source);
-    make_free(m);
 }
 
 /* ---- products ----------------------------------------------------------------------------------------------------- */
@@ -119,13 +60,13 @@ static void products_need(void **state)
     cuda_grid_most = 1; /* a block makes several tiles */
     needed(&c, "    __syncthreads();\n    bool any", "    bool any", 1);
     cuda_grid_most = CUDA_GRID;
-    case_free(&c, m);
+    case_free(&c);
     m = product(DT_f32, 70, 66, 33, true, false);
     case_of(&c, m, PRODUCT_BARRIERS);
     needed(&c, "(step); }\n        __syncthreads();\n", "(step); }\n", 1);
     needed(&c, "if (A && me < DEEP)", "if (A)", 1);
     needed(&c, "if (B && me >= 64 && me < 64 + DEEP)", "if (B && me < 64 + DEEP)", 1);
-    case_free(&c, m);
+    case_free(&c);
 }
 
 /* Few rows, and pieces of 16 bytes. */
@@ -138,12 +79,12 @@ static void strips_need(void **state)
     needed(&c, "|| i >= WIDTH ", "", 1);
     needed(&c, "c_wide && s < n", "c_wide", 1);
     needed(&c, "i < rows && ", "", 1);
-    case_free(&c, m);
+    case_free(&c);
     m = product(DT_f64, 4, 68, 70, false, true);
     case_of(&c, m, PRODUCT_BARRIERS);
     needed(&c, "l >= DEEP ||", "", 1);
     needed(&c, "&& first + l < k", "", 1);
-    case_free(&c, m);
+    case_free(&c);
 }
 
 /* On tensor cores, whose text comes after that of the others. */
@@ -165,18 +106,18 @@ static void tensor_products_need(void **state)
     cuda_grid_most = 1;
     needed(&c, "    __syncthreads();\n    bool any", "    bool any", 2);
     cuda_grid_most = CUDA_GRID;
-    case_free(&c, m);
+    case_free(&c);
     m = product(DT_bf16, 67, 65, 45, false, false); /* one by one */
     case_of(&c, m, BARRIERS);
     needed(&c, "i < rows && ", "", 3);
     needed(&c, "&& first + l < k", "", 3);
     needed(&c, "!c_wide && s < n", "!c_wide", 1);
     needed(&c, "!c_wide && s + 1 < n", "!c_wide", 1);
-    case_free(&c, m);
+    case_free(&c);
     m = product(DT_f16, 5, 136, 64, false, false);
     case_of(&c, m, BARRIERS);
     needed(&c, "if (p < ALL) ", "", 1);
-    case_free(&c, m);
+    case_free(&c);
 }
 
 /* A kernel in the place of the product before it: twice its elements. */
@@ -209,7 +150,7 @@ static void ends_need(void **state)
         needed(&c, next, "    }\n    KILN_UNROLL for (u32 i", 1 + tensor);
         needed(&c, "if (r < m && s < n) end", "if (s < n) end", 1 + tensor);
         needed(&c, "if (r < m && s < n) end", "if (r < m) end", 1 + tensor);
-        case_free(&c, m);
+        case_free(&c);
     }
     product_large = 1 << 20;
 }
@@ -244,7 +185,7 @@ static void rows_need(void **state)
         needed(&c, "if (lane == 0) {", "{", 1);
         needed(&c, "if (i1 < to) {", "{", 1);
         needed(&c, "point < points;", "point < points + 1;", 1);
-        case_free(&c, m);
+        case_free(&c);
     }
 }
 
@@ -272,17 +213,6 @@ static Make *long_rows(bool once)
     return m;
 }
 
-static void replace(Text *text, const char *find, const char *by)
-{
-    Text now = {0};
-    const char *at = strstr(text->at, find);
-    if (!at) fail_msg("there is no '%s' in\n%s", find, text->at);
-    text_add(&now, text->at, (size_t)(at - text->at));
-    text_printf(&now, "%s%s", by, at + strlen(find));
-    text_free(text);
-    *text = now;
-}
-
 static void long_rows_need(void **state)
 {
     (void)state;
@@ -297,14 +227,14 @@ static void long_rows_need(void **state)
     needed(&c, "if (threadIdx.x == 0) {", "{", 1);
     needed(&c, "if (i1 < to) {", "{", 1);
     needed(&c, "point < points;", "point < points + 1;", 1);
-    case_free(&c, m);
+    case_free(&c);
     m = long_rows(false);
     case_of(&c, m, 3);
     replace(&c.source, "point = u32(blockIdx.x) * 1u + 0u", "point = blockIdx.x == 0 ? 0u : points"); /* one block makes all */
     replace(&c.source, "point += u32(gridDim.x) * 1u", "point += 1u");
-    assert_int_equal(run(&c, c.source.at, "one block"), 0);
+    assert_int_equal(case_run(&c, c.source.at, "one block"), 0);
     needed(&c, "__syncthreads();\n", "", 3); /* before the next row's totals take these places */
-    case_free(&c, m);
+    case_free(&c);
 }
 
 /* ---- a thread per point ------------------------------------------------------------------------------------------- */
@@ -347,15 +277,15 @@ static void points_need(void **state)
     case_of(&c, m, 0);
     needed(&c, "v2 ? ", "true ? ", 1);
     needed(&c, "point < points;", "point < points + 8;", 1);
-    case_free(&c, m);
+    case_free(&c);
     m = guarded(false);
     case_of(&c, m, 0);
     needed(&c, "if (v2) ", "", 1);
-    case_free(&c, m);
+    case_free(&c);
     m = fetched();
     case_of(&c, m, 0);
     needed(&c, "if (v2) ", "", 1); /* what is read is not used then: compilers leave it out */
-    case_free(&c, m);
+    case_free(&c);
 }
 
 /* ---- several points at once --------------------------------------------------------------------------------------- */
@@ -388,7 +318,7 @@ static void groups_need(void **state)
     replace(&c.source, "b0 + (i0 + 1ll)", "b0 + (i0)");
     replace(&c.source, "b0 + 1ll", "b0 + 0ll");
     needed(&c, " && count == 4u", "", 1);
-    case_free(&c, m);
+    case_free(&c);
 }
 
 /* ---- squares ------------------------------------------------------------------------------------------------------ */
@@ -421,9 +351,9 @@ static void squares_need(void **state)
     needed(&c, "number < squares;", "number < squares + 1;", 1);
     replace(&c.source, "number = blockIdx.x;", "number = blockIdx.x == 0 ? 0 : squares;"); /* one block makes all */
     replace(&c.source, "number += gridDim.x", "number += 1");
-    assert_int_equal(run(&c, c.source.at, "one block"), 0);
+    assert_int_equal(case_run(&c, c.source.at, "one block"), 0);
     needed(&c, "__syncthreads();\n", "", 2); /* before the next square takes this one's place */
-    case_free(&c, m);
+    case_free(&c);
 }
 
 /* ---- launches ----------------------------------------------------------------------------------------------------- */
@@ -460,7 +390,7 @@ static void launches_need(void **state)
     needed(&c, "at >= 2u && at < 3u", "at < 3u", 1);
     needed(&c, "(at - 0u) / 1u", "(at - 0u) / 2u", 1);
     needed(&c, "point < points;", "point < points + 8;", 1);
-    case_free(&c, m);
+    case_free(&c);
 }
 
 int main(void)

@@ -1,47 +1,8 @@
 /* test_graph_control: the kernels of graphs that stand in for the host: each barrier and each guard of memory in their text is
  * needed, since without it an emulated device reports a race or an address; and more addresses than one kernel takes. */
-#include "emu_use.h"
+#include "mutant.h"
 
-#include "codegen/cuda/run.h"
 #include "cuda_check.h"
-#include "kernel_make.h"
-
-typedef struct Case {
-    Make *m;
-    const Program *p;
-    void **buf; /* inputs, then outputs */
-    Text source;
-} Case;
-
-static CUresult run(const Case *c, const char *source, const char *what)
-{
-    Status st = {0};
-    Text image = {0};
-    const CudaDriver *d = emu_use(0);
-    if (!d->build(d, source, what, &image, &st)) fail_msg("%s: %s", what, st.text);
-    Compiled *code = cuda_load_graph(c->p, d, image.at, image.len, &st);
-    if (!code) fail_msg("%s: %s", what, st.text);
-    for (int i = 0; i < 2; i++) cuda_copies_run(code, c->buf, NULL, &st);
-    CUdeviceptr any;
-    const CUresult r = d->MemAlloc(&any, 1); /* what the context says from now on */
-    cuda_release(code);
-    text_free(&image);
-    return r;
-}
-
-/* Without what is found for the n-th time, or with something in its place, a run fails. */
-static void needed(const Case *c, const char *find, const char *replace, int nth)
-{
-    Text mutant = {0};
-    const char *at = strstr(c->source.at, "graph_place(");
-    for (int i = 0; at && i < nth; i++) at = strstr(at + 1, find);
-    if (!at) fail_msg("there is no '%s'", find);
-    text_add(&mutant, c->source.at, (size_t)(at - c->source.at));
-    text_printf(&mutant, "%s%s", replace, at + strlen(find));
-    const CUresult r = run(c, mutant.at, find);
-    if (r != ILLEGAL && r != FAILED) fail_msg("'%s' number %d is not missed, or not in this way: %d", find, nth, r);
-    text_free(&mutant);
-}
 
 static uint32_t temporary(Make *m, DType t, Dim n, int64_t offset)
 {
@@ -68,21 +29,10 @@ static Block *copies(Make *m, uint32_t n, const uint32_t (*pair)[2])
 
 static void case_begin(Case *c)
 {
-    Status st = {0};
-    c->p = make_program(c->m);
+    c->graph = true;
+    c->from = "graph_place(";
+    case_open(c);
     c->m->p->workspace = 128;
-    c->buf = arena_zeros(&c->m->arena, c->p->ninput + c->p->noutput + 1, sizeof *c->buf);
-    for (uint32_t i = 0; i < c->p->ninput + c->p->noutput; i++) {
-        const Type *t = &c->p->buf.at[i].type;
-        c->buf[i] = arena_zeros(&c->m->arena, t->rank ? (size_t)t->dim[0] : 1, dtype_bytes((DType)t->dtype));
-    }
-    if (!cuda_graph_text(c->p, 80, &c->source, &st)) fail_msg("%s", st.text);
-}
-
-static void case_end(Case *c)
-{
-    text_free(&c->source);
-    make_free(c->m);
 }
 
 /* Three rows, through a temporary: counted, or while a selector says so, up to two turns. */
@@ -113,7 +63,7 @@ static void loops_need(void **state)
     loop_of(&c, true);
     float *x = c.buf[0];
     for (int i = 0; i < 12; i++) x[i] = (float)i;
-    if (run(&c, c.source.at, "as printed") != 0) fail_msg("as printed: %s\n%s", emu_fault(0), c.source.at);
+    case_runs(&c);
     assert_memory_equal(c.buf[0], c.buf[1], 12 * sizeof *x);
     needed(&c, "i < n; i += 256u", "i < n + 1; i += 256u", 1);
     needed(&c, "i < to; i += 256u", "i <= to; i += 256u", 1);
@@ -122,7 +72,7 @@ static void loops_need(void **state)
     needed(&c, "i < l->slices", "i <= l->slices", 1);
     needed(&c, "    __syncwarp();\n", "", 1);
     needed(&c, "if (threadIdx.x != 0) return;", "", 1);
-    case_end(&c);
+    case_free(&c);
 }
 
 static void whiles_need(void **state)
@@ -130,11 +80,11 @@ static void whiles_need(void **state)
     (void)state;
     Case c = {0};
     loop_of(&c, false);
-    if (run(&c, c.source.at, "as printed") != 0) fail_msg("as printed: %s\n%s", emu_fault(0), c.source.at);
+    case_runs(&c);
     needed(&c, "    __syncwarp();\n", "", 1);
     needed(&c, "if (threadIdx.x != 0) return;", "", 1);
     needed(&c, "if (threadIdx.x != 0) return;", "", 2);
-    case_end(&c);
+    case_free(&c);
 }
 
 static void branches_need(void **state)
@@ -150,11 +100,11 @@ static void branches_need(void **state)
     for (int taken = 0; taken < 2; taken++) {
         *(char *)c.buf[0] = (char)taken;
         ((float *)c.buf[1])[2] = 5;
-        if (run(&c, c.source.at, "as printed") != 0) fail_msg("as printed: %s\n%s", emu_fault(0), c.source.at);
+        case_runs(&c);
         if (taken) assert_memory_equal(c.buf[1], c.buf[2], 12);
     }
     needed(&c, "i < n; i += 32", "i <= n; i += 32", 1);
-    case_end(&c);
+    case_free(&c);
 }
 
 /* The copy after it does not come where it does not hold. */
@@ -178,7 +128,7 @@ static void assertions_need(void **state)
     for (int hold = 0; hold < 2; hold++) {
         memset(c.buf[0], 1, 5);
         *((char *)c.buf[0] + 3) = (char)hold;
-        if (run(&c, c.source.at, "as printed") != 0) fail_msg("as printed: %s\n%s", emu_fault(0), c.source.at);
+        case_runs(&c);
         assert_true(((float *)c.buf[2])[2] == (hold ? 5 : 0));
     }
     needed(&c, "i < n; i += 32", "i < n + 1; i += 32", 1);
@@ -189,7 +139,7 @@ static void assertions_need(void **state)
         cuda_source_compiles(c.source.at, "assertions");
         cuda_fits_registers(c.source.at, "assertions");
     }
-    case_end(&c);
+    case_free(&c);
 }
 
 /* Two kernels write the table. */
@@ -209,9 +159,9 @@ static void more_addresses_than_one_takes(void **state)
     }
     case_begin(&c);
     for (int i = 0; i < N; i++) *(int *)c.buf[i] = 7 * i + 1;
-    if (run(&c, c.source.at, "as printed") != 0) fail_msg("as printed: %s", emu_fault(0));
+    case_runs(&c);
     for (int i = 0; i < N; i++) assert_int_equal(*(int *)c.buf[N + i], 7 * (N - 1 - i) + 1);
-    case_end(&c);
+    case_free(&c);
 }
 
 int main(void)
