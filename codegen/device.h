@@ -67,6 +67,8 @@ typedef struct Device {
     Event (*record)(Queue *q);
     bool (*wait)(Queue *q, Event e, Status *st);       /* what is asked of q from now on comes after the event; false: st */
     void (*sync)(const struct Device *d, Queue *q);    /* the host waits for all that was asked of q; NULL: of any */
+    /* How many bytes a second it reads and writes when it copies so many within its memory, measured now. NULL: nobody can tell. */
+    bool (*moves)(const struct Device *d, size_t bytes, double *rate, Status *st);
     bool (*fault)(const struct Device *d, Status *st); /* takes the last failure that showed late; false: there was none */
     /* What was asked of q last, as a number that is not 0, and whether that is known to have failed: then st tells each time. Both
      * NULL: nobody can tell what has failed, and a fault is the next reader's. */

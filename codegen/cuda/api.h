@@ -94,6 +94,7 @@ typedef struct CUgraphNodeParams {
     CUDA_CALL(EventRecord, cuEventRecord, (CUevent e, CUstream s))                                                    \
     CUDA_CALL(EventQuery, cuEventQuery, (CUevent e))                                                                  \
     CUDA_CALL(EventSynchronize, cuEventSynchronize, (CUevent e))                                                      \
+    CUDA_CALL(EventElapsedTime, cuEventElapsedTime, (float *ms, CUevent from, CUevent to))                            \
     CUDA_CALL(LaunchKernel, cuLaunchKernel,                                                                           \
         (CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, \
             CUstream stream, void **params, void **extra))

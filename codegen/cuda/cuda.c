@@ -68,7 +68,7 @@ static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
     Text code = {0};
     Compiled *c = NULL;
     const CudaDriver *d = o->there ? o->there : cuda_driver(0, &absent);
-    const bool graph = !o->alone && cuda_records(p, d);
+    const bool graph = !o->alone && !o->marks && cuda_records(p, d); /* steps of a graph are not timed */
     if (code_of(p, o, d, graph, &code, st))
         c = graph ? cuda_load_graph(p, d, code.at, code.len, st) : cuda_load(p, d, code.at, code.len, st);
     if (!d) status_fail(st, absent.code, "%s", absent.text);

@@ -4,6 +4,7 @@
 #include "../host_stack.h"
 #include "run.h"
 #include "schedule.h"
+#include "timed.h"
 
 #define ALIGN 256
 
@@ -103,6 +104,7 @@ typedef struct Run {
     CUdeviceptr base; /* memory of this run alone; 0 if none */
     int64_t *dim;     /* the values of Program.dim */
     CUdeviceptr dims; /* and where they lie, if a launch does not bring them along */
+    Timed timed;      /* of code with marks */
     bool ok;
     int32_t code; /* what the entry of program.h would return, where the program itself ended; else st tells */
 } Run;
@@ -341,7 +343,8 @@ static bool run_loop(Run *r, const Step *s)
     for (int64_t turn = 0; turn < trip; turn++) {
         int64_t index = s->reverse ? trip - 1 - turn : turn;
         if (!open_slices(r, s->id, index) || !write_count(r, s->index, index)) return false;
-        if (!run_steps(r, s->block[0].step, s->block[0].n)) return false;
+        if (!run_steps(r, s->block[0].step, s->block[0].n) || !timed_mark(&r->timed, r->q, -1 - (int64_t)s->number, r->st))
+            return false;
     }
     return true;
 }
@@ -382,6 +385,7 @@ static bool run_steps(Run *r, const Step *s, uint32_t n)
     const CudaLaunches *launches = &r->c->text.launches;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t number = cuda_launch_at(launches, &s[i]);
+        if (!s[i].ends && !timed_mark(&r->timed, r->q, s[i].number, r->st)) return false;
         if (number < launches->len) {
             if (!run_launch(r, number)) return false;
             i += launches->at[number].n - 1;
@@ -442,15 +446,17 @@ static void run(void *arg)
         return;
     }
     place(r, r->base);
-    r->ok = open_dims(r) && run_steps(r, p->step, p->nstep);
+    r->ok = open_dims(r) && run_steps(r, p->step, p->nstep) && timed_end(&r->timed, r->q, r->st);
 }
 
 int32_t cuda_run(const Compiled *c, CudaQueue *q, const CudaCall *call, Status *st)
 {
     if (c->recordings) return cuda_replay(c, q, call, st);
     Run r = {.c = c, .d = c->driver, .q = q, .call = call, .st = st};
+    r.timed.marks = call->host ? call->host->marks : NULL;
     arena_init(&r.arena);
     bool ok = arena_try(&r.arena, st, run, &r) && r.ok;
+    timed_free(&r.timed, c->driver);
     ok = free_all(&r) && ok;
     arena_free(&r.arena);
     return ok ? 0 : r.code ? r.code : -1;

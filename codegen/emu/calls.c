@@ -255,9 +255,8 @@ static CUresult event_create(CUevent *v, unsigned flags)
     CUresult r;
     Emu *e = emu_enter(&r);
     if (!e) return r;
-    (void)flags; /* there are no times to be asked for */
     CUevent made = event_take(e);
-    if (made) *v = made;
+    if (made) made->timed = !(flags & CU_EVENT_DISABLE_TIMING), *v = made;
     return emu_leave(e, made ? 0 : CUDA_ERROR_OUT_OF_MEMORY);
 }
 
@@ -279,6 +278,7 @@ static CUresult event_record(CUevent v, CUstream s)
     if (!event_known(e, v) || !stream_known(e, &s)) return emu_leave(e, CUDA_ERROR_INVALID_HANDLE);
     v->stream = s;
     v->at = s->asked;
+    v->when = s->busy;
     return emu_leave(e, 0);
 }
 
@@ -301,6 +301,19 @@ static CUresult event_sync(CUevent v)
     if (!e) return r;
     if (!event_known(e, v)) return emu_leave(e, CUDA_ERROR_INVALID_HANDLE);
     if (v->stream) stream_drain(v->stream, v->at);
+    return emu_leave(e, 0);
+}
+
+/* What the streams' work took in between. */
+static CUresult event_elapsed(float *ms, CUevent from, CUevent to)
+{
+    CUresult r;
+    Emu *e = emu_enter(&r);
+    if (!e) return r;
+    if (!event_known(e, from) || !event_known(e, to) || !from->timed || !to->timed || !from->stream || !to->stream)
+        return emu_leave(e, CUDA_ERROR_INVALID_HANDLE);
+    if (!event_happened(from) || !event_happened(to)) return emu_leave(e, CUDA_ERROR_NOT_READY);
+    *ms = (float)(1e3 * (to->when - from->when));
     return emu_leave(e, 0);
 }
 
@@ -333,4 +346,5 @@ void emu_calls(CudaDriver *d)
     d->EventRecord = event_record;
     d->EventQuery = event_query;
     d->EventSynchronize = event_sync;
+    d->EventElapsedTime = event_elapsed;
 }

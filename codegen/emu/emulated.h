@@ -114,6 +114,7 @@ struct CUstream_st { /* a list of what was asked for and has not run; used again
     Emu *emu;
     Task *first, **last;
     uint64_t asked, done;
+    double busy; /* seconds for which its work ran */
     bool taken;
 };
 struct CUevent_st { /* it has happened when its stream has done so much; without a stream: it has */
@@ -121,7 +122,8 @@ struct CUevent_st { /* it has happened when its stream has done so much; without
     Emu *emu;
     CUstream stream;
     uint64_t at;
-    bool taken;
+    bool taken, timed;
+    double when; /* of one that is timed: how busy its stream had been */
 };
 
 CUstream stream_take(Emu *e);           /* NULL: no memory */

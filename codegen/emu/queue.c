@@ -45,11 +45,15 @@ static void step(Emu *e)
     ready(e, UINT64_MAX, &n);
     CUstream s = ready(e, emu_draw(e, n), &n); /* there is one: a wait is for what was asked for before it */
     Task *t = s->first;
+    const double start = clock_seconds();
     const CUresult wrong = t->run && e->dead == 0 ? t->run(e, t) : 0;
+    s->busy += clock_seconds() - start;
     if (wrong != 0) e->dead = e->about = wrong;
     s->first = t->next;
     if (!s->first) s->last = &s->first;
     s->done++;
+    for (CUevent v = e->event; v; v = v->next)
+        if (v->timed && v->stream == s && v->at == s->done) v->when = s->busy;
     e->pending--;
     task_free(t);
 }

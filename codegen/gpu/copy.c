@@ -1,6 +1,7 @@
-/* copy: bytes on their way between the host and the device. What goes there is read at once, into pinned memory of the queue, since
- * a driver copies from anywhere else when it likes or makes the caller wait. What comes back goes through pinned memory where it is
- * little, as losses are; much of it the driver copies where it belongs, and the caller waits anyway. Relies on parts.h. */
+/* copy: bytes on their way between the host and the device, and how fast a device copies. What goes there is read at once, into
+ * pinned memory of the queue, since a driver copies from anywhere else when it likes or makes the caller wait. What comes back goes
+ * through pinned memory where it is little, as losses are; much of it the driver copies where it belongs, and the caller waits
+ * anyway. Relies on parts.h. */
 #include "parts.h"
 
 /* Opens the next stage, which is free once all that lies in it was copied. */
@@ -91,6 +92,58 @@ bool gpu_copy(Queue *q, CopyWay way, void *to, const void *from, size_t bytes, S
                     : way == COPY_IN ? gpu_put(&q->cuda, (CUdeviceptr)(uintptr_t)to, from, bytes, st)
                                      : get(q, to, from, bytes, st);
     if (ok) atomic_fetch_add(&q->asked, 1);
+    gpu_leave(g);
+    return ok;
+}
+
+/* ---- how fast --------------------------------------------------------------------------------------------- */
+
+typedef struct Moves {
+    Gpu *g;
+    CUdeviceptr from, to;
+    CUevent begin, end;
+    size_t bytes, times;
+    Status *st;
+} Moves;
+
+static bool open_moves(Moves *m)
+{
+    Gpu *g = m->g;
+    const CudaDriver *d = g->own.driver;
+    return cuda_take(&g->own, m->bytes, &m->from, m->st) && cuda_take(&g->own, m->bytes, &m->to, m->st) &&
+           gpu_ok(g, d->EventCreate(&m->begin, 0), m->st, "an event") && gpu_ok(g, d->EventCreate(&m->end, 0), m->st, "an event");
+}
+
+static bool move_once(const Moves *m, double *rate)
+{
+    Gpu *g = m->g;
+    const CudaDriver *d = g->own.driver;
+    float ms = 0;
+    bool ok = gpu_ok(g, d->EventRecord(m->begin, g->own.stream), m->st, "timing copies");
+    for (size_t i = 0; i < m->times && ok; i++)
+        ok = gpu_ok(g, d->MemcpyDtoDAsync(m->to, m->from, m->bytes, g->own.stream), m->st, "copying");
+    ok = ok && gpu_ok(g, d->EventRecord(m->end, g->own.stream), m->st, "timing copies") &&
+         gpu_ok(g, d->EventSynchronize(m->end), m->st, "timing copies") &&
+         gpu_ok(g, d->EventElapsedTime(&ms, m->begin, m->end), m->st, "timing copies");
+    if (ok) *rate = MAX_OF(*rate, 2.0 * (double)(m->bytes * m->times) / MAX_OF(1e-3 * (double)ms, 1e-9));
+    return ok;
+}
+
+/* The best of some rounds, since others only ever take time away. */
+bool gpu_moves(const Device *device, size_t bytes, double *rate, Status *st)
+{
+    enum { ROUNDS = 5, AT_ONCE = 4 << 20 };
+    Gpu *g = (Gpu *)(uintptr_t)device;
+    const CudaDriver *d = g->own.driver;
+    Moves m = {.g = g, .bytes = bytes, .times = MAX_OF((size_t)AT_ONCE / bytes, (size_t)1), .st = st};
+    *rate = 0;
+    if (!gpu_enter(g, st)) return false;
+    bool ok = open_moves(&m);
+    for (int i = 0; i < ROUNDS && ok; i++) ok = move_once(&m, rate);
+    if (m.begin) d->EventDestroy(m.begin);
+    if (m.end) d->EventDestroy(m.end);
+    if (m.from) gpu_late(g, cuda_give(&g->own, m.from));
+    if (m.to) gpu_late(g, cuda_give(&g->own, m.to));
     gpu_leave(g);
     return ok;
 }

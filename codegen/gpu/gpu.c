@@ -238,6 +238,7 @@ const Device *gpu_open(const CudaDriver *d, const char *name, uint8_t number, St
         .record = record,
         .wait = wait_for,
         .sync = sync_with,
+        .moves = gpu_moves,
         .fault = gpu_fault,
         .mark = gpu_mark,
         .lost = gpu_lost};

@@ -131,6 +131,7 @@ void gpu_launched(CudaQueue *q, const char *kernel, const char *program, Loc at)
 /* ---- copies (copy.c), ops (op.c, code.c) ------------------------------------------------------- */
 bool gpu_put(CudaQueue *q, CUdeviceptr to, const void *from, size_t bytes, Status *st);
 bool gpu_copy(Queue *q, CopyWay way, void *to, const void *from, size_t bytes, Status *st);
+bool gpu_moves(const Device *d, size_t bytes, double *rate, Status *st);
 void gpu_arrived(Queue *q, uint64_t asked); /* so much of the queue is done: to the host with what is there. Under the lock */
 
 void *gpu_ready(const Device *d, const OpCall *c, Status *st);

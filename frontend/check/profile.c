@@ -27,7 +27,9 @@ static bool run_once(Profile *p, const Code *code, double *seconds)
 {
     kiln_scope scope = kiln_scope_open(p->t->k);
     const double start = clock_seconds();
+    const Device *d = device_at(p->inst->traced.device);
     const bool ok = code_results(p->t, p->at, p->f, p->inst, code, p->in, p->result);
+    if (d->sync) d->sync(d, NULL);
     *seconds = clock_seconds() - start;
     kiln_scope_close(&scope);
     return ok;
@@ -77,7 +79,8 @@ static bool tell(Profile *p, FILE *to, bool json)
     Status st = {0};
     Text text = {0};
     Marked *m = p->marked->marked;
-    if (!roof_measure(threads_count(p->t->k->threads), &roof, &st)) return fail_status(p->t, p->at, &st), false;
+    const Device *d = device_at(p->inst->traced.device);
+    if (d->moves ? !roof_of_device(d, &roof, &st) : !roof_measure(threads_count(p->t->k->threads), &roof, &st)) return fail_status(p->t, p->at, &st), false;
     for (uint32_t i = 0; i < m->nstep; i++) m->step[i].seconds = median_of(p, 2 + i) * p->calls;
     const ProfileReport r = {.roof = &roof, .first = m, .plain = median_of(p, 0), .marked = median_of(p, 1)};
     locale_t before = plain_numbers_begin();
@@ -107,11 +110,6 @@ bool profile_instance(
 {
     Profile p = {.t = t, .at = at, .f = f, .inst = inst, .in = in};
     Status st = {0};
-    if (inst->traced.device != HOST) {
-        fail(t, at, KILN_EUNSUPPORTED, "profile: %s runs on %s; only steps on the CPU are timed", f->name,
-            device_name(inst->traced.device));
-        return false;
-    }
     p.plain = instance_compiled(t, at, f, inst);
     if (p.plain && p.plain->marked) p.plain = p.own = code_build(f, &inst->traced, -1, 0, &st);
     p.marked = p.plain ? code_build(f, &inst->traced, -1, BUILD_MARKS, &st) : NULL;

@@ -23,7 +23,7 @@ static Held held_of(const Row *r, const Roof *roof)
     const MarkedStep *s = r->step;
     const double bytes = s->sum.read + s->sum.written, peak = s->type == DT_f64 ? roof->f64 : roof->f32;
     const double moves = bytes > 0 && s->times > 0 ? bytes / roof_rate(roof, bytes / s->times) : 0;
-    const double computes = s->type != DT_NONE ? s->sum.flops / peak : 0;
+    const double computes = s->type != DT_NONE && peak > 0 ? s->sum.flops / peak : 0;
     if (MAX_OF(moves, computes) <= 0 || s->seconds <= 0) return (Held){0, ""};
     return moves >= computes ? (Held){moves / s->seconds, "memory"} : (Held){computes / s->seconds, "arithmetic"};
 }
@@ -155,11 +155,15 @@ static void put_head(Text *out, const ProfileReport *r)
         put_place(out, m->function, m->loc);
         text_printf(out, "\n");
     }
-    text_printf(out, "at most, on %d thread%s:", r->roof->threads, r->roof->threads == 1 ? "" : "s");
+    if (r->roof->device)
+        text_printf(out, "at most, on %s:", r->roof->device);
+    else
+        text_printf(out, "at most, on %d thread%s:", r->roof->threads, r->roof->threads == 1 ? "" : "s");
     for (int i = 0; i < ROOF_SIZES; i++)
         text_printf(out, "%s %.0f GB/s of %zu %s", i ? "," : "", 1e-9 * r->roof->move[i],
             roof_bytes[i] >> 20 ? roof_bytes[i] >> 20 : roof_bytes[i] >> 10, roof_bytes[i] >> 20 ? "MiB" : "KiB");
-    text_printf(out, "; %.0f GF/s in f32, %.0f in f64\n", 1e-9 * r->roof->f32, 1e-9 * r->roof->f64);
+    if (r->roof->f32 > 0) text_printf(out, "; %.0f GF/s in f32, %.0f in f64", 1e-9 * r->roof->f32, 1e-9 * r->roof->f64);
+    text_printf(out, "\n");
     text_printf(out, "%8s %9s %9s %9s %9s %9s %7s %7s %17s  %s\n", "share", "time", "times", "read", "written", "flops", "GB/s",
         "GF/s", "of the most", "step");
 }
@@ -224,7 +228,12 @@ static void json_row(Text *out, const Row *r, const Roof *roof)
 
 static void json_roof(Text *out, const Roof *r)
 {
-    text_printf(out, "\"roof\": {\"threads\": %d, \"bytes_per_second\": {", r->threads);
+    text_printf(out, "\"roof\": {");
+    if (r->device)
+        text_printf(out, "\"device\": \"%s\"", r->device);
+    else
+        text_printf(out, "\"threads\": %d", r->threads);
+    text_printf(out, ", \"bytes_per_second\": {");
     for (int i = 0; i < ROOF_SIZES; i++) text_printf(out, "%s\"%zu\": %.6g", i ? ", " : "", roof_bytes[i], r->move[i]);
     text_printf(out, "}, \"f32_flops_per_second\": %.6g, \"f64_flops_per_second\": %.6g}", r->f32, r->f64);
 }

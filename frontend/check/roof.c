@@ -142,6 +142,14 @@ bool roof_measure(int threads, Roof *out, Status *st)
     return ok;
 }
 
+bool roof_of_device(const Device *d, Roof *out, Status *st)
+{
+    *out = (Roof){.device = d->name};
+    for (int i = 0; i < ROOF_SIZES; i++)
+        if (!d->moves(d, roof_bytes[i] / 2, &out->move[i], st)) return false;
+    return true;
+}
+
 double roof_rate(const Roof *r, double bytes)
 {
     int i = 0;

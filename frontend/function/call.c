@@ -143,7 +143,7 @@ static int32_t launch(Thread *t, kiln_site at, const kiln_function *f, const Ins
         .host = host,
         .counts = (LaunchCounts *)(uintptr_t)&f->launched, /* counting changes nothing that a call reads */
         .at = {at.file, at.line},
-        .now = c->code->program->may_fail || c->code->program->nstack != 0 || (c->code->looks && !c->code->entry)};
+        .now = c->marks || c->code->program->may_fail || c->code->program->nstack != 0 || (c->code->looks && !c->code->entry)};
     Status st = {0};
     const int32_t rc = launch_there(t, inst->traced.device, &l, c->held, buffers + (work ? 1 : 0), &st);
     buffer_release(work);

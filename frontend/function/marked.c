@@ -187,6 +187,9 @@ void marked_keep(kiln *k, Marked *m)
 }
 
 /* ---- what it did ------------------------------------------------------------------------------------------------------ */
+/* Whether the step may run in the place of what the step before it makes. */
+static bool may_join(const Step *s) { return s->joins != 0 || s->ends; }
+
 /* With the step behind it: the product's rows are in the caches when that reads them, and if it writes there, they leave them once.
  */
 static Cost cost_of_joined(const Marked *m, const Program *p, uint32_t i)
@@ -202,7 +205,7 @@ static Cost cost_of_joined(const Marked *m, const Program *p, uint32_t i)
 
 static Cost cost_with(const Marked *m, const Program *p, uint32_t i, uint32_t with)
 {
-    if (with == 1 && m->of[i + 1]->joins != 0) return cost_of_joined(m, p, i);
+    if (with == 1 && may_join(m->of[i + 1])) return cost_of_joined(m, p, i);
     Cost all = {0};
     for (uint32_t j = i; j <= i + with; j++) {
         const Cost c = step_cost(p, m->of[j], m->symbol, UINT32_MAX, m->room);
@@ -216,7 +219,7 @@ static uint32_t ran_with(const Marked *m, const HostMark *at, uint32_t i)
 {
     uint32_t n = 0;
     if (at[i].times == 0) return 0;
-    while (i + n + 1 < m->nstep && at[i + n + 1].times == 0 && (m->of[i + n + 1]->beside || (n == 0 && m->of[i + 1]->joins != 0)))
+    while (i + n + 1 < m->nstep && at[i + n + 1].times == 0 && (m->of[i + n + 1]->beside || (n == 0 && may_join(m->of[i + 1]))))
         n++;
     return n;
 }

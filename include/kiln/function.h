@@ -221,7 +221,9 @@ KILN_API bool kiln_compare_sized(kiln_site at, FILE *to, kiln_function *f, kiln_
  * step may come to more than 100 % of it), what operations became that step, and which values it reads from other kernels, with the
  * reason why they are not one. Shares need not add up to 100 %: the rest is the call itself. Steps are named as KILN_PERF names them.
  * docs/tour.md says how to read it. Variables stay as they are; effects are left out, and a function with a callback that returns
- * something is an error. On the CPU alone. False: an error, which it also is that `to` cannot be written. */
+ * something is an error. On a CUDA device steps are launched one by one, not as the graph that calls replay, and timed by its
+ * events; they are held against what the device copies within its memory. False: an error, which it also is that `to` cannot be
+ * written. */
 typedef struct kiln_profile_options { double seconds; /* measured; 0: 0.2 */ bool json; } kiln_profile_options;
 KILN_API bool kiln_profile_of_sized(kiln_site at, FILE *to, kiln_function *f, kiln_operands in, const kiln_profile_options *options,
     size_t size);
