@@ -65,8 +65,8 @@ typedef struct Device {
     void (*unready)(const struct Device *d, const OpCall *c, void *ready); /* op does not come */
     int32_t (*launch)(Queue *q, const Launch *l, Status *st); /* 0 or, of one that is waited for, what the entry returned; -1: st */
     Event (*record)(Queue *q);
-    bool (*wait)(Queue *q, Event e, Status *st);       /* what is asked of q from now on comes after the event; false: st */
-    void (*sync)(const struct Device *d, Queue *q);    /* the host waits for all that was asked of q; NULL: of any */
+    bool (*wait)(Queue *q, Event e, Status *st);    /* what is asked of q from now on comes after the event; false: st */
+    void (*sync)(const struct Device *d, Queue *q); /* the host waits for all that was asked of q; NULL: of any */
     /* How many bytes a second it reads and writes when it copies so many within its memory, measured now. NULL: nobody can tell. */
     bool (*moves)(const struct Device *d, size_t bytes, double *rate, Status *st);
     bool (*fault)(const struct Device *d, Status *st); /* takes the last failure that showed late; false: there was none */

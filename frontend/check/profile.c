@@ -80,7 +80,8 @@ static bool tell(Profile *p, FILE *to, bool json)
     Text text = {0};
     Marked *m = p->marked->marked;
     const Device *d = device_at(p->inst->traced.device);
-    if (d->moves ? !roof_of_device(d, &roof, &st) : !roof_measure(threads_count(p->t->k->threads), &roof, &st)) return fail_status(p->t, p->at, &st), false;
+    if (d->moves ? !roof_of_device(d, &roof, &st) : !roof_measure(threads_count(p->t->k->threads), &roof, &st))
+        return fail_status(p->t, p->at, &st), false;
     for (uint32_t i = 0; i < m->nstep; i++) m->step[i].seconds = median_of(p, 2 + i) * p->calls;
     const ProfileReport r = {.roof = &roof, .first = m, .plain = median_of(p, 0), .marked = median_of(p, 1)};
     locale_t before = plain_numbers_begin();
