@@ -321,7 +321,7 @@ NEVER_ALL := $(patsubst late:%,never:%,$(filter-out $(LATE_LONG),$(LATE_ALL)))
 SWAP_ALL := $(patsubst late:%,background:%,$(filter-out $(LATE_LONG),$(LATE_ALL))) $(patsubst late:%,swap:%,$(LATE_ALL))
 # On an emulated CUDA device each kernel costs a start of the C++ compiler: a few broad tests always, the others in the long run. What
 # the tests left out say of compiled code, what it looks like and where it is kept, holds on the CPU alone.
-EMU_FEW := $(addprefix emu:$(BUILD)/tests/test_,device_ops device_use function indices convolve effects control_bodies random)
+EMU_FEW := $(addprefix emu:$(BUILD)/tests/test_,device_ops device_use function indices convolve effects random)
 EMU_ALL := emu:$(BUILD)/tests/test_random $(filter-out $(addprefix emu:$(BUILD)/tests/test_,code_cache join launch step_program panels perf device device_api gpu),$(patsubst late:%,emu:%,$(filter-out $(LATE_LONG),$(LATE_ALL))))
 TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG),$(LATE_ALL)) $(NEVER_ALL) $(EMU_FEW)
 

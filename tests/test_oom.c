@@ -11,11 +11,11 @@
 #include "runtime/base.h"
 
 #if defined(KILN_DEBUG) || defined(FIRST_BLOCK) /* slow, and of thousands of pieces of arenas (test_oom_pieces.c) */
-#define DENSE 60
-#define SAMPLES 130
+#define DENSE 40
+#define SAMPLES 80
 #else
-#define DENSE 160   /* the first so many are all tried */
-#define SAMPLES 600 /* in all, where there are more allocations than that and the run is not a full one */
+#define DENSE 100   /* the first so many are all tried */
+#define SAMPLES 300 /* in all, where there are more allocations than that and the run is not a full one */
 #endif
 
 typedef struct Outcome { kiln_code code; uint64_t digest, allocations; bool rerun_wrong; char text[200]; } Outcome;
@@ -85,8 +85,9 @@ static void every_allocation(OomProgram *p)
     p->want = clean.digest;
     bool full = getenv("KILN_TEST_FULL") != NULL;
     uint64_t count = clean.allocations, tried = 0;
-    uint64_t stride = full || count <= SAMPLES ? 1 : (count - DENSE) / (SAMPLES - DENSE) + 1;
-    for (uint64_t n = at ? strtoull(at, NULL, 10) : 1; n <= count; n += n < DENSE ? 1 : stride, tried++) {
+    const uint64_t dense = p->compiles ? DENSE / 2 : DENSE, samples = p->compiles ? SAMPLES / 3 : SAMPLES; /* compiling takes long */
+    uint64_t stride = full || count <= samples ? 1 : (count - dense) / (samples - dense) + 1;
+    for (uint64_t n = at ? strtoull(at, NULL, 10) : 1; n <= count; n += n < dense ? 1 : stride, tried++) {
         bool rerun = at || !p->compiles || tried % 32 == 0;
         try_at(p, n, false, rerun);
         try_at(p, n, true, rerun && !p->compiles);

@@ -167,13 +167,8 @@ static void slow_loop(kiln *k, OomDigest *d)
 static OomProgram own[] = {{"slow_loop", slow_loop, true, 0}, {0}};
 
 /* ---- the tests ---------------------------------------------------------------------------------------------------------------- */
-#ifdef KILN_DEBUG
-#define DENSE 4
-#define SAMPLES 12
-#else
-#define DENSE 8     /* the first so many are all tried, */
-#define SAMPLES 24  /* and about so many in all, where the run is not a full one */
-#endif
+#define DENSE 4    /* the first so many are all tried, */
+#define SAMPLES 12 /* and about so many in all, where the run is not a full one */
 
 static void starved(const Row *row, OomProgram *p)
 {
