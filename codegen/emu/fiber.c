@@ -202,6 +202,14 @@ static void no_copy(Crew *c, const char *why, const void *at)
 }
 
 /* Bounds and races are judged at once: from now on nobody may use what lies there. */
+/* Where the library reads what a thread may: memory that waits for its next user, as a workspace that was given back while a call
+ * runs, is still read by work that was asked for before, and only the handle is told to be nobody's (runtime/poison.h). */
+static const void *real_of(const Crew *c, const void *at)
+{
+    const size_t from = (size_t)((const char *)at - c->emu->heap.handle);
+    return from < c->emu->heap.space ? c->emu->heap.real + from : at;
+}
+
 static void copy(void *self, void *to, const void *from, unsigned bytes, unsigned there)
 {
     Crew *c = self;
@@ -212,7 +220,7 @@ static void copy(void *self, void *to, const void *from, unsigned bytes, unsigne
     if (there) access(c, from, bytes, 0);
     access(c, to, bytes, EMU_WRITE | EMU_LATE);
     memset(to, 0xa5, bytes);
-    all->at[all->n++] = (Copy){to, there ? from : NULL, bytes, all->group};
+    all->at[all->n++] = (Copy){to, there ? real_of(c, from) : NULL, bytes, all->group};
 }
 
 static void copies_group(void *self)
