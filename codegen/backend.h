@@ -82,6 +82,7 @@ static inline Target cpu_target(uint32_t vector_bytes, bool fma)
         .fma = fma,
         .threads = true,
         .digits = true,
+        .panel_bytes = vector_bytes >= 32 ? 128 : 0,
         .turns = true,
         .past = true};
 }

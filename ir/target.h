@@ -19,6 +19,7 @@ typedef struct Target {
     bool chains;              /* products of narrow floats are chains of FMA, also where the target has units that add otherwise */
     bool ends;                /* products compute the kernel that alone reads them, at each of their elements (Step.contract.end) */
     bool past;                /* kernels write large results past the caches (Store.past) */
+    uint32_t panel_bytes;     /* emitted products read what a loop multiplies by best as panels of rows of so many; 0: as it lies */
     bool turns;               /* kernels turn squares of what lies along another axis than the vectors do (Kernel.turn) */
 } Target;
 

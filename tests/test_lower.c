@@ -21,7 +21,7 @@
 
 #define SYMBOL 5 /* every symbol's value */
 
-static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16384, .fma = true, .digits = true, .turns = true, .past = true, .threads = true};
+static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16384, .fma = true, .digits = true, .turns = true, .past = true, .threads = true, .panel_bytes = 128};
 
 typedef struct Outcome {
     uint32_t launches;

@@ -31,24 +31,7 @@ static int64_t cells_of(const Product *p)
 
 /* ---- decisions ------------------------------------------------------------------------------- */
 
-static bool known(const Product *p, Dim d, int64_t v)
-{
-    int64_t is;
-    return gen_dim_const(p->g, d, &is) && is == v;
-}
-
-/* Where rows and columns both lie side by side, those of which there are more do so. */
-static MoveHow how_it_lies(const Product *p, const Operand *x)
-{
-    const bool rows = known(p, strides_last(x->row), 1), columns = known(p, strides_last(x->col), 1);
-    int64_t down = INT64_MAX, along = INT64_MAX;
-    if (x->row->n > 1) gen_dim_const(p->g, x->row->extent[x->row->n - 1], &down);
-    if (x->col->n > 1) gen_dim_const(p->g, x->col->extent[x->col->n - 1], &along);
-    return columns && !(rows && down > along) ? MOVE_COPY : rows ? MOVE_TURN : MOVE_GATHER;
-}
-
-static bool has_digits(const Operand *x) { return x->row->n > 1 || x->col->n > 1; }
-static bool turns_windows(const Product *p) { return has_digits(&p->a_is) && how_it_lies(p, &p->a_is) == MOVE_TURN; }
+static bool turns_windows(const Product *p) { return has_digits(&p->a_is) && move_how(p, &p->a_is) == MOVE_TURN; }
 
 static int64_t highest(const Product *p, Dim d) { return dim_hi(&p->g->p->module->dims, d); }
 
@@ -60,7 +43,7 @@ static void decide_moves(Product *p)
     const int64_t size = (int64_t)dtype_bytes(p->compute), k = MIN_OF(highest(p, p->s->contract.k), TREE_PRODUCT);
     const bool narrow = p->type != p->compute;
     int64_t step;
-    MoveHow a = how_it_lies(p, &p->a_is), b = how_it_lies(p, &p->b_is);
+    MoveHow a = move_how(p, &p->a_is), b = move_how(p, &p->b_is);
     bool far = a == MOVE_TURN && (!gen_dim_const(p->g, p->a_is.col->stride[0], &step) || step * size >= NEAR_COLUMN);
     p->move_a = narrow || has_digits(&p->a_is) || (far && highest(p, p->columns) > 2 * p->wide) ? a : MOVE_NONE;
     bool near = gen_dim_const(p->g, p->b_is.row->stride[0], &step) && step * k * size <= NEAR_CHAIN && !turns_windows(p);
@@ -76,8 +59,7 @@ static void decide_moves(Product *p)
 static uint32_t strip_rows(const Product *p, int64_t m, int64_t runs)
 {
     const int64_t n = highest(p, p->columns), bytes = highest(p, p->s->contract.k) * (int64_t)dtype_bytes(p->compute);
-    if (m < 1 || !known(p, strides_last(p->b_is.col), 1) || n <= p->wide) return 0;
-    if (has_digits(&p->b_is)) return 0;
+    if (m < 1 || !known(p, strides_last(p->b_is.col), 1) || n <= p->wide || has_digits(&p->b_is)) return 0;
     if (m == 1) return 1;
     if (runs > 1 || p->type != p->compute || m > STRIP_ROWS || bytes <= FAR_BYTES / n) return 0;
     uint32_t rows = MOST_STRIP;
@@ -124,8 +106,9 @@ static Product decided(Gen *g, const Step *s)
     p->strip = strip_rows(p, m, runs);
     p->through = p->to != p->compute || runs > 1;
     p->adds = p->through || p->strip || highest(p, s->contract.k) > TREE_PRODUCT;
-    p->region = !p->through ? REGION_TILES : runs > 1 ? MAX_OF(REGION_TILES / (tree_levels(runs) + 1), 1u) : REGION_TILES / 2;
-    if (turns_windows(p)) p->region = REGION_TILES;
+    p->region = !p->through || turns_windows(p) ? REGION_TILES
+                : runs > 1                      ? MAX_OF(REGION_TILES / (tree_levels(runs) + 1), 1u)
+                                                : REGION_TILES / 2;
     p->k_even = chain_even(p);
     decide_moves(p);
     decide_pieces(p, m, n);
@@ -276,8 +259,8 @@ static LLVMValueRef part_of(Product *p, LLVMValueRef n, LLVMValueRef column, int
 static bool full_panels(const Product *p)
 {
     int64_t n;
-    if (!gen_is_int(p->n, &n) || n < p->wide) return false;
-    return p->columns_each == 0 || n % p->columns_each == 0 || n % p->columns_each >= p->wide;
+    return gen_is_int(p->n, &n) && n >= p->wide &&
+           (p->columns_each == 0 || n % p->columns_each == 0 || n % p->columns_each >= p->wide);
 }
 
 /* Computes some columns of tiles first .. end - 1: panel by panel where only one panel's sums have room, or where the rows are so

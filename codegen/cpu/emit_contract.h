@@ -112,6 +112,17 @@ typedef struct Product {
     LLVMValueRef a_room, b_room, sums, levels; /* scratch */
 } Product;
 
+static inline bool known(const Product *p, Dim d, int64_t v)
+{
+    int64_t is;
+    return gen_dim_const(p->g, d, &is) && is == v;
+}
+
+static inline bool has_digits(const Operand *x) { return x->row->n > 1 || x->col->n > 1; }
+/* Where rows and columns both lie side by side, those of which there are more do so. MOVE_NONE: b lies in panels, to be read as it
+ * is. */
+MoveHow move_how(const Product *p, const Operand *x);
+
 /* What is computed at once: tiles `first` .. end - 1, which are rows row .. row + rows - 1, and some columns. */
 typedef struct Region {
     LLVMValueRef first, end, row, rows, column, columns, sums, sums_row;

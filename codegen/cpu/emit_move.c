@@ -1,8 +1,30 @@
-/* emit_move: moves of matrices, or parts of them, into contiguous rows in their compute type. Where the columns, or rows, that lie
- * side by side take several digits, a stretch moves at a time, which is one turn of the last digit. Relies on gen, emit_scalar. */
+/* emit_move: how operands lie, and moves of matrices, or parts of them, into contiguous rows in their compute type. Where the
+ * columns, or rows, that lie side by side take several digits, a stretch moves at a time, which is one turn of the last digit.
+ * Relies on gen, emit_scalar. */
 #include "emit_contract.h"
 
 enum { FEW = 4 }; /* vectors of a row that need no loop */
+
+/* ---- how operands lie ------------------------------------------------------------------------ */
+
+/* b lies in panels: as many of these columns, or more, side by side at each k, one k after the other. */
+static bool in_panels(const Product *p)
+{
+    const Strides *row = p->b_is.row, *col = p->b_is.col;
+    int64_t wide;
+    return !p->through && p->type == p->compute && row->n == 1 && col->n == 2 && known(p, col->stride[1], 1) &&
+           gen_dim_const(p->g, col->extent[1], &wide) && wide % p->wide == 0 && known(p, row->stride[0], wide);
+}
+
+MoveHow move_how(const Product *p, const Operand *x)
+{
+    const bool rows = known(p, strides_last(x->row), 1), columns = known(p, strides_last(x->col), 1);
+    if (x == &p->b_is && in_panels(p)) return MOVE_NONE;
+    int64_t down = INT64_MAX, along = INT64_MAX;
+    if (x->row->n > 1) gen_dim_const(p->g, x->row->extent[x->row->n - 1], &down);
+    if (x->col->n > 1) gen_dim_const(p->g, x->col->extent[x->col->n - 1], &along);
+    return columns && !(rows && down > along) ? MOVE_COPY : rows ? MOVE_TURN : MOVE_GATHER;
+}
 
 /* ---- axes ------------------------------------------------------------------------------------ */
 

@@ -64,6 +64,18 @@ typedef struct Group {
     const Node *node; /* the kernel is named after this node's op */
 } Group;
 
+/* A loop's matrix [k, n] as it lies in `from`, an invariant, and in buffer `buf` in panels of `wide` columns; in the last one
+ * columns may be missing. */
+enum { PANEL_BASE, PANEL_ROW, PANEL_COLUMN, PANEL_K, PANEL_N, PANEL_WORDS };
+typedef struct Panels {
+    Value from; /* of the body */
+    DType type;
+    int64_t place[PANEL_WORDS]; /* where `from` begins, its strides, its sizes */
+    int64_t wide;
+    uint32_t buf;
+} Panels;
+typedef VEC(Panels) PanelsList;
+
 /* One graph being lowered: the entry, or the body of a loop. */
 typedef struct Scope {
     Lower *lw;
@@ -75,6 +87,8 @@ typedef struct Scope {
     uint32_t *last;
     /* of a loop's body: so many parameters, from the second on, may be overwritten once nobody reads them */
     uint32_t carries;
+    uint32_t invariants;      /* of a loop's body that may read panels: the first parameter that no turn changes; else 0 */
+    const PanelsList *panels; /* that were laid out for it; NULL: none */
     VEC(Step) step;
 } Scope;
 
@@ -90,7 +104,12 @@ uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type); /* NO_BUF after a
 void scope_copy(Scope *s, uint32_t from, uint32_t to);
 bool scope_fill(Scope *s, const Type *t, double number, Loc loc, uint32_t buf); /* buf is of type t */
 void contract_needs(Scope *s, const Node *n);                                   /* marks the values that a contraction reads */
-bool loop_reads_trip(const Scope *s, const Node *n);                            /* the loop reads its trip count from memory */
+/* Whether the product n of a loop's body is one that reads its second operand as panels, and of what. */
+bool contract_panels(Scope *s, const Node *n, Panels *p);
+/* Lays out, in s, what products of the body of loop n read as panels. */
+bool lower_panels(Scope *s, const Node *n, const Graph *body, uint32_t invariants, PanelsList *list);
+const Panels *panels_find(const Scope *s, const Panels *like); /* NULL: there are none */
+bool loop_reads_trip(const Scope *s, const Node *n);           /* the loop reads its trip count from memory */
 
 /* lower_NAME lowers an op that is OUTSIDE of kernels, or ALONE where none has it. */
 #define OUTSIDE(name) bool lower_##name(Scope *s, const Node *n);

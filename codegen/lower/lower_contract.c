@@ -143,8 +143,30 @@ static bool is_better_kept(const Scope *s, const Operand *b)
     return buf != NO_BUF && p->buf.at[buf].kind == BUF_INPUT;
 }
 
-/* Whether it is the host's routine that computes the product n. */
-static bool resolve_both(Scope *s, const Node *n, Operand *a, Operand *b)
+enum { PANEL_ROWS = 8, PANEL_MOST = 1 << 20 }; /* the fewest rows of a, and the most bytes of b */
+
+/* What panels b would be read as: a matrix of known sizes that each turn of the loop multiplies some rows by, and that is neither
+ * one panel nor so long that sums collect elsewhere first or so large that it comes from memory each time. */
+static bool wants_panels(const Scope *s, const Operand *b, const Dim *extent, uint32_t batches, Panels *p)
+{
+    const DType t = b->type;
+    const int64_t size = (int64_t)dtype_bytes(t), wide = (int64_t)s->lw->o->target.panel_bytes / size;
+    const Node *from = graph_maker(s->g, b->from);
+    if (s->invariants == 0 || wide == 0 || from->op != OP_param || (uint32_t)ATTRS(param, from->attr->at)->number < s->invariants)
+        return false;
+    *p = (Panels){.from = b->from, .type = t, .wide = wide};
+    const Dim place[] = {b->base, b->row.stride[0], b->col.stride[0], extent[2], extent[1]};
+    for (uint32_t i = 0; i < PANEL_WORDS; i++) {
+        if (!dim_is_const(place[i])) return false;
+        p->place[i] = place[i];
+    }
+    const int64_t k = extent[2], n = extent[1];
+    return batches == 0 && b->row.n == 1 && b->col.n == 1 && dtype_info[t].compute == t &&
+           dim_hi(s->lw->dims, extent[0]) >= PANEL_ROWS && k > 0 && k <= TREE_RUN && n > wide && n <= PANEL_MOST / size / k;
+}
+
+/* Whether it is the host's routine that computes the product n. p: what it reads b as if that is panels; else p->from is 0. */
+static bool resolve_both(Scope *s, const Node *n, Operand *a, Operand *b, Panels *p)
 {
     const Type *t = graph_type(s->g, n->out), *x = graph_type(s->g, n->in[0]);
     const Dim extent[3] = {t->dim[t->rank - 2], t->dim[t->rank - 1], x->dim[x->rank - 1]};
@@ -152,6 +174,8 @@ static bool resolve_both(Scope *s, const Node *n, Operand *a, Operand *b)
     bool host = s->lw->o->host_products && !is_small(s->lw->dims, extent, pairs, SMALL_PRODUCT);
     resolve(s, n->in[0], host, a);
     resolve(s, n->in[1], host, b);
+    if (!host && wants_panels(s, b, extent, t->rank - 2u, p)) return false;
+    p->from = 0;
     if (host || !s->lw->o->host_products || dim_lo(s->lw->dims, extent[0]) <= KEPT_ROWS) return host;
     if (is_small(s->lw->dims, extent, pairs, KEPT_PRODUCT) || !is_better_kept(s, b)) return false;
     resolve(s, n->in[0], true, a);
@@ -159,21 +183,41 @@ static bool resolve_both(Scope *s, const Node *n, Operand *a, Operand *b)
     return true;
 }
 
+bool contract_panels(Scope *s, const Node *n, Panels *p)
+{
+    Operand a, b;
+    return !resolve_both(s, n, &a, &b, p) && p->from != 0;
+}
+
 void contract_needs(Scope *s, const Node *n)
 {
     Operand a, b;
-    resolve_both(s, n, &a, &b);
+    Panels p;
+    resolve_both(s, n, &a, &b, &p);
     s->needed[scope_root(s->g, a.from)] = true;
     s->needed[scope_root(s->g, b.from)] = true;
+}
+
+/* Their buffer, and b as it lies there. NO_BUF: they are not there. */
+static uint32_t as_panels(const Scope *s, const Panels *like, Operand *b)
+{
+    const Panels *p = panels_find(s, like);
+    if (!p) return NO_BUF;
+    b->base = 0;
+    b->row = strides_one(p->wide);
+    b->col = (Strides){.n = 2, .extent = {0, p->wide}, .stride = {p->place[PANEL_K] * p->wide, 1}};
+    return p->buf;
 }
 
 bool lower_matmul(Scope *s, const Node *n)
 {
     Operand a, b;
+    Panels p;
     const Type *t = graph_type(s->g, n->out), *x = graph_type(s->g, n->in[0]);
     uint32_t batch = t->rank - 2u;
-    const bool host = resolve_both(s, n, &a, &b);
+    const bool host = resolve_both(s, n, &a, &b, &p);
     uint32_t from_a = s->buf[scope_root(s->g, a.from)], from_b = s->buf[scope_root(s->g, b.from)], to = scope_result(s, n->out);
+    if (p.from != 0) from_b = as_panels(s, &p, &b);
     if (from_a == NO_BUF || from_b == NO_BUF || to == NO_BUF)
         return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: a matmul reads a value that was never computed", s->g->name);
     Step *step = scope_step(s, STEP_CONTRACT);

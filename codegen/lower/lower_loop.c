@@ -10,6 +10,8 @@ typedef struct Loop {
     uint32_t id;
     uint32_t index; /* its buffer; NO_BUF if nobody asks */
     uint32_t *to;   /* buffers of the carries, then the slices of the stacked outputs */
+    uint32_t invariants;
+    PanelsList panels;
 } Loop;
 
 static uint32_t slice(Scope *s, const Loop *l, uint32_t of, const Type *element)
@@ -118,6 +120,8 @@ static bool lower_body(Scope *s, const Loop *l, Block *block)
     Scope inner;
     scope_begin(s->lw, &inner, l->body);
     inner.carries = l->is->carries;
+    inner.invariants = l->invariants;
+    inner.panels = &l->panels;
     if (!bind_params(s, &inner, l) || !bind_results(s, &inner, l)) return false;
     if (!scope_run(&inner) || !end_of_step(&inner, l)) return false;
     *block = (Block){inner.step.at, inner.step.len};
@@ -135,6 +139,14 @@ static bool zero_stacks(Scope *s, const Loop *l)
     return true;
 }
 
+enum { FEW_TURNS = 4 }; /* for which no panels are laid out */
+
+static bool turns_often(const Scope *s, const Loop *l)
+{
+    const Dim trip = l->condition ? DIM_BAD : loop_trip(s->g, scope_root(s->g, l->n->in[0]));
+    return trip == DIM_BAD || dim_hi(s->lw->dims, trip) > FEW_TURNS;
+}
+
 bool lower_loop(Scope *s, const Node *n)
 {
     Lower *lw = s->lw;
@@ -147,7 +159,8 @@ bool lower_loop(Scope *s, const Node *n)
         if (l.to[i] == NO_BUF) return false;
         scope_copy(s, s->buf[scope_root(s->g, n->in[1 + i])], l.to[i]);
     }
-    if (!zero_stacks(s, &l)) return false;
+    if (turns_often(s, &l)) l.invariants = 1 + l.is->carries + l.is->xs;
+    if (!zero_stacks(s, &l) || !lower_panels(s, n, l.body, l.invariants, &l.panels)) return false;
     Step *loop = scope_step(s, STEP_LOOP);
     const uint32_t at_step = s->step.len - 1, first = lw->clock, since = lw->touched.len;
     loop->trip = loop->count = loop->selector = UINT32_MAX;
