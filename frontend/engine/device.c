@@ -8,7 +8,7 @@
 struct Place { /* one thread's part of a device; not of the host */
     const Device *device;
     BufferPool *pool;
-    Queue *work, *copies; /* each in its own order; a buffer that both use orders them */
+    Queue *work, *copies; /* each in its own order; a buffer that both use orders them. Little is copied in the order of work */
 };
 
 static void place_free(Place *p)
@@ -43,6 +43,13 @@ static Place *place_of(Thread *t, uint32_t device)
     if (p->copies) return t->place[device] = p;
     place_free(p);
     return NULL;
+}
+
+/* Little is on its way for less time than two events take that put one queue behind the other. */
+static Queue *way_in(const Place *p, size_t bytes)
+{
+    enum { LITTLE = 4096 };
+    return bytes <= LITTLE ? p->work : p->copies;
 }
 
 Buffer *buffer_there(Thread *t, uint32_t device, size_t bytes)
@@ -126,7 +133,7 @@ static Buffer *element_there(Thread *t, const kiln_tensor *x, uint32_t device, S
     Buffer *b = buffer_there(t, device, 8);
     if (!b) return no_room(st, device, 8), NULL;
     const Place *p = t->place[device];
-    if (device_write(p->device, p->copies, b, b->data, x->data, bytes, st)) return b;
+    if (device_write(p->device, way_in(p, bytes), b, b->data, x->data, bytes, st)) return b;
     buffer_release(b);
     return NULL;
 }
@@ -226,7 +233,7 @@ kiln_tensor *tensor_to(Thread *t, kiln_site at, kiln_tensor *x, uint32_t device)
     Status st = {0};
     const Place *p = t->place[device];
     const size_t bytes = (size_t)type_count(&x->type) * dtype_bytes((DType)x->type.dtype);
-    bool ok = device_write(p->device, p->copies, out->buffer, out->data, here->data, bytes, &st);
+    bool ok = device_write(p->device, way_in(p, bytes), out->buffer, out->data, here->data, bytes, &st);
     return ok ? out : fail_status(t, at, &st);
 }
 
