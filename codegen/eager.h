@@ -17,7 +17,7 @@ typedef struct EagerCtx {
     ThreadPool *threads;       /* NULL: this thread alone */
     Kept *kept;                /* NULL: each call lowers its op anew */
     bool blas;                 /* contract_run */
-    bool chains;               /* Target.chains, where a device looks */
+    uint8_t sums;              /* Target.sums, where a device looks */
     struct PanelCache *panels; /* where products keep what they packed; NULL: nowhere */
 } EagerCtx;
 

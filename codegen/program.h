@@ -99,7 +99,7 @@ typedef struct Step {
     /* CONTRACT: c[batch..., m, n] = a[batch..., m, k] . b[batch..., k, n]; strides in elements, 0 where broadcast */
     struct {
         uint8_t type, b_type, to; /* DType of a, b and c, whose compute type the sums have; of emitted products a and b have one */
-        bool chains;              /* sums are chains of FMA, also where a device has units that add narrow floats otherwise */
+        uint8_t sums;             /* ProductSums */
         bool host;                /* the host table's product; else one that is emitted, with the same bits */
         uint32_t nbatch;
         Dim batch[MAX_RANK], m, n, k;
@@ -144,7 +144,7 @@ static inline bool step_same_product(const Step *x, const Step *y)
 {
     const size_t n = x->contract.nbatch * sizeof(Dim);
     if (x->contract.type != y->contract.type || x->contract.to != y->contract.to || x->contract.nbatch != y->contract.nbatch ||
-        x->contract.chains != y->contract.chains)
+        x->contract.sums != y->contract.sums)
         return false;
     if (memcmp(x->contract.batch, y->contract.batch, n) != 0) return false;
     if (x->contract.ended != y->contract.ended || x->contract.product != y->contract.product) return false;

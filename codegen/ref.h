@@ -25,9 +25,10 @@ typedef struct RefTensor {
 /* Runs g on inputs (bytes row-major in the parameters' dtypes, dims all constant or given by symbol values). All values of the
  * graph are kept in *all (g->value.len entries, arena) so that any can be compared. False: st. */
 bool ref_run(Arena *arena, const Graph *g, const int64_t *symbol, const void *const *in, RefTensor **all, Status *st);
-/* One node alone, on operands given as tensors; *out gets node->nout of them (arena). A param has no operands and cannot run. */
-bool ref_run_node(
-    Arena *arena, const Graph *g, uint32_t node, const int64_t *symbol, const RefTensor *const *in, RefTensor **out, Status *st);
+/* One node alone, on operands given as tensors; *out gets node->nout of them (arena). A param has no operands and cannot run. tf32:
+ * the operands of products of f32 may be rounded to tf32. */
+bool ref_run_node(Arena *arena, const Graph *g, uint32_t node, const int64_t *symbol, bool tf32, const RefTensor *const *in,
+    RefTensor **out, Status *st);
 /* Bytes of memory as a tensor that is exact (bound 0), and back. The arena's border must be set. */
 RefTensor ref_load(Arena *arena, const Type *type, const void *bytes);
 void ref_store(const RefTensor *t, void *bytes);

@@ -5,6 +5,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* How products of floats are added up where a target has units that add otherwise than chains of FMA (docs/numerics.md). */
+typedef enum ProductSums {
+    SUMS_USUAL,  /* those of 16 bits by such units */
+    SUMS_CHAINS, /* as chains of FMA, all of them */
+    SUMS_TF32    /* those of 16 bits and of f32 by such units, f32 rounded to the 11 bits of tf32 before */
+} ProductSums;
+
 typedef struct Target {
     const char *name;         /* "cpu", "cuda" */
     uint32_t vector_bytes;    /* of one register: 32 for AVX2, 16 for SSE/NEON, 4 for none */
@@ -16,7 +23,7 @@ typedef struct Target {
     bool threads;             /* kernels may be split into chunks through the host table */
     bool digits;              /* emitted products read operands, as windows, whose rows and columns take several strides */
     bool apart;               /* they read operands in which neither rows nor columns have elements side by side as fast */
-    bool chains;              /* products of narrow floats are chains of FMA, also where the target has units that add otherwise */
+    uint8_t sums;             /* ProductSums */
     bool ends;                /* products compute the kernel that alone reads them, at each of their elements (Step.contract.end) */
     bool past;                /* kernels write large results past the caches (Store.past) */
     uint32_t panel_bytes;     /* emitted products read what a loop multiplies by best as panels of rows of so many; 0: as it lies */

@@ -53,7 +53,7 @@ static bool in_cuda_text(Way *w)
         return false;
     }
     cuda_target(&o.target);
-    o.target.chains = true; /* whose bits are compared */
+    o.target.sums = SUMS_CHAINS; /* whose bits are compared */
     Program *p = graph_passes(w->m, &o.target, false, -1, &w->st) ? program_lower(w->a, w->m, &o, &w->st) : NULL;
     if (p == NULL) fail_msg("%s", w->st.text);
     void **buf = ARENA_ARRAY(w->a, void *, p->ninput + p->noutput + 1);

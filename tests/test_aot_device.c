@@ -217,7 +217,7 @@ static void the_bits_of_the_cpu_and_the_launches_of_the_jit(void **state)
 
 static void multiply(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user) { (void)k, (void)user, out[0] = kiln_matmul(in[0], in[0]); }
 
-/* Tensor cores have bits of their own; a function that asks for the CPU's has them in its object, too. */
+/* Tensor cores have bits of their own; a function that asks for the CPU's, or for tf32, has what it asks for in its object, too. */
 static void an_exact_function_stays_exact(void **state)
 {
     kiln *k = *state;
@@ -226,8 +226,12 @@ static void an_exact_function_stays_exact(void **state)
         kiln_function *f = kiln_function_new(k, multiply, NULL, &(kiln_function_options){.name = "multiply", .exact = exact > 0, .inputs = {KILN_SPEC(KILN_BF16, 64, 64)}});
         assert_true(kiln_aot(f, path_of((const char *[]){"fast", "exact", "again"}[exact]), &(kiln_aot_options){.device = "emu", .symbol = "multiply"}));
     }
+    for (int tf32 = 0; tf32 < 2; tf32++) {
+        kiln_function *f = kiln_function_new(k, multiply, NULL, &(kiln_function_options){.name = "multiply", .tf32 = tf32, .inputs = {KILN_SPEC(KILN_F32, 64, 64)}});
+        assert_true(kiln_aot(f, path_of(tf32 ? "tf32" : "f32"), &(kiln_aot_options){.device = "emu", .symbol = "multiply"}));
+    }
     assert_ok(k);
-    run("cmp -s %s/exact.o %s/again.o && ! cmp -s %s/exact.o %s/fast.o", dir, dir, dir, dir);
+    run("cmp -s %s/exact.o %s/again.o && ! cmp -s %s/exact.o %s/fast.o && ! cmp -s %s/f32.o %s/tf32.o", dir, dir, dir, dir, dir, dir);
 }
 
 /* ---- many sizes ---------------------------------------------------------------------------------------------------------- */

@@ -217,7 +217,7 @@ static void product(Make *m, DType t, Dim batch, Dim rows, Dim columns, Dim k, b
     Step s = {.kind = STEP_CONTRACT};
     s.contract.type = (uint8_t)t;
     s.contract.to = t == DT_i8 || t == DT_u8 || t == DT_i16 ? DT_i32 : (uint8_t)t;
-    s.contract.chains = chains;
+    s.contract.sums = chains ? SUMS_CHAINS : SUMS_USUAL;
     s.contract.nbatch = 1;
     s.contract.batch[0] = batch, s.contract.m = rows, s.contract.n = columns, s.contract.k = k;
     s.contract.a_batch[0] = rows * k, s.contract.b_batch[0] = k * columns;
@@ -285,7 +285,7 @@ static Make *digits(bool symbols, void **in)
         s.contract.type = s.contract.b_type = (uint8_t)x->t;
         s.contract.to = x->t == DT_i8 ? DT_i32 : (uint8_t)x->t;
         s.contract.m = x->m, s.contract.n = x->n, s.contract.k = x->k;
-        s.contract.chains = chains;
+        s.contract.sums = chains ? SUMS_CHAINS : SUMS_USUAL;
         s.contract.a_row = x->a_row, s.contract.a_col = x->a_col, s.contract.b_row = x->b_row, s.contract.b_col = x->b_col;
         Strides *all[] = {&s.contract.a_row, &s.contract.b_row, &s.contract.b_col};
         for (uint32_t j = 0; symbols && j < COUNT_OF(all); j++)

@@ -97,7 +97,7 @@ static void tensor_products_need(void **state)
     case_of(&c, m, BARRIERS);
     needed(&c, "        __syncthreads();\n        if (step + STAGES - 1", "        if (step + STAGES - 1", 2);
     needed(&c, "        copies_wait<STAGES - 2>();\n", "", 2);
-    needed(&c, "        copies_group();\n        const u16", "        const u16", 1);
+    needed(&c, "        copies_group();\n        const M", "        const M", 1);
     needed(&c, "        copies_group();\n    }\n", "    }\n", 2);
     needed(&c, "i < rows && ", "", 2);
     needed(&c, "&& first + l < k", "", 2);
@@ -117,6 +117,13 @@ static void tensor_products_need(void **state)
     m = product(DT_f16, 5, 136, 64, false, false);
     case_of(&c, m, BARRIERS);
     needed(&c, "if (p < ALL) ", "", 1);
+    case_free(&c);
+    m = product(DT_f32, 67, 65, 45, false, false); /* in tf32, one by one, but copied late */
+    m->step.at[0].contract.sums = SUMS_TF32;
+    case_of(&c, m, BARRIERS);
+    needed(&c, "i < rows && ", "", 3);
+    needed(&c, "&& first + l < k", "", 3);
+    needed(&c, "        copies_wait<STAGES - 2>();\n", "", 2);
     case_free(&c);
 }
 

@@ -1,5 +1,6 @@
 /* test_exact: products of f16 and bf16 on a device with tensor cores, which emu:0 emulates: the same bits in eager code, in compiled code and
- * in calls that are interpreted; a function with .exact has the CPU's in all of them, and so have its gradients. */
+ * in calls that are interpreted; a function with .exact has the CPU's in all of them, and so have its gradients. Those of f32 have the CPU's
+ * but in a function with .tf32, whose bits are the same in all of them, too. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -60,10 +61,16 @@ static bool same(kiln_tensor *x, kiln_tensor *y)
     return equal;
 }
 
-static void called(kiln *k, kiln_body *body, int outputs, bool exact, kiln_compiling how, kiln_tensor *const *in, kiln_tensor **out)
+typedef enum Asked { NOTHING, EXACT, TF32 } Asked;
+
+static kiln_function *function(kiln *k, kiln_body *body, int outputs, Asked asked, kiln_compiling how)
 {
-    kiln_function *f =
-        kiln_function_new(k, body, NULL, &(kiln_function_options){.name = "f", .outputs = outputs, .exact = exact, .compile = how});
+    return kiln_function_new(k, body, NULL, &(kiln_function_options){.name = "f", .outputs = outputs, .exact = asked == EXACT, .tf32 = asked == TF32, .compile = how});
+}
+
+static void called(kiln *k, kiln_body *body, int outputs, Asked asked, kiln_compiling how, kiln_tensor *const *in, kiln_tensor **out)
+{
+    kiln_function *f = function(k, body, outputs, asked, how);
     kiln_call_all(f, KILN_IN(in[0], in[1]), out, outputs);
     if (kiln_failed(k)) fail_msg("%s", kiln_error(k)->text);
     kiln_function_free(f);
@@ -78,15 +85,53 @@ static void one_kind(kiln *k, kiln_body *body, int outputs, kiln_dtype t)
     body(k, in, want, NULL);
     body(k, there, eager, NULL);
     for (kiln_compiling how = KILN_WAIT; how <= KILN_NEVER; how += KILN_NEVER - KILN_WAIT) {
-        called(k, body, outputs, false, how, there, got);
+        called(k, body, outputs, NOTHING, how, there, got);
         for (int i = 0; i < outputs; i++) assert_true(same(got[i], eager[i]));
-        called(k, body, outputs, true, how, there, got);
+        called(k, body, outputs, EXACT, how, there, got);
         for (int i = 0; i < outputs; i++) assert_true(same(got[i], want[i]));
     }
     assert_false(same(eager[0], want[0]));
-    kiln_function *f = kiln_function_new(k, body, NULL, &(kiln_function_options){.name = "f", .outputs = outputs});
+    for (int asked = NOTHING; asked <= EXACT; asked++) {
+        kiln_function *f = function(k, body, outputs, (Asked)asked, 0);
+        assert_int_equal(kiln_check(stderr, f, KILN_IN(there[0], there[1])), KILN_AGREE);
+        kiln_function_free(f);
+    }
+}
+
+/* Of f32: the CPU's bits on the device, and with .tf32 its own, within the reference's bound, which CPU's are not the only ones to keep. */
+static void in_tf32(kiln *k, kiln_body *body, int outputs)
+{
+    KILN_SCOPE(k);
+    kiln_tensor *in[2], *there[2], *want[3], *got[3], *own[3];
+    operands(k, KILN_F32, in);
+    for (int i = 0; i < 2; i++) there[i] = kiln_to(in[i], "emu:0");
+    body(k, in, want, NULL);
+    called(k, body, outputs, NOTHING, KILN_WAIT, there, got);
+    for (int i = 0; i < outputs; i++) assert_true(same(got[i], want[i]));
+    called(k, body, outputs, TF32, KILN_WAIT, in, got); /* on the CPU */
+    for (int i = 0; i < outputs; i++) assert_true(same(got[i], want[i]));
+    called(k, body, outputs, TF32, KILN_WAIT, there, own);
+    assert_false(same(own[0], want[0]));
+    called(k, body, outputs, TF32, KILN_NEVER, there, got);
+    for (int i = 0; i < outputs; i++) assert_true(same(got[i], own[i]));
+    kiln_function *f = function(k, body, outputs, TF32, 0);
     assert_int_equal(kiln_check(stderr, f, KILN_IN(there[0], there[1])), KILN_AGREE);
-    kiln_function_free(f);
+    KILN_EAGERLY(k);
+    kiln_call_all(f, KILN_IN(there[0], there[1]), got, outputs);
+    for (int i = 0; i < outputs; i++) assert_true(same(got[i], own[i]));
+}
+
+static void f32_is_rounded_where_asked(void **state)
+{
+    (void)state;
+    if (!emu_driver(0, &(Status){0})) skip();
+    kiln *k = kiln_open(&(kiln_options){.no_log = true});
+    in_tf32(k, gradients, 3);
+    in_tf32(k, convolution, 1);
+    assert_null(kiln_function_new(k, product, NULL, &(kiln_function_options){.exact = true, .tf32 = true}));
+    assert_non_null(strstr(kiln_error(k)->text, ".exact asks for the CPU's bits and .tf32 for others"));
+    kiln_clear(k);
+    assert_int_equal(kiln_close(k), 0);
 }
 
 static void bits_are_the_devices_or_the_cpus(void **state)
@@ -129,6 +174,6 @@ static void it_reaches_what_is_called(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(bits_are_the_devices_or_the_cpus), cmocka_unit_test(it_reaches_what_is_called)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(bits_are_the_devices_or_the_cpus), cmocka_unit_test(it_reaches_what_is_called), cmocka_unit_test(f32_is_rounded_where_asked)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

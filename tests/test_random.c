@@ -265,7 +265,7 @@ static void check_nodes(Case *c)
             loaded[k] = ref_load(c->arena, &t, c->eager[n->in[k]]);
             in[k] = &loaded[k];
         }
-        if (!ref_run_node(c->arena, g, i, c->rg.symbol, in, &out, &c->st)) {
+        if (!ref_run_node(c->arena, g, i, c->rg.symbol, false, in, &out, &c->st)) {
             fail_at_node(c, i, "reference", c->st.text);
             return;
         }

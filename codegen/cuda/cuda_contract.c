@@ -200,23 +200,35 @@ static bool lies_along_k(const Print *c, const Strides *outer, const Strides *in
     return !cuda_dim_const(c->p, strides_last(outer), &n) || n != 1;
 }
 
-static const char *half_pieces(Print *c, const Strides *outer, const Strides *inner, Dim extent, Dim k, const char *at)
+static const char *lines_wide(
+    Print *c, const Strides *outer, const Strides *inner, Dim extent, Dim k, int64_t piece, const char *at)
 {
     const bool along = lies_along_k(c, outer, inner);
-    return is_wide(c, along ? has_pieces(c, inner, outer, k, 8) : has_pieces(c, outer, inner, extent, 8), at, 16);
+    return is_wide(c, along ? has_pieces(c, inner, outer, k, piece) : has_pieces(c, outer, inner, extent, piece), at, 16);
+}
+
+static const char *lines_of(
+    Print *c, const Step *s, const ProductPlan *plan, uint32_t width, const Strides *outer, const Strides *inner)
+{
+    return arena_printf(c->arena, "Lines<%s, %u, %u, %d, %d>", cuda_memory_type((DType)s->contract.to), width, plan->deep,
+        lies_along_k(c, outer, inner), inner->n > 1);
 }
 
 static void print_mma(Print *c, const Step *s, const ProductPlan *plan)
 {
     const Strides *const a[] = {&s->contract.a_row, &s->contract.a_col}, *const b[] = {&s->contract.b_col, &s->contract.b_row};
-    cuda_line(c, "product_mma<%d, %d, %s, %u, %u, %u, %u, %u, %u, %d, %d, %u,", s->contract.ended, s->contract.to == DT_bf16,
+    const DType t = (DType)s->contract.to;
+    const int64_t piece = 16 / (int64_t)dtype_bytes(t);
+    cuda_line(c, "product_mma<%d, %s, %s, %u, %u, %u, %u, %u, %u, %d, %d, %u,", s->contract.ended,
+        t == DT_f32    ? "MmaTf32"
+        : t == DT_bf16 ? "MmaBf16"
+                       : "MmaF16",
         move_of(c, s), plan->rows, plan->columns, plan->down, plan->across, plan->deep, plan->stages, TREE_PRODUCT, TREE_RUN,
         levels_of(c, s));
-    cuda_line(c, "    Halves<%u, %u, %d, %d>, Halves<%u, %u, %d, %d>>(", plan->rows, plan->deep, lies_along_k(c, a[0], a[1]),
-        a[1]->n > 1, plan->columns, plan->deep, lies_along_k(c, b[0], b[1]), b[1]->n > 1);
+    cuda_line(c, "    %s, %s>(", lines_of(c, s, plan, plan->rows, a[0], a[1]), lines_of(c, s, plan, plan->columns, b[0], b[1]));
     cuda_line(c, "    tile_a[0].at, tile_b[0].at, a + left, b + right, %s, row, column, m, n, k,", to_of(c, s));
-    cuda_line(c, "    %s, %s, %s,", half_pieces(c, a[0], a[1], s->contract.m, s->contract.k, "a + left"),
-        half_pieces(c, b[0], b[1], s->contract.n, s->contract.k, "b + right"), stores_wide(c, s, 2));
+    cuda_line(c, "    %s, %s, %s,", lines_wide(c, a[0], a[1], s->contract.m, s->contract.k, piece, "a + left"),
+        lines_wide(c, b[0], b[1], s->contract.n, s->contract.k, piece, "b + right"), stores_wide(c, s, 2));
     cuda_line(c, "    a_row, a_col, b_row, b_col, end);");
 }
 
@@ -224,8 +236,9 @@ static void print_mma(Print *c, const Step *s, const ProductPlan *plan)
 static void print_shared(Print *c, const Step *s, const ProductPlan *plan)
 {
     const bool mma = plan->kind == PRODUCT_MMA;
-    const char *type = mma ? "u16" : cuda_type((DType)s->contract.to);
-    const uint32_t piece = mma ? 8 : 16 / (uint32_t)dtype_bytes((DType)dtype_info[s->contract.to].compute);
+    const DType t = (DType)(mma ? s->contract.to : dtype_info[s->contract.to].compute);
+    const char *type = mma ? cuda_memory_type(t) : cuda_type(t);
+    const uint32_t piece = 16 / (uint32_t)dtype_bytes(t);
     const uint32_t lines = plan->stages * plan->deep, more = mma ? 0 : 1;
     cuda_line(c, "__shared__ Pack<%s, %u> tile_a[%u], tile_b[%u];", type, piece, lines * (plan->rows / piece + more),
         lines * (plan->columns / piece + more));

@@ -7,7 +7,7 @@
 
 typedef enum ProductKind {
     PRODUCT_FMA, /* chains of FMA: the CPU's bits */
-    PRODUCT_MMA  /* tensor cores take 16 of k at a time: bits of their own, which the type, k and the architecture decide */
+    PRODUCT_MMA  /* tensor cores take 16 of k at a time, 8 of tf32: bits of their own, which type, k and architecture decide */
 } ProductKind;
 
 typedef struct ProductPlan {

@@ -196,13 +196,13 @@ EMU_OWN static inline const unsigned short *emu_line(const EmuShown *all, unsign
     return (const unsigned short *)all[i].line;
 }
 
-static inline void fragments(unsigned *r, const unsigned short *line)
+static inline void fragments(unsigned *r, const void *line)
 {
     const EmuShown *all = emu_show({line, {}, {}});
     for (unsigned j = 0; j < 4; j++) r[j] = ((const unsigned *)emu_line(all, 8 * j + threadIdx.x % 32 / 4))[threadIdx.x % 4];
 }
 
-static inline void fragments_turned(unsigned *r, const unsigned short *line)
+static inline void fragments_turned(unsigned *r, const void *line)
 {
     const EmuShown *all = emu_show({line, {}, {}});
     for (unsigned j = 0; j < 4; j++) {
@@ -221,7 +221,7 @@ EMU_OWN static inline double emu_half(unsigned pair, unsigned which, bool brain)
     return h >> 15 ? -size : size;
 }
 
-/* The 16 products and c are added in f64, in order, and cut off to f32 towards 0: tensor cores do not round either, but what they
+/* All products and c are added in f64, in order, and cut off to f32 towards 0: tensor cores do not round either, but what they
  * lose, and where, is their own. */
 EMU_OWN static inline float emu_cut(double sum)
 {
@@ -244,6 +244,29 @@ EMU_OWN static inline void emu_mma(float *c, const unsigned *a, const unsigned *
 }
 static inline void mma_f16(float *c, const unsigned *a, const unsigned *b) { emu_mma(c, a, b, false); }
 static inline void mma_bf16(float *c, const unsigned *a, const unsigned *b) { emu_mma(c, a, b, true); }
+
+/* What is below the 11 bits is no part of an operand, as if to_tf32 had been forgotten. */
+EMU_OWN static inline double emu_tf32(unsigned x) { return emu_bits<float>(x & 0xffffe000); }
+
+EMU_OWN static inline void mma_tf32(float *c, const unsigned *a, const unsigned *b)
+{
+    const EmuShown *all = emu_show({nullptr, {a[0], a[1], a[2], a[3]}, {b[0], b[1]}});
+    const unsigned lane = threadIdx.x % 32;
+    for (unsigned g = 0; g < 4; g++) {
+        double sum = c[g];
+        for (unsigned k = 0; k < 8; k++)
+            sum += emu_tf32(all[lane / 4 * 4 + k % 4].a[g / 2 + k / 4 * 2]) *
+                   emu_tf32(all[(lane % 4 * 2 + g % 2) * 4 + k % 4].b[k / 4]);
+        c[g] = emu_cut(sum);
+    }
+}
+
+/* Of two equally near ones the one further from 0. */
+EMU_OWN static inline unsigned to_tf32(unsigned x)
+{
+    const bool finite = (x & 0x7f800000) != 0x7f800000;
+    return finite ? (x + 0x1000) & 0xffffe000 : x & 0x7fffff ? 0x7fffffff : x;
+}
 
 /* ---- scalars ------------------------------------------------------------------------------------------------------ */
 static inline float __int_as_float(int x) { return emu_bits<float>(x); }

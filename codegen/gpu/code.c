@@ -21,7 +21,7 @@ typedef struct Making {
 static void target_of(const Making *m, Target *t)
 {
     cuda_target(t);
-    t->chains = m->key->chains;
+    t->sums = m->key->sums;
 }
 
 static void run_passes(void *arg)
@@ -190,10 +190,10 @@ void code_release(Gpu *g, OpCode *code)
 
 OpCode *code_of(Gpu *g, const OpCall *c, bool passes, bool exact, int64_t *scratch, int64_t *symbol, Status *st)
 {
-    OpKey key = {.room = op_key_room(c->in, c->nin, c->nattr) + 1, .chains = c->c && c->c->chains, .word = scratch};
+    OpKey key = {.room = op_key_room(c->in, c->nin, c->nattr) + 1, .sums = c->c ? c->c->sums : SUMS_USUAL, .word = scratch};
     key.value = scratch + key.room;
     op_key(&key, c->op, c->in, c->nin, c->attr, c->nattr, exact);
-    if (key.chains) key.word[key.words++] = true;
+    if (key.sums != SUMS_USUAL) key.word[key.words++] = key.sums;
     OpCode *code = find_or_make(g, &key, c->store, passes, exact, st);
     if (code && code->exact) {
         code_release(g, code);

@@ -243,7 +243,7 @@ bool lower_matmul(Scope *s, const Node *n)
     step->contract.b_col = b.col;
     const Dim dims[] = {t->dim[batch], t->dim[batch + 1], x->dim[batch + 1], a.base, b.base};
     step->contract.host = host;
-    step->contract.chains = s->lw->o->target.chains;
+    step->contract.sums = s->lw->o->target.sums;
     s->lw->p->asks_host |= host;
     for (uint32_t i = 0; i < COUNT_OF(dims); i++) lower_dim(s->lw, dims[i]);
     for (uint32_t i = 0; i < batch; i++) {

@@ -18,6 +18,7 @@ typedef struct Run {
     const Node *node;
     const DimTable *dims;
     const int64_t *symbol;
+    bool tf32; /* operands of a product of f32 may be rounded to tf32; not in regions */
     const RefTensor *const *in;
     RefTensor *out; /* per result */
     Frame **body;   /* of a region's graphs, else NULL */

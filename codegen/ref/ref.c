@@ -150,6 +150,7 @@ typedef struct Call {
     const int64_t *symbol;
     const void *const *in;
     uint32_t node;
+    bool tf32;
     const RefTensor *const *operand;
     RefTensor **result;
     Status *st;
@@ -184,6 +185,7 @@ static void run_one(void *arg)
     Run r = {.node = n,
         .dims = &g->module->dims,
         .symbol = c->symbol,
+        .tf32 = c->tf32,
         .in = c->operand,
         .out = out,
         .body = frames_of(c->arena, g->module, n, c->symbol),
@@ -193,10 +195,10 @@ static void run_one(void *arg)
     *c->result = out;
 }
 
-bool ref_run_node(
-    Arena *arena, const Graph *g, uint32_t node, const int64_t *symbol, const RefTensor *const *in, RefTensor **out, Status *st)
+bool ref_run_node(Arena *arena, const Graph *g, uint32_t node, const int64_t *symbol, bool tf32, const RefTensor *const *in,
+    RefTensor **out, Status *st)
 {
-    Call c = {.arena = arena, .g = g, .symbol = symbol, .node = node, .operand = in, .result = out, .st = st};
+    Call c = {.arena = arena, .g = g, .symbol = symbol, .node = node, .tf32 = tf32, .operand = in, .result = out, .st = st};
     return arena_try(arena, st, run_one, &c) && c.ok;
 }
 

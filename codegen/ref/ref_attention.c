@@ -19,6 +19,7 @@ typedef struct Total { /* a sum of products: what it is, how large its terms are
 typedef struct Sizes {
     int64_t n, rows, keys, d, e;
     double unit, scale, cap, blocks;
+    double rounded; /* what products lose of their size by operands in tf32 (docs/numerics.md) */
 } Sizes;
 
 static Sizes sizes_of(const Run *r)
@@ -26,7 +27,7 @@ static Sizes sizes_of(const Run *r)
     const Type *q = &r->in[0]->type, *v = &r->in[2]->type;
     const struct attention_attrs *a = ATTRS(attention, r->node->attr->at);
     return (Sizes){q->dim[0], q->dim[1], v->dim[1], q->dim[2], v->dim[2], ref_unit((DType)q->dtype), attr_f64(a->scale),
-        attr_f64(a->cap), (double)(MAX_OF(q->dim[1], v->dim[1]) / 64 + 1)};
+        attr_f64(a->cap), (double)(MAX_OF(q->dim[1], v->dim[1]) / 64 + 1), r->tf32 && q->dtype == DT_f32 ? 16800 * 0x1p-24 : 0};
 }
 
 static void add(Total *t, double x, double x_err, double y, double y_err)
@@ -57,7 +58,7 @@ static double dot(const Sizes *z, const RefTensor *x, int64_t p, const RefTensor
 {
     Total t = {0};
     for (int64_t i = 0; i < n; i++) add(&t, x->f[p + i], x->bound[p + i], y->f[q + i], y->bound[q + i]);
-    *err = t.err + 2 * (double)(n + 1) * z->unit * t.size + (double)n * ref_ulp((DType)x->type.dtype, 0);
+    *err = t.err + (2 * (double)(n + 1) * z->unit + z->rounded) * t.size + (double)n * ref_ulp((DType)x->type.dtype, 0);
     return t.sum;
 }
 
@@ -94,7 +95,10 @@ static void set(RefTensor *out, int64_t i, double v, double err, bool doubtful)
 }
 
 /* What a sum of products may err by when it is added up in blocks. */
-static double total_err(const Sizes *z, const Total *t) { return t->err + 2 * (DEPTH + z->blocks) * z->unit * t->size; }
+static double total_err(const Sizes *z, const Total *t)
+{
+    return t->err + (2 * (DEPTH + z->blocks) * z->unit + z->rounded) * t->size;
+}
 
 /* ---- forward ----------------------------------------------------------------------------------------- */
 

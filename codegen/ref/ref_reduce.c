@@ -324,10 +324,10 @@ bool ref_argextreme(Run *r)
 
 /* The most steps that a product goes through on its way into the sum. OpenBLAS may add in order, and so does this interpreter,
  * which matters in f64. */
-static double depth_of_product(DType to, int64_t m, int64_t n, int64_t k)
+static double depth_of_product(const Run *r, int64_t m, int64_t n, int64_t k)
 {
-    const DType t = (DType)dtype_info[to].compute;
-    const int tensor_cores = t == to ? 0 : 8; /* what their sums may lose more (docs/numerics.md) */
+    const DType to = (DType)r->out[0].type.dtype, t = (DType)dtype_info[to].compute;
+    const int tensor_cores = t == to && !r->tf32 ? 0 : 8; /* what their sums may lose more (docs/numerics.md) */
     if (t == DT_f64 || (contract_blas_opened() && contract_by_blas(t, m, n, k))) return (double)k;
     return tensor_cores + fmin((double)k, TREE_PRODUCT + (double)TREE_RUN / TREE_PRODUCT + log2((double)k + 1));
 }
@@ -338,7 +338,23 @@ typedef struct Dot {
     int64_t n;
     int lowest;
     uint8_t undecided;
+    bool tf32; /* operands may be rounded to it */
 } Dot;
+
+static Dot begin_dot(const Run *r)
+{
+    return (Dot){.lowest = INT_MAX, .tf32 = r->tf32 && r->out[0].type.dtype == DT_f32 && r->in[0]->type.dtype == DT_f32};
+}
+
+/* What a number loses that is rounded to 11 bits; one below the normal numbers may be lost as a whole. */
+static double lost_in_tf32(double v) { return fabs(v) < 0x1p-126 ? fabs(v) : fabs(v) * 0x1p-11; }
+
+static void round_pair(Dot *d, double x, double y)
+{
+    const double x_err = lost_in_tf32(x), y_err = lost_in_tf32(y);
+    if (fmax(fabs(x), fabs(y)) >= 0x1.ffep127) d->undecided |= DOUBT_OVERFLOW; /* it may become infinite */
+    d->err += fabs(x) * y_err + fabs(y) * x_err + x_err * y_err;
+}
 
 /* Element p of a times element q of b; p < 0: a zero. */
 static void take_pair(Dot *d, const RefTensor *a, int64_t p, const RefTensor *b, int64_t q)
@@ -348,6 +364,7 @@ static void take_pair(Dot *d, const RefTensor *a, int64_t p, const RefTensor *b,
     d->n++;
     d->undecided |= (p < 0 ? 0 : a->undecided[p]) | b->undecided[q];
     if (!isfinite(product)) return;
+    if (d->tf32) round_pair(d, x, b->f[q]);
     d->size += fabs(product);
     if (product != 0) d->lowest = MIN_OF(d->lowest, lowest_bit(x) + lowest_bit(b->f[q]));
     d->err += fabs(x) * b->bound[q] + fabs(b->f[q]) * bound + bound * b->bound[q];
@@ -391,10 +408,10 @@ bool ref_matmul(Run *r)
         integer_product(a, b, out);
         return true;
     }
-    const double depth = depth_of_product((DType)out->type.dtype, a->type.dim[rank - 2], n, depth_k);
+    const double depth = depth_of_product(r, a->type.dim[rank - 2], n, depth_k);
     for (int64_t i = 0; i < out->count; i++) {
         int64_t col = i % n, row = i / n, batch = row / a->type.dim[rank - 2];
-        Dot d = {.lowest = INT_MAX};
+        Dot d = begin_dot(r);
         for (int64_t k = 0; k < depth_k; k++) take_pair(&d, a, row * depth_k + k, b, (batch * depth_k + k) * n + col);
         end_dot(&d, depth, out, i);
     }
@@ -429,7 +446,7 @@ bool ref_conv(Run *r)
     const int64_t c = w->type.dim[space], go = w->type.dim[space + 1], channels = x->type.dim[space + 1];
     for (int64_t i = 0; i < out->count; i++) {
         int64_t index[MAX_RANK], tap[MAX_RANK];
-        Dot d = {.lowest = INT_MAX};
+        Dot d = begin_dot(r);
         unravel(&out->type, i, index);
         const int64_t first = index[space + 1] / (go / ATTRS(conv, r->node->attr->at)->groups) * c;
         for (int64_t q = 0; q < w->count; q += c * go) {
@@ -438,7 +455,7 @@ bool ref_conv(Run *r)
             for (int64_t k = 0; k < c && at != -2; k++)
                 take_pair(&d, x, at < 0 ? -1 : at * channels + first + k, w, q + k * go + index[space + 1]);
         }
-        end_dot(&d, depth_of_product((DType)out->type.dtype, 1, 1, d.n), out, i);
+        end_dot(&d, depth_of_product(r, 1, 1, d.n), out, i);
     }
     return true;
 }
@@ -451,7 +468,7 @@ bool ref_conv_filter(Run *r)
     const int64_t c = out->type.dim[space], go = out->type.dim[space + 1], channels = x->type.dim[space + 1];
     for (int64_t i = 0; i < out->count; i++) {
         int64_t tap[MAX_RANK], place[MAX_RANK];
-        Dot d = {.lowest = INT_MAX};
+        Dot d = begin_dot(r);
         unravel(&out->type, i, tap);
         const int64_t channel = tap[space + 1] / (go / ATTRS(conv_filter, r->node->attr->at)->groups) * c + tap[space];
         for (int64_t q = 0; q < y->count; q += go) {
@@ -459,7 +476,7 @@ bool ref_conv_filter(Run *r)
             const int64_t at = pixel(r, place[0], place + 1, tap);
             take_pair(&d, x, at < 0 ? -1 : at * channels + channel, y, q + tap[space + 1]);
         }
-        end_dot(&d, depth_of_product((DType)out->type.dtype, 1, 1, d.n), out, i);
+        end_dot(&d, depth_of_product(r, 1, 1, d.n), out, i);
     }
     return true;
 }

@@ -134,7 +134,7 @@ bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln
             .at = at,
             .module = traced.module,
             .arena = &traced.arena,
-            .exact = f->options.exact,
+            .sums = function_sums(f),
             .name = f->name,
             .noutput = traced.noutput};
         if (!arena_try(&traced.arena, &j.st, job_body, &j)) j.ok = false;

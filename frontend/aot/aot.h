@@ -22,7 +22,7 @@ typedef struct Artifact {
     Arena *arena;   /* the module's */
     Thread *t;      /* the thread that records failures to write */
     kiln_site at;
-    bool exact;        /* as of kiln_function_options */
+    uint8_t sums;      /* ProductSums */
     const char *name;  /* what it was, for the header's comment */
     Place *input;      /* per parameter of the entry graph */
     uint32_t noutput;  /* the number of outputs; the results behind them are new values of state */

@@ -80,7 +80,7 @@ static Program *lower(Artifact *a, const DeviceTarget *on, Status *st)
     BuildOptions o = {.stop_after = -1};
     if (!calls_nobody(a->module, st) || !on->backend->target(on->there, &o.target, st)) return NULL;
     o.target.threads = false;
-    o.target.chains = a->exact;
+    o.target.sums = a->sums;
     Program *p = module_to_program(a->module, a->arena, &o, st);
     if (p && p->nstack != 0) { /* there is no memory that grows */
         status_fail(st, ST_UNSUPPORTED,

@@ -46,6 +46,7 @@ typedef struct Judged {
     const Graph *g;
     uint32_t node;
     kiln_tensor *const *in, *const *out;
+    bool tf32;
     Arena arena;
     Status st;
     bool agrees;
@@ -79,7 +80,7 @@ static void judge_body(void *arg)
         if (!operand_of_ref(j, j->in[i], &in[i])) return;
         operand[i] = &in[i];
     }
-    if (!ref_run_node(&j->arena, j->g, j->node, NULL, operand, &out, &j->st)) return;
+    if (!ref_run_node(&j->arena, j->g, j->node, NULL, j->tf32, operand, &out, &j->st)) return;
     for (uint32_t i = 0; i < n->nout; i++) {
         RefVerdict v;
         kiln_tensor *x = tensor_host(j->c->t, j->c->at, j->out[i]);
@@ -96,7 +97,9 @@ static void judge_body(void *arg)
 static bool judge(void *user, const Graph *g, uint32_t node, kiln_tensor *const *in, kiln_tensor *const *out)
 {
     Check *c = user;
-    Judged j = {.c = c, .g = g, .node = node, .in = in, .out = out};
+    /* On the CPU the option is none. */
+    const bool tf32 = function_sums(c->f) == SUMS_TF32 && c->traced.device != HOST;
+    Judged j = {.c = c, .g = g, .node = node, .in = in, .out = out, .tf32 = tf32};
     arena_init(&j.arena);
     bool ran = arena_try(&j.arena, &j.st, judge_body, &j) && !j.st.code;
     if (!ran) fail_status(c->t, c->at, &j.st);
@@ -234,10 +237,13 @@ static kiln_verdict check_traced(Check *c)
     int64_t *symbol = SCRATCH(c->t, c->at, int64_t, c->traced.module->dims.expr.len); /* of loops alone: all else is exact */
     Interpreter run = {
         .t = c->t, .at = c->at, .name = "check", .device = c->traced.device, .symbol = symbol, .judge = judge, .user = c};
+    const uint8_t sums = c->t->sums;
     c->value = mem_zeros(n, sizeof *c->value);
     if (!c->value) return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), KILN_DISAGREE;
-    bool ok = symbol && source_values(c) && interpret(&run, entry_graph(&c->traced), c->value) &&
-              (compiles_not(c->f) || against_compiled(c));
+    c->t->sums = function_sums(c->f);
+    bool ok = symbol && source_values(c) && interpret(&run, entry_graph(&c->traced), c->value);
+    c->t->sums = sums;
+    ok = ok && (compiles_not(c->f) || against_compiled(c));
     kiln_verdict verdict = ok ? told(c) : KILN_DISAGREE;
     mem_free(c->value, n * sizeof *c->value);
     scratch_reset(&c->t->scratch, mark);

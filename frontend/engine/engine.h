@@ -117,7 +117,7 @@ struct Thread {
     kiln_tape *tape;                     /* innermost open tape */
     kiln_tape *closed_tapes;             /* closed by their scopes, handles perhaps still about */
     uint32_t recording;                  /* the number of open tapes that record eager code */
-    bool exact;                          /* what runs has products of narrow floats as chains of FMA, whatever the device */
+    uint8_t sums;                        /* ProductSums of what runs */
     bool own_products;                   /* what runs has products of its own, whatever .blas says */
     Trace *trace;                        /* innermost running trace; NULL: eager */
     LastIf last_if;

@@ -98,7 +98,7 @@ static void build_body(void *arg)
     BuildOptions o = {.stop_after = b->stop_after, .dump = dumps ? b->f->name : NULL};
     code->backend = device_backend(traced->device, b->st);
     if (!code->backend || !code->backend->target(there, &o.target, b->st)) return;
-    o.target.chains = b->f->options.exact;
+    o.target.sums = function_sums(b->f);
     o.host_products = !b->f->options.no_blas && o.target.threads; /* where there is a host table */
     Module *m = module_copy(&code->arena, traced->module->graph.at, traced->module->graph.len, &traced->module->dims);
     code->program = module_to_program(m, &code->arena, &o, b->st);

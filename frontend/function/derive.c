@@ -12,6 +12,7 @@ kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_bo
         .outputs = outputs,
         .no_blas = like->options.no_blas,
         .exact = like->options.exact,
+        .tf32 = like->options.tf32,
         .cache_bytes = like->options.cache_bytes,
         .fixed_sizes = like->options.fixed_sizes,
         .compile = like->options.compile};

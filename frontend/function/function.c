@@ -212,6 +212,10 @@ kiln_function *kiln_function_new_sized(
         fail(t, at, KILN_EVALUE, "%s: compile is %d; it must be 0 or a kiln_compiling", f->name, (int)f->options.compile);
         return discard(f);
     }
+    if (f->options.exact && f->options.tf32) {
+        fail(t, at, KILN_EVALUE, "%s: .exact asks for the CPU's bits and .tf32 for others; it must be one of them", f->name);
+        return discard(f);
+    }
     if (f->compile == KILN_BACKGROUND && !background_open(k)) {
         fail(t, at, KILN_EMEMORY, "%s: no memory", f->name);
         return discard(f);

@@ -353,6 +353,11 @@ static inline uint64_t signature_key(const Thread *t, kiln_tensor *const *in, in
     return h >> (64 - KEY_DEVICE) | (uint64_t)any << KEY_DEVICE;
 }
 bool declared_symbol(const kiln_function *f, int arg, int axis);
+/* How products of what the function runs are added up. */
+static inline uint8_t function_sums(const kiln_function *f)
+{
+    return f->options.exact ? SUMS_CHAINS : f->options.tf32 ? SUMS_TF32 : SUMS_USUAL;
+}
 bool instance_fits(const Instance *r, uint64_t key, kiln_tensor *const *in, int nin);
 void signature_miss(const kiln_function *f, kiln_tensor *const *in, int nin, Miss *out);
 /* Whether the call is the one after which a size becomes a symbol, and how; *grown: the instance that the new one replaces, or

@@ -13,7 +13,7 @@ static bool sets_no_more(Thread *t, kiln_site at, const char *name, kiln_tensor 
 /* The thread's, and what a body may change of it. */
 typedef struct Placing {
     uint8_t device, chosen;
-    bool exact;
+    uint8_t sums;
     uint32_t blocks;
 } Placing;
 
@@ -21,10 +21,10 @@ typedef struct Placing {
 static bool place_body(Thread *t, kiln_site at, const kiln_function *f, kiln_tensor *const *in, int nin, Placing *was)
 {
     uint32_t device = t->device;
-    *was = (Placing){t->device, t->chosen, t->exact, t->blocks};
+    *was = (Placing){t->device, t->chosen, t->sums, t->blocks};
     if (!t->trace && !all_on_host(t, in, (uint32_t)nin) && !one_device(t, at, f->name, in, (uint32_t)nin, &device)) return false;
     t->device = (uint8_t)device;
-    if (!t->trace && !t->body->outer) t->exact = f->options.exact; /* a function that it calls does as it does, as in a trace */
+    if (!t->trace && !t->body->outer) t->sums = function_sums(f); /* a function that it calls does as it does, as in a trace */
     t->body->device = (uint8_t)device;
     return t->body->placed = true;
 }
@@ -37,7 +37,7 @@ static void place_back(Thread *t, kiln_site at, const kiln_function *f, const Pl
     t->device = was->device;
     t->chosen = was->chosen;
     t->blocks = was->blocks;
-    t->exact = was->exact;
+    t->sums = was->sums;
 }
 
 /* With scratch that the caller gives back. */

@@ -106,7 +106,8 @@ bool instance_interpreted(Thread *t, kiln_site at, kiln_function *f, Instance *i
         .lives = inst->lives,
         .recording = t->recording};
     const uint8_t device = t->device;
-    const bool own_products = t->own_products, exact = t->exact;
+    const bool own_products = t->own_products;
+    const uint8_t sums = t->sums;
     if (!scope_push(t)) return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
     ScratchMark mark = scratch_mark(&t->scratch);
     /* A loop that takes long asks for code of its own first, so the whole waits for the end of the call. */
@@ -114,11 +115,11 @@ bool instance_interpreted(Thread *t, kiln_site at, kiln_function *f, Instance *i
     t->recording = 0;
     t->device = (uint8_t)r.device;
     t->own_products = f->options.no_blas;
-    t->exact = f->options.exact;
+    t->sums = function_sums(f);
     const bool ok = run(&r, f, inst, in, result);
     t->device = device;
     t->own_products = own_products;
-    t->exact = exact;
+    t->sums = sums;
     t->recording = r.recording;
     for (uint32_t i = 0; ok && i < inst->traced.nresult; i++) scope_move_out(t, result[i]);
     scratch_reset(&t->scratch, mark);

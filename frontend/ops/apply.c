@@ -89,7 +89,7 @@ static bool run_eager(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *con
     EagerCtx c = {.threads = t->k->threads,
         .kept = t->kept,
         .blas = t->k->options.blas && !t->own_products,
-        .chains = t->exact,
+        .sums = t->sums,
         .panels = &t->k->panels};
     Status st;
     status_clear(&st);

@@ -84,6 +84,11 @@ typedef struct kiln_function_options {
     /* Products and convolutions of f16 and bf16 have the CPU's bits on every device. Without it those of a device with tensor cores are
      * the tensor cores' (docs/numerics.md). Functions derived from it, and those that it calls, do as it does. */
     bool exact;
+    /* Products and convolutions of f32 run on the tensor cores of devices that have them (compute capability 8.0 and newer, and
+     * emulated ones): operands are rounded to tf32, 11 significant bits, sums are in f32, and the error is that of docs/numerics.md.
+     * Without it they have the CPU's bits. Nothing changes on the CPU, on older devices and for other dtypes. Not together with
+     * .exact. Functions derived from it, and those that it calls, do as it does. */
+    bool tf32;
 } kiln_function_options;
 
 #define kiln_function_new(k, body, user, ...) /* options: &(kiln_function_options){...} or NULL */                       \
