@@ -113,7 +113,11 @@ const char *cuda_buffer(Print *c, const Stream *s)
 static const char *element(Print *c, const Stream *s)
 {
     if (is_row(s))
-        return arena_printf(c->arena, cuda_has_lanes(c) ? "row%u[i%d / 32]" : "row%u[i%d]", s->buf & ~STREAM_ROW, c->k->sweep);
+        return arena_printf(c->arena,
+            cuda_is_block(c)    ? "row%u[turn * 32u + step]"
+            : cuda_has_lanes(c) ? "row%u[i%d / 32]"
+                                : "row%u[i%d]",
+            s->buf & ~STREAM_ROW, c->k->sweep);
     if (cuda_is_turned(c->k, s, &c->shape)) return arena_printf(c->arena, "square%u[x][row]", (uint32_t)(s - c->k->stream));
     if (cuda_is_wide(c->p, c->k, s, c->shape.wide)) return arena_printf(c->arena, "w%u.at[l]", (uint32_t)(s - c->k->stream));
     return arena_printf(c->arena, "%s[%s]", cuda_buffer(c, s), cuda_offset(c, s));
