@@ -24,6 +24,10 @@ void *emu_symbol(const char *name);
  * the newest. */
 #define EMU_NEWEST 12040
 void emu_version(int version);
+/* What an open device is from now on: 10 * major + minor of its compute capability; code that was made before must not run any
+ * more. KILN_EMU_SM says it of all devices. One of 90 takes code for that architecture alone (sm_90a). */
+#define EMU_SM 80
+void emu_architecture(int ordinal, int sm);
 /* As in a new process, with that seed: memory, modules, streams, events and graphs are gone, and every handle to one is a mistake.
  */
 void emu_reset(int ordinal, uint64_t seed);

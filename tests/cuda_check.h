@@ -45,6 +45,9 @@ void cuda_compiles(const Program *p);
  * largest takes. */
 void cuda_fits_registers(const char *source, const char *name);
 void cuda_program_fits(const Program *p);
+/* The same of text for an architecture (codegen/cuda/api.h); for sm_90a it is compiled for that alone. */
+void cuda_compiles_for(const Program *p, int sm);
+void cuda_program_fits_for(const Program *p, int sm);
 void cuda_source_compiles(const char *source, const char *name);
 
 /* Runs p by `run` and by the interpreter; all outputs must have equal bits, NaN aside, and are

@@ -58,7 +58,7 @@ static Compiled *load(const Program *p, const CudaDriver *d, bool graph, Status 
 {
     Text source = {0}, image = {0};
     Compiled *c = NULL;
-    if ((graph ? cuda_graph_text : cuda_program_text)(p, d->capability, &source, st) && d->build(d, source.at, p->name, &image, st))
+    if ((graph ? cuda_graph_text : cuda_program_text)(p, cuda_sm(d), &source, st) && d->build(d, source.at, p->name, &image, st))
         c = (graph ? cuda_load_graph : cuda_load)(p, d, image.at, image.len, st);
     text_free(&source);
     text_free(&image);

@@ -16,7 +16,8 @@ void case_open(Case *c)
 void case_runs(Case *c)
 {
     Status st = {0};
-    const bool ok = c->source.len != 0 || (c->graph ? cuda_graph_text(c->p, 80, &c->source, &st) : cuda_program_text(c->p, 80, &c->source, &st));
+    const int sm = cuda_sm(emu_driver(0, &st));
+    const bool ok = c->source.len != 0 || (c->graph ? cuda_graph_text(c->p, sm, &c->source, &st) : cuda_program_text(c->p, sm, &c->source, &st));
     if (!ok) fail_msg("%s", st.text);
     if (getenv("KILN_SHOW")) print_message("%s\n", strstr(c->source.at, CUDA_HEAD));
     if (case_run(c, c->source.at, "as printed") != 0) fail_msg("as printed: %s\n%s", emu_fault(0), c->source.at);

@@ -168,6 +168,21 @@ static void what_fails_is_named(void **state)
 
 KILN_FUNCTION(plain, k, x) { return (void)k, kiln_add(x, 1); }
 
+KILN_FUNCTION(squared, k, x) { return (void)k, kiln_matmul(x, x); }
+
+/* Code for sm_90a alone, where something in it needs that; sm_90 is for all cards of 9.x. */
+static void kinds_of_an_architecture_differ(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_function *f = KILN_FN(k, squared);
+    kiln_call(f, kiln_cast(kiln_ones(k, KILN_F32, KILN_SHAPE(72, 72)), KILN_BF16));
+    assert_true(kiln_aot(f, path_of("own"), &(kiln_aot_options){.device = "sm_90a"}));
+    assert_true(kiln_aot(f, path_of("other"), &(kiln_aot_options){.device = "sm_90"}));
+    run("cd %s && grep -q 'for sm_90a' own.h && grep -aq 'target sm_90a' own.o && grep -aq wgmma.mma_async own.o", dir);
+    run("cd %s && ! grep -q 'for sm_90a' other.h && ! grep -aq 'target sm_90a' other.o && grep -aq mma.sync other.o", dir);
+}
+
 static void unknown_architectures_are_named(void **state)
 {
     kiln *k = *state;
@@ -207,6 +222,6 @@ int main(int argc, char **argv)
     if (getenv("KILN_TEST_WITHOUT")) return without();
     if (!cuda_nvrtc(&st)) return printf("skip: %s\n", st.text), 77;
     const struct CMUnitTest tests[] = {WAIT_TEST(launches_are_those_of_the_jit), cmocka_unit_test(what_fails_is_named),
-        WAIT_TEST(unknown_architectures_are_named), cmocka_unit_test(the_compiler_may_be_absent)};
+        WAIT_TEST(unknown_architectures_are_named), WAIT_TEST(kinds_of_an_architecture_differ), cmocka_unit_test(the_compiler_may_be_absent)};
     return cmocka_run_group_tests(tests, aot_set_up, aot_tear_down);
 }

@@ -48,6 +48,8 @@ static void operands(kiln *k, kiln_dtype t, kiln_tensor **in)
     kiln_variable_free(chance);
 }
 
+static const char *on = "emu:0";
+
 static bool same(kiln_tensor *x, kiln_tensor *y)
 {
     const size_t bytes = kiln_bytes(x);
@@ -81,7 +83,7 @@ static void one_kind(kiln *k, kiln_body *body, int outputs, kiln_dtype t)
     KILN_SCOPE(k);
     kiln_tensor *in[2], *there[2], *want[3], *eager[3], *got[3];
     operands(k, t, in);
-    for (int i = 0; i < 2; i++) there[i] = kiln_to(in[i], "emu:0");
+    for (int i = 0; i < 2; i++) there[i] = kiln_to(in[i], on);
     body(k, in, want, NULL);
     body(k, there, eager, NULL);
     for (kiln_compiling how = KILN_WAIT; how <= KILN_NEVER; how += KILN_NEVER - KILN_WAIT) {
@@ -142,6 +144,11 @@ static void bits_are_the_devices_or_the_cpus(void **state)
     one_kind(k, gradients, 3, KILN_F16);
     one_kind(k, product, 1, KILN_BF16);
     one_kind(k, convolution, 1, KILN_BF16);
+    if (!emu_driver(1, &(Status){0})) fail();
+    emu_architecture(1, 90); /* whose products are other instructions */
+    on = "emu:1";
+    one_kind(k, gradients, 3, KILN_F16);
+    on = "emu:0";
     assert_int_equal(kiln_close(k), 0);
 }
 

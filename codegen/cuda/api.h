@@ -134,8 +134,15 @@ typedef struct CudaDriver {
     CUcontext context;                /* the device's primary context; made current around every use */
     char device[128];                 /* what the maker calls it */
     int capability;                   /* 10 * major + minor */
+    bool own;                         /* code may be for this very architecture (sm_90a), which no other runs */
     int version;                      /* 1000 * major + 10 * minor */
 } CudaDriver;
+
+/* An architecture as a number: 10 * major + minor, and CUDA_OWN more where a text may use what that very architecture alone has, by
+ * the instructions of its kind "a". Only a text that says so by this line is compiled for it. */
+enum { CUDA_OWN = 1000, CUDA_SM_90A = CUDA_OWN + 90 };
+#define CUDA_OWN_LINE "#define KILN_OWN_ARCHITECTURE\n"
+static inline int cuda_sm(const CudaDriver *d) { return d->capability + (d->own ? CUDA_OWN : 0); }
 
 static inline bool cuda_has_graphs(const CudaDriver *d) { return d->GraphCreate; }
 static inline bool cuda_has_conditionals(const CudaDriver *d) { return d->GraphCreate && d->GraphAddNode; }
@@ -176,8 +183,9 @@ const Nvrtc *cuda_nvrtc(Status *st);
 /* True if e is success; else st says what was being done and what the driver calls it. */
 bool cuda_ok(const CudaDriver *d, CUresult e, Status *st, const char *format, ...) PRINTF_LIKE(4, 5);
 
-/* Compiles CUDA C to PTX for compute_`sm` or, if binary, to a cubin for sm_`sm`, which is appended. log (may be NULL) receives the
- * compiler's messages, even warnings of a success, and what each kernel of a binary takes: registers, stack, spills. */
+/* Compiles CUDA C to PTX for compute_`sm` or, if binary, to a cubin for sm_`sm` (or its kind "a"), which is appended. log (may be
+ * NULL) receives the compiler's messages, even warnings of a success, and what each kernel of a binary takes: registers, stack,
+ * spills. */
 bool cuda_compile(const char *source, const char *name, int sm, bool binary, Text *out, Text *log, Status *st);
 /* As CudaDriver.build: a binary if NVRTC can make one for this very device, since an older driver may not read a newer NVRTC's PTX;
  * else PTX. */

@@ -33,6 +33,8 @@ bool cuda_program_ptx(const Program *p, int sm, Text *cuda_c, Text *ptx, Status 
     return !ptx || cuda_compile(cuda_c->at + from, p->name, sm, false, ptx, NULL, st);
 }
 
+#define OLDEST_SM 80
+
 static bool wants(const CompileOptions *o, const char *stage)
 {
     size_t n = strlen(stage);
@@ -48,7 +50,7 @@ static bool wants(const CompileOptions *o, const char *stage)
 static bool code_of(const Program *p, const CompileOptions *o, const CudaDriver *d, bool graph, Text *code, Status *st)
 {
     Text source = {0}, ptx = {0};
-    int sm = d ? d->capability : 80;
+    int sm = d ? cuda_sm(d) : OLDEST_SM;
     bool ok = graph ? cuda_graph_text(p, sm, &source, st) : cuda_program_text(p, sm, &source, st);
     if (ok && wants(o, "cuda")) o->dump(o->dump_user, "cuda", p->name, source.at, source.len);
     if (ok && wants(o, "ptx")) {
@@ -75,8 +77,6 @@ static Compiled *compile(const Program *p, const CompileOptions *o, Status *st)
     text_free(&code);
     return c;
 }
-
-#define OLDEST_SM 80
 
 static bool print(const char *stage, const Program *p, Text *out, Status *st)
 {

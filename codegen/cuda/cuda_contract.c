@@ -214,15 +214,19 @@ static const char *lines_of(
         lies_along_k(c, outer, inner), inner->n > 1);
 }
 
+/* What adds a step to a warp's sums. */
+static const char *unit_of(Print *c, const Step *s, const ProductPlan *plan)
+{
+    const DType t = (DType)s->contract.to;
+    if (plan->kind == PRODUCT_WGMMA) return arena_printf(c->arena, "Group<%u, %s>", plan->columns, t == DT_bf16 ? "true" : "false");
+    return t == DT_f32 ? "ByWarp<MmaTf32>" : t == DT_bf16 ? "ByWarp<MmaBf16>" : "ByWarp<MmaF16>";
+}
+
 static void print_mma(Print *c, const Step *s, const ProductPlan *plan)
 {
     const Strides *const a[] = {&s->contract.a_row, &s->contract.a_col}, *const b[] = {&s->contract.b_col, &s->contract.b_row};
-    const DType t = (DType)s->contract.to;
-    const int64_t piece = 16 / (int64_t)dtype_bytes(t);
-    cuda_line(c, "product_mma<%d, %s, %s, %u, %u, %u, %u, %u, %u, %d, %d, %u,", s->contract.ended,
-        t == DT_f32    ? "MmaTf32"
-        : t == DT_bf16 ? "MmaBf16"
-                       : "MmaF16",
+    const int64_t piece = 16 / (int64_t)dtype_bytes((DType)s->contract.to);
+    cuda_line(c, "product_mma<%d, %s, %s, %u, %u, %u, %u, %u, %u, %d, %d, %u,", s->contract.ended, unit_of(c, s, plan),
         move_of(c, s), plan->rows, plan->columns, plan->down, plan->across, plan->deep, plan->stages, TREE_PRODUCT, TREE_RUN,
         levels_of(c, s));
     cuda_line(c, "    %s, %s>(", lines_of(c, s, plan, plan->rows, a[0], a[1]), lines_of(c, s, plan, plan->columns, b[0], b[1]));
@@ -235,13 +239,13 @@ static void print_mma(Print *c, const Step *s, const ProductPlan *plan)
 /* Steps of both operands. Of FMA, lines end in a piece of nothing, so that a warp's accesses meet all banks. */
 static void print_shared(Print *c, const Step *s, const ProductPlan *plan)
 {
-    const bool mma = plan->kind == PRODUCT_MMA;
+    const bool mma = plan->kind != PRODUCT_FMA;
     const DType t = (DType)(mma ? s->contract.to : dtype_info[s->contract.to].compute);
     const char *type = mma ? cuda_memory_type(t) : cuda_type(t);
     const uint32_t piece = 16 / (uint32_t)dtype_bytes(t);
     const uint32_t lines = plan->stages * plan->deep, more = mma ? 0 : 1;
-    cuda_line(c, "__shared__ Pack<%s, %u> tile_a[%u], tile_b[%u];", type, piece, lines * (plan->rows / piece + more),
-        lines * (plan->columns / piece + more));
+    cuda_line(c, "%s__shared__ Pack<%s, %u> tile_a[%u], tile_b[%u];", plan->kind == PRODUCT_WGMMA ? "alignas(1024) " : "", type,
+        piece, lines * (plan->rows / piece + more), lines * (plan->columns / piece + more));
     if (!mma) cuda_line(c, "__shared__ i64 inner[%d][%d];", 2 * plan->stages, plan->deep);
 }
 
@@ -262,16 +266,22 @@ void cuda_product_body(Print *c, const Step *s)
     cuda_line(c, "const i64 row = i64(tile / across %% down) * %d, column = i64(tile %% across) * %d;", plan->rows, plan->columns);
     print_places(c, s);
     print_end(c, s);
-    if (plan->kind == PRODUCT_MMA)
-        print_mma(c, s, plan);
-    else
+    if (plan->kind == PRODUCT_FMA)
         print_fma(c, s, plan);
+    else
+        print_mma(c, s, plan);
     cuda_close(c);
 }
 
 void cuda_products_prelude(const Print *c, const Products *all)
 {
-    bool mma = false;
-    for (uint32_t i = 0; i < all->len; i++) mma |= product_plan(c->p, all->at[i], c->sm)->kind == PRODUCT_MMA;
+    bool mma = false, group = false, used[2][CUDA_GROUP_COLUMNS + 1] = {0};
+    for (uint32_t i = 0; i < all->len; i++) {
+        const ProductPlan *plan = product_plan(c->p, all->at[i], c->sm);
+        mma |= plan->kind != PRODUCT_FMA;
+        if (plan->kind != PRODUCT_WGMMA) continue;
+        group = used[all->at[i]->contract.to == DT_bf16][plan->columns] = true;
+    }
     if (all->len > 0) text_printf(c->out, "%s%s", cuda_product_prelude, mma ? cuda_mma_prelude : "");
+    if (group) cuda_wgmma_prelude(c->out, used);
 }

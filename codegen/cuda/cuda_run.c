@@ -175,7 +175,7 @@ int64_t cuda_product_blocks(const Compiled *c, const Step *s, const int64_t *dim
 {
     const Program *p = c->p;
     const int64_t m = program_size(p, s->contract.m, dim), n = program_size(p, s->contract.n, dim);
-    int64_t blocks = product_tiles(product_plan(p, s, c->driver->capability), m, n);
+    int64_t blocks = product_tiles(product_plan(p, s, cuda_sm(c->driver)), m, n);
     for (uint32_t i = 0; i < s->contract.nbatch; i++) blocks *= program_size(p, s->contract.batch[i], dim);
     return blocks;
 }

@@ -79,6 +79,7 @@ static bool open_device(CudaDriver *d, int ordinal, Status *st)
               cuda_ok(d, d->CtxPushCurrent(d->context), st, "using %s", d->device) &&
               cuda_ok(d, d->CtxPopCurrent(&current), st, "using %s", d->device);
     d->capability = 10 * major + minor;
+    d->own = d->capability + CUDA_OWN == CUDA_SM_90A;
     if (ok) keep_freed(d, device);
     return ok;
 }

@@ -41,6 +41,13 @@ static void report(nvrtcResult e, const Nvrtc *n, const char *name, int sm, cons
     status_fail(st, ST_INTERNAL, "nvrtc: compiling %s for %d: %s: %.360s", name, sm, n->nvrtcGetErrorString(e), text);
 }
 
+static bool knows_own(const Nvrtc *n, Status *st)
+{
+    int major = 0, minor = 0;
+    if (failed(n, n->nvrtcVersion(&major, &minor), st, "asking for the version")) return false;
+    return major >= 12 || status_fail(st, ST_UNSUPPORTED, "nvrtc: code for sm_90a needs version 12.0; this is %d.%d", major, minor);
+}
+
 static const char *const common[] = {"-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"};
 
 bool cuda_compile(const char *source, const char *name, int sm, bool binary, Text *out, Text *log, Status *st)
@@ -52,7 +59,9 @@ bool cuda_compile(const char *source, const char *name, int sm, bool binary, Tex
     int noptions = 1;
     Text said = {0};
     if (!n) return false;
-    snprintf(arch, sizeof arch, "--gpu-architecture=%s_%d", binary ? "sm" : "compute", sm);
+    const bool own = strstr(source, CUDA_OWN_LINE);
+    if (own && !knows_own(n, st)) return false;
+    snprintf(arch, sizeof arch, "--gpu-architecture=%s_%d%s", binary ? "sm" : "compute", sm % CUDA_OWN, own ? "a" : "");
     snprintf(file, sizeof file, "%.80s.cu", name ? name : "kiln");
     for (size_t i = 0; i < COUNT_OF(common); i++) options[noptions++] = common[i];
     if (binary && log) options[noptions++] = "--ptxas-options=-v";
@@ -76,10 +85,10 @@ int cuda_compile_arch(int sm, Status *st)
     if (count > (int)COUNT_OF(all)) return status_fail(st, ST_INTERNAL, "nvrtc: it lists %d architectures", count), 0;
     if (failed(n, n->nvrtcGetSupportedArchs(all), st, "listing the architectures")) return 0;
     for (int i = 0; i < count; i++)
-        if (all[i] <= sm && all[i] > best) best = all[i];
+        if (all[i] <= sm % CUDA_OWN && all[i] > best) best = all[i];
     if (best == 0)
-        status_fail(
-            st, ST_DEVICE, "nvrtc: this version cannot compile for this device, sm_%d; its oldest architecture is newer", sm);
+        status_fail(st, ST_DEVICE, "nvrtc: this version cannot compile for this device, sm_%d; its oldest architecture is newer",
+            sm % CUDA_OWN);
     return best;
 }
 

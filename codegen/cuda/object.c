@@ -30,7 +30,7 @@ static bool make_table(Making *m)
     cuda_functions(&m->arena, p, &text);
     for (int i = 0; i < m->ndata; i++)
         if (m->data[i].held) constants = (int64_t)m->data[i].len;
-    if (!cuda_table(p, m->driver->capability, &text, constants, &m->table, m->st)) return false;
+    if (!cuda_table(p, cuda_sm(m->driver), &text, constants, &m->table, m->st)) return false;
     memcpy(&h, m->table.at, sizeof h);
     m->is->room = (int64_t)sizeof(Walk) + walk_words(&h) * (int64_t)sizeof(int64_t);
     return true;
@@ -42,9 +42,9 @@ static bool make_code(Making *m)
     Text source = {0};
     const CudaDriver *d = m->driver;
     m->is->ptx = d->build == nvrtc_build;
-    bool ok = cuda_program_text(m->p, d->capability, &source, m->st) &&
+    bool ok = cuda_program_text(m->p, cuda_sm(d), &source, m->st) &&
               cuda_image(d, m->o->store, source.at, m->p->name, NULL, &m->image, m->st) &&
-              (!m->is->ptx || cuda_compile(source.at, m->p->name, d->capability, false, &m->ptx, NULL, m->st));
+              (!m->is->ptx || cuda_compile(source.at, m->p->name, cuda_sm(d), false, &m->ptx, NULL, m->st));
     if (m->is->ptx) text_add(&m->ptx, "", 1);
     text_free(&source);
     return ok && ((!m->image.failed && !m->ptx.failed) || status_fail(m->st, ST_MEMORY, "no memory for code"));

@@ -59,7 +59,7 @@ typedef struct Print {
     Arena *arena; /* of strings; has a border */
     Status *st;
     uint32_t depth;
-    int sm; /* what it is for: 10 * major + minor */
+    int sm; /* what it is for (api.h) */
     CudaShape shape;
     bool table;                 /* buffers are found by a table */
     const char *params, *loads; /* of the function that is being printed */
@@ -109,6 +109,9 @@ uint32_t cuda_product_operands(const Program *p, const Step *s, uint32_t *buf);
 void cuda_product_body(Print *c, const Step *step);
 void cuda_products_prelude(const Print *c, const Products *all);
 extern const char cuda_product_prelude[], cuda_mma_prelude[];
+#define CUDA_GROUP_COLUMNS 128 /* at most, of one instruction of four warps */
+/* used: by bf16, and by columns: those instructions there are. */
+void cuda_wgmma_prelude(Text *out, const bool used[2][CUDA_GROUP_COLUMNS + 1]);
 
 /* Kernels side by side that are one launch; its operands are their buffers, one kernel's after the other's. */
 typedef struct CudaLaunch {
@@ -133,7 +136,7 @@ typedef struct CudaFunctions {
 } CudaFunctions;
 void cuda_functions(Arena *a, const Program *p, CudaFunctions *out);
 
-/* Prelude and functions, for devices of compute capability `sm`: 10 * major + minor. */
+/* Prelude and functions, for devices of the architecture `sm` (api.h). */
 bool cuda_program_text(const Program *p, int sm, Text *out, Status *st);
 /* The same of kernels that find their buffers by a table, and what a graph needs besides (control.c). */
 bool cuda_graph_text(const Program *p, int sm, Text *out, Status *st);

@@ -1,8 +1,11 @@
 /* schedule: the table of how products run. The first row that fits a product is its plan. Relies on schedule.h. */
 #include "schedule.h"
 
+#include "api.h"
+
 /* Products that a row is for: the device, the bytes of what their sums are, and their extents, of symbols the largest. 0: any. */
 typedef struct Row {
+    int own_sm; /* the one architecture, and code for it alone; 0: any from from_sm on */
     int from_sm;
     uint8_t tensor; /* bytes of the elements that may be added up as tensor cores do; no other row takes these there. 0: FMA */
     uint8_t bytes;
@@ -15,6 +18,10 @@ typedef struct Row {
  * longer k find no room beside them. A card has a hundred multiprocessors or so, each of which wants such a tile. Few rows, or
  * columns, are strips, narrow enough that a few thousand columns are a block for each. */
 static const Row row[] = {
+    {.tensor = 2, .own_sm = CUDA_SM_90A, .most_n = 16, .most_k = TREE_RUN, .plan = {128, 16, 16, 16, 32, 4, PRODUCT_WGMMA}},
+    {.tensor = 2, .own_sm = CUDA_SM_90A, .most_k = TREE_RUN, .large = true, .plan = {128, 128, 16, 128, 32, 3, PRODUCT_WGMMA}},
+    {.tensor = 2, .own_sm = CUDA_SM_90A, .most_k = TREE_RUN, .plan = {128, 64, 16, 64, 32, 4, PRODUCT_WGMMA}},
+    {.tensor = 2, .own_sm = CUDA_SM_90A, .plan = {128, 32, 16, 32, 32, 4, PRODUCT_WGMMA}},
     {.tensor = 2, .from_sm = 80, .most_m = 16, .most_k = TREE_RUN, .plan = {16, 128, 16, 16, 32, 3, PRODUCT_MMA}},
     {.tensor = 2, .from_sm = 80, .most_n = 16, .most_k = TREE_RUN, .plan = {128, 16, 16, 16, 32, 3, PRODUCT_MMA}},
     {.tensor = 2, .from_sm = 80, .most_k = TREE_RUN, .large = true, .plan = {128, 128, 64, 32, 32, 3, PRODUCT_MMA}},
@@ -58,8 +65,8 @@ const ProductPlan *product_plan(const Program *p, const Step *s, int sm)
     bool many = __builtin_mul_overflow(m, n, &all);
     for (uint32_t i = 0; i < s->contract.nbatch; i++) many |= __builtin_mul_overflow(all, dim_hi(t, s->contract.batch[i]), &all);
     for (const Row *r = row;; r++) {
-        if (sm < r->from_sm || (r->tensor != 0 && r->tensor != tensor) || (r->bytes != 0 && r->bytes != bytes) ||
-            (r->large && !many && all < product_large))
+        if ((r->own_sm != 0 && sm != r->own_sm) || sm % CUDA_OWN < r->from_sm || (r->tensor != 0 && r->tensor != tensor) ||
+            (r->bytes != 0 && r->bytes != bytes) || (r->large && !many && all < product_large))
             continue;
         if (within(r->most_m, m) && within(r->most_n, n) && within(r->most_k, k)) return &r->plan;
     }

@@ -6,8 +6,10 @@
 #include "../program.h"
 
 typedef enum ProductKind {
-    PRODUCT_FMA, /* chains of FMA: the CPU's bits */
-    PRODUCT_MMA  /* tensor cores take 16 of k at a time, 8 of tf32: bits of their own, which type, k and architecture decide */
+    PRODUCT_FMA,  /* chains of FMA: the CPU's bits */
+    PRODUCT_MMA,  /* tensor cores take 16 of k at a time, 8 of tf32: bits of their own, which type, k and architecture decide */
+    PRODUCT_WGMMA /* the same, with four warps for 64 rows at once: the tile's rows are 128, and its columns those of one
+                     instruction */
 } ProductKind;
 
 typedef struct ProductPlan {
@@ -18,8 +20,7 @@ typedef struct ProductPlan {
 } ProductPlan;
 
 extern int64_t product_large; /* elements of the result that are worth large tiles; tests take fewer */
-/* sm: 10 * major + minor of the device's compute capability. Never NULL. Bits depend on the kind alone, which extents do not
- * decide. */
+/* sm: the architecture (api.h). Never NULL. Bits depend on the kind alone, which extents do not decide. */
 const ProductPlan *product_plan(const Program *p, const Step *s, int sm);
 /* How many blocks one matrix of a batch takes. */
 static inline int64_t product_tiles(const ProductPlan *p, int64_t m, int64_t n)

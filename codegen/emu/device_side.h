@@ -21,6 +21,10 @@ typedef struct EmuCalls {
     void (*copies_group)(void *self);
     void (*copies_wait)(void *self, unsigned left);
     void (*set_condition)(void *self, unsigned long long handle, unsigned value); /* of a graph's conditional node */
+    /* What the thread has written into shared memory may be read by tensor cores after the next barrier; and they read. */
+    void (*shared_written)(void *self);
+    void (*group_read)(void *self, const void *at, unsigned bytes);
+    void (*misuse)(void *self, const char *why); /* ends the launch */
 } EmuCalls;
 enum { EMU_WRITE = 1, EMU_ATOMIC = 2, EMU_LATE = 4 /* a write; what lies there until it has arrived is nothing */ };
 
@@ -149,7 +153,13 @@ template <typename... A> constexpr EmuKernel emu_kernel(const char *name, void (
 }
 
 /* ---- threads that wait for each other ----------------------------------------------------------------------------- */
-static inline void __syncthreads() { emu_side.calls.sync_block(emu_side.self); }
+static unsigned char emu_flying[1024]; /* of each thread: products that were asked for and not waited for */
+EMU_OWN static void emu_intact();
+EMU_OWN static inline void __syncthreads()
+{
+    if (emu_flying[threadIdx.x]) emu_intact();
+    emu_side.calls.sync_block(emu_side.self);
+}
 static inline void __syncwarp(unsigned = 0xffffffffu) { emu_side.calls.sync_warp(emu_side.self); }
 template <typename T> static T emu_shuffle(T x, unsigned lane)
 {
@@ -266,6 +276,117 @@ EMU_OWN static inline unsigned to_tf32(unsigned x)
 {
     const bool finite = (x & 0x7f800000) != 0x7f800000;
     return finite ? (x + 0x1000) & 0xffffe000 : x & 0x7fffff ? 0x7fffffff : x;
+}
+
+/* ---- products of four warps (codegen/cuda/product_wgmma.c) --------------------------------------------------------- */
+/* They are made when the thread waits for them; until then its sums are a pattern that nobody may change. */
+struct EmuGroup {
+    float *sum, held[64]; /* what the first product found */
+    unsigned columns, n, committed;
+    bool begun;
+    struct {
+        unsigned long long a, b;
+        bool brain, turned[2];
+    } product[8];
+};
+static EmuGroup emu_group[1024];
+enum { EMU_FLYING = 0x7fabcdef };
+
+EMU_OWN static inline void emu_misuse(const char *why) { emu_side.calls.misuse(emu_side.self, why); }
+
+EMU_OWN static void emu_intact()
+{
+    const EmuGroup &g = emu_group[threadIdx.x];
+    for (unsigned i = 0; g.n > 0 && i < g.columns / 2; i++)
+        if (emu_bits<unsigned>(g.sum[i]) != EMU_FLYING) emu_misuse("uses sums of a wgmma that it has not waited for");
+}
+
+static inline unsigned shared_at(const void *x) { return (unsigned)((const char *)x - __start_emu_shared); }
+static inline void shared_written() { emu_side.calls.shared_written(emu_side.self); }
+
+template <int N> EMU_OWN static inline void group_begin(float *)
+{
+    emu_intact();
+    emu_group[threadIdx.x].begun = true;
+}
+
+template <int N, bool BRAIN, int A_TURNED, int B_TURNED>
+EMU_OWN static inline void wgmma(float *c, unsigned long long a, unsigned long long b)
+{
+    EmuGroup &g = emu_group[threadIdx.x];
+    emu_intact();
+    if (!g.begun) emu_misuse("asks for a wgmma with no wgmma.fence before it");
+    if (g.n == 8 || (g.n > 0 && (g.sum != c || g.columns != N)))
+        emu_misuse("asks for more wgmma, or others, than an emulated device does");
+    for (unsigned i = 0; g.n == 0 && i < N / 2; i++) g.held[i] = c[i], c[i] = emu_bits<float>((unsigned)EMU_FLYING);
+    g.sum = c, g.columns = N;
+    g.product[g.n++] = {a, b, BRAIN, {A_TURNED != 0, B_TURNED != 0}};
+    emu_flying[threadIdx.x] = 1;
+}
+
+EMU_OWN static inline void group_commit() { emu_group[threadIdx.x].committed = emu_group[threadIdx.x].n; }
+
+/* Where a descriptor says that element l of k of row (column) i lies in shared memory. */
+EMU_OWN static inline const char *emu_cell(unsigned long long d, bool turned, unsigned i, unsigned l)
+{
+    const unsigned mode = (unsigned)(d >> 62), line = mode == 1 ? 128 : mode == 2 ? 64 : 32;
+    const unsigned first = (unsigned)(d >> 16 & 0x3fff) << 4, second = (unsigned)(d >> 32 & 0x3fff) << 4;
+    unsigned at = (unsigned)(d & 0x3fff) << 4;
+    if (mode == 0 || (d >> 49 & 7) != 0) emu_misuse("gives a descriptor that an emulated device does not know");
+    if (turned)
+        at += i % (line / 2) * 2 + i / (line / 2) * first + l % 8 * line + l / 8 * second;
+    else
+        at += i % 8 * line + i / 8 * second + l * 2;
+    return __start_emu_shared + (at ^ (at >> 7 & (line / 16 - 1)) << 4);
+}
+
+/* A thread announces its part of what all four warps read, in pieces. */
+EMU_OWN static inline void emu_operand(unsigned long long d, bool turned, unsigned rows)
+{
+    for (unsigned e = threadIdx.x % 128; e < 2 * rows; e += 128) {
+        const unsigned i = turned ? e % (rows / 8) * 8 : e / 2, l = turned ? e / (rows / 8) : e % 2 * 8;
+        emu_side.calls.group_read(emu_side.self, emu_cell(d, turned, i, l), 16);
+    }
+}
+
+EMU_OWN static inline double emu_element(unsigned long long d, bool turned, unsigned i, unsigned l, bool brain)
+{
+    return emu_half(*(const unsigned short *)emu_cell(d, turned, i, l), 0, brain);
+}
+
+/* As emu_mma adds. */
+EMU_OWN static void emu_wgmma(EmuGroup &g, unsigned q)
+{
+    const auto &p = g.product[q];
+    const unsigned lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
+    double a[2][16], b[2][16];
+    emu_operand(p.a, p.turned[0], 64);
+    emu_operand(p.b, p.turned[1], g.columns);
+    for (unsigned h = 0; h < 2; h++)
+        for (unsigned k = 0; k < 16; k++) a[h][k] = emu_element(p.a, p.turned[0], row + 8 * h, k, p.brain);
+    for (unsigned j = 0; j < g.columns / 8; j++) {
+        for (unsigned h = 0; h < 2; h++)
+            for (unsigned k = 0; k < 16; k++) b[h][k] = emu_element(p.b, p.turned[1], 8 * j + lane % 4 * 2 + h, k, p.brain);
+        for (unsigned i = 0; i < 4; i++) {
+            double sum = g.held[4 * j + i];
+            for (unsigned k = 0; k < 16; k++) sum += a[i / 2][k] * b[i % 2][k];
+            g.held[4 * j + i] = emu_cut(sum);
+        }
+    }
+}
+
+/* What was not committed goes on. */
+template <int N> EMU_OWN static inline void group_wait(float *)
+{
+    EmuGroup &g = emu_group[threadIdx.x];
+    emu_intact();
+    for (unsigned q = 0; q < g.committed; q++) emu_wgmma(g, q);
+    for (unsigned q = g.committed; q < g.n; q++) g.product[q - g.committed] = g.product[q];
+    g.n -= g.committed;
+    for (unsigned i = 0; g.committed > 0 && g.n == 0 && i < g.columns / 2; i++) g.sum[i] = g.held[i];
+    g.committed = 0;
+    g.begun = false;
+    emu_flying[threadIdx.x] = g.n > 0;
 }
 
 /* ---- scalars ------------------------------------------------------------------------------------------------------ */

@@ -100,13 +100,22 @@ static CUresult get_name(char *name, int cap, CUdevice d)
     return 0;
 }
 
+/* Where nobody says otherwise. */
+static int architecture(void)
+{
+    const char *sm = getenv("KILN_EMU_SM");
+    return sm && *sm ? atoi(sm) : EMU_SM;
+}
+
 static CUresult get_attribute(int *value, int attribute, CUdevice d)
 {
     static const struct {
         int attribute, value;
-    } known[] = {{1, 1024}, {8, 48 << 10}, {10, 32}, {16, 4}, {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 8},
-        {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 0}}; /* threads of a block, its shared bytes, lanes, processors */
+    } known[] = {{1, 1024}, {8, 48 << 10}, {10, 32}, {16, 4}}; /* threads of a block, its shared bytes, lanes, processors */
     if (d < 0 || d >= EMU_DEVICES) return CUDA_ERROR_INVALID_DEVICE;
+    const int sm = device[d].there ? device[d].calls.capability : architecture();
+    if (attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) return *value = sm / 10, 0;
+    if (attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR) return *value = sm % 10, 0;
     for (size_t i = 0; i < COUNT_OF(known); i++)
         if (known[i].attribute == attribute) return *value = known[i].value, 0;
     return CUDA_ERROR_INVALID_VALUE;
@@ -183,6 +192,12 @@ static void set_version(Emu *e)
     graph_calls(&e->calls, version_now >= 12000, version_now >= 12040);
 }
 
+static void set_architecture(Emu *e, int sm)
+{
+    e->calls.capability = sm;
+    e->calls.own = sm + CUDA_OWN == CUDA_SM_90A;
+}
+
 static bool open_device(Emu *e, int ordinal, Status *st)
 {
     const char *version = getenv("KILN_EMU_DRIVER");
@@ -212,10 +227,10 @@ static bool open_device(Emu *e, int ordinal, Status *st)
         .compiler = emu_compiler,
         .store = emu_store,
         .ordinal = ordinal,
-        .context = e,
-        .capability = 80};
+        .context = e};
     emu_calls(d);
     set_version(e);
+    set_architecture(e, architecture());
     emu_store();
     get_name(d->device, sizeof d->device, ordinal);
     return true;
@@ -252,6 +267,13 @@ void emu_version(int version)
     version_now = version;
     for (int i = 0; i < EMU_DEVICES; i++)
         if (device[i].there) set_version(&device[i]);
+    pthread_mutex_unlock(&opening);
+}
+
+void emu_architecture(int ordinal, int sm)
+{
+    pthread_mutex_lock(&opening);
+    set_architecture(&device[ordinal], sm);
     pthread_mutex_unlock(&opening);
 }
 

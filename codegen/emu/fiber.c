@@ -40,6 +40,8 @@ struct Crew {
     uint32_t ready[MOST], nready; /* that may go on */
     const char *waits[MOST];      /* for what; NULL: it does not */
     Copies copies[MOST];
+    bool wrote[MOST], stale[MOST]; /* into shared memory, and not said so to tensor cores; the same, before a barrier */
+    uint32_t nstale;
     uint64_t held[2][MOST]; /* what a thread shows the others of its warp, at an even and an odd turn */
     Barrier block, warp[EMU_WARPS];
     Watch watch;
@@ -166,6 +168,7 @@ static void wait(Crew *c, Barrier *b, uint32_t first, uint32_t n, const char *ho
 static void sync_block(void *self)
 {
     Crew *c = self;
+    if (c->wrote[c->self] && !c->stale[c->self]) c->stale[c->self] = true, c->nstale++;
     wait(c, &c->block, 0, c->threads, BLOCK);
 }
 
@@ -192,6 +195,30 @@ static void access(void *self, const void *at, unsigned bytes, unsigned how)
     Crew *c = self;
     const CUresult wrong = watch_access(c->emu, &c->watch, c->f, c->self, at, bytes, how);
     if (wrong != 0) fail(c, wrong);
+    if ((how & EMU_WRITE) && !(how & EMU_LATE) && (size_t)((const char *)at - c->f->module->shared) < c->f->module->shared_bytes)
+        c->wrote[c->self] = true;
+}
+
+static void misuse(void *self, const char *why)
+{
+    Crew *c = self;
+    snprintf(c->emu->fault, sizeof c->emu->fault, "%s: block %u, thread %u %s", c->f->kernel->name, c->side->block.x, c->self, why);
+    fail(c, CUDA_ERROR_LAUNCH_FAILED);
+}
+
+/* Tensor cores see what was written before a barrier if each who wrote said so before it. */
+static void shared_written(void *self)
+{
+    Crew *c = self;
+    c->nstale -= c->stale[c->self];
+    c->wrote[c->self] = c->stale[c->self] = false;
+}
+
+static void group_read(void *self, const void *at, unsigned bytes)
+{
+    Crew *c = self;
+    if (c->nstale > 0) misuse(c, "reads by tensor cores what was written with no fence.proxy.async before the barrier");
+    access(c, at, bytes, 0);
 }
 
 static void no_copy(Crew *c, const char *why, const void *at)
@@ -270,7 +297,9 @@ static CUresult block_run(Crew *c)
     memset(c->warp, 0, sizeof c->warp);
     c->block = (Barrier){0};
     watch_block(&c->watch);
-    c->nready = c->stack = 0;
+    c->nready = c->stack = c->nstale = 0;
+    memset(c->wrote, 0, sizeof c->wrote);
+    memset(c->stale, 0, sizeof c->stale);
     for (uint32_t t = 0; t < c->threads; t++) c->copies[t].n = c->copies[t].group = 0;
     c->left = c->nborn = c->threads;
     for (uint32_t t = 0; t < c->threads; t++) c->born[t] = t;
@@ -321,7 +350,8 @@ static uint64_t without_common(uint64_t a, uint64_t b)
 
 CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params)
 {
-    static const EmuCalls calls = {sync_block, sync_warp, shuffle, access, copy, copies_group, copies_wait, set_condition};
+    static const EmuCalls calls = {
+        sync_block, sync_warp, shuffle, access, copy, copies_group, copies_wait, set_condition, shared_written, group_read, misuse};
     const uint64_t n = (uint64_t)g->grid.x * g->grid.y * g->grid.z;
     if (!crew_make(e)) return CUDA_ERROR_OUT_OF_MEMORY;
     Crew *c = e->crew;

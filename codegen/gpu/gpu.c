@@ -205,12 +205,15 @@ const CudaDriver *gpu_architecture(const char *name, Arena *arena, Status *st)
 {
     const size_t n = strncmp(name, "sm_", 3) == 0 ? strspn(name + 3, "0123456789") : 0;
     const int sm = n == 2 || n == 3 ? (int)strtol(name + 3, NULL, 10) : 0;
-    if (sm == 0 || name[3 + n]) return status_fail(st, ST_VALUE, "\"%.40s\" is no architecture, such as sm_90", name), NULL;
+    const bool own = strcmp(name, "sm_90a") == 0;
+    if (sm == 0 || (name[3 + n] && !own))
+        return status_fail(st, ST_VALUE, "\"%.40s\" is no architecture, such as sm_90 or sm_90a", name), NULL;
     if (!cuda_architecture(sm, st)) return NULL;
     CudaDriver *d = ARENA_ARRAY(arena, CudaDriver, 1);
     d->build = nvrtc_build;
     d->compiler = nvrtc_compiler;
     d->capability = sm;
+    d->own = own;
     snprintf(d->device, sizeof d->device, "%s", name);
     return d;
 }

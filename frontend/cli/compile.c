@@ -19,7 +19,7 @@ const char compile_help[] = "usage: kiln compile FILE [-o PATH] [OPTION]...\n\n"
                             "is no\n"
                             "                          C identifier, the graph's name)\n"
                             "  --triple T --cpu C --features F   the machine to compile for (this one)\n"
-                            "  --device D              code for a device: an architecture of NVIDIA cards (sm_90), or emu\n"
+                            "  --device D              code for a device: an architecture of NVIDIA cards (sm_90, sm_90a), or emu\n"
                             "  --workspace-limit N     fail if more than N bytes of workspace are needed\n";
 
 static void default_path(const char *file, char *path, size_t cap)

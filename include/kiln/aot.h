@@ -17,7 +17,7 @@ typedef struct kiln_aot_options {
     const char *features;
     int64_t workspace_limit; /* in bytes; exceeding it is an error; 0: no limit */
     /* NULL: code for a CPU. An architecture of NVIDIA cards ("sm_90", any that NVRTC knows): a binary and PTX, run by this machine's
-     * libcuda; "emu": a module of emulated devices. See below. */
+     * libcuda; "sm_90a" is for cards of 9.0 alone, with the bits that functions have on them; "emu": a module of emulated devices. See below. */
     const char *device;
 } kiln_aot_options;
 
