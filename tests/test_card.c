@@ -66,14 +66,13 @@ static void make_random(Case *c)
 /* Passes use a module up, so each program starts anew. */
 static void make(Case *c) { c->text != NULL ? make_text(c) : make_random(c); }
 
-/* chains: sums of narrow floats are chains of FMA, too. */
-static Program *lower(Case *c, bool chains)
+static Program *lower(Case *c, ProductSums sums)
 {
     Status st = {0};
     LowerOptions o = {0};
     make(c);
     cuda_target(&o.target);
-    o.target.chains = chains;
+    o.target.sums = sums;
     Program *p = graph_passes(c->m, &o.target, false, -1, &st) ? program_lower(&c->arena, c->m, &o, &st) : NULL;
     if (p == NULL) fail_msg("%s: %s", c->name, st.text);
     return p;
@@ -142,7 +141,7 @@ static Expected expect(Case *c)
     Expected e = {.n = g->result.len, .ref = ARENA_ARRAY(&c->arena, RefTensor, g->result.len + 1)};
     if (!ref_run(&c->arena, g, c->symbol, (const void *const *)c->in, &all, &st)) fail_msg("%s: %s", c->name, st.text);
     for (uint32_t i = 0; i < e.n; i++) e.ref[i] = all[g->result.at[i]];
-    const Program *p = lower(c, true);
+    const Program *p = lower(c, SUMS_CHAINS);
     int64_t *symbol = symbols_of(c);
     void **buf = room(c, p, symbol);
     if (!interp_run(p, buf, symbol, &st)) fail_msg("%s: %s", c->name, st.text);
@@ -153,10 +152,10 @@ static Expected expect(Case *c)
 /* ---- judging --------------------------------------------------------------------------------------------------------------- */
 static bool judge(Case *c, const Expected *e, char *why, size_t cap)
 {
-    const Program *p = lower(c, true);
+    const Program *p = lower(c, SUMS_CHAINS);
     const bool bits = !calls_the_library(p);
     if (!(bits ? expected_bits : expected_allowed)(e, on_device(c, p), why, cap)) return false;
-    return !may_use_tensor_cores(p->step, p->nstep) || expected_allowed(e, on_device(c, lower(c, false)), why, cap);
+    return !may_use_tensor_cores(p->step, p->nstep) || expected_allowed(e, on_device(c, lower(c, SUMS_USUAL)), why, cap);
 }
 
 static void case_body(void *arg)
@@ -272,7 +271,7 @@ static void files_body(void *arg)
     fclose(f);
     assert_int_equal(again.n, e.n);
     if (!judge(c, &again, why, sizeof why)) fail_msg("%s", why);
-    void **out = on_device(c, lower(c, true));
+    void **out = on_device(c, lower(c, SUMS_CHAINS));
     assert_true(expected_bits(&again, out, why, sizeof why) && expected_allowed(&again, out, why, sizeof why));
     spoil(&again, true);
     assert_false(expected_bits(&again, out, why, sizeof why));

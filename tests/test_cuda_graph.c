@@ -19,7 +19,7 @@ static Program *lower(Arena *a, Module *m, const char *what)
     Status st = {0};
     LowerOptions o = {0};
     cuda_target(&o.target);
-    o.target.chains = true; /* whose bits are compared */
+    o.target.sums = SUMS_CHAINS; /* whose bits are compared */
     if (!graph_passes(m, &o.target, false, -1, &st)) fail_msg("%s: %s", what, st.text);
     Program *p = program_lower(a, m, &o, &st);
     if (p == NULL) fail_msg("%s: %s", what, st.text);
