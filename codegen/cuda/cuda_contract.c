@@ -263,7 +263,10 @@ void cuda_product_body(Print *c, const Step *s)
         plan->rows - 1, plan->rows, tile, plan->columns - 1, plan->columns, tile, batches);
     cuda_open(c, "for (%s tile = blockIdx.x; tile < tiles; tile += gridDim.x)", tile);
     open_batch(c, s, tile);
-    cuda_line(c, "const i64 row = i64(tile / across %% down) * %d, column = i64(tile %% across) * %d;", plan->rows, plan->columns);
+    cuda_line(c, "const %s band = tile %% (down * across) / (%d * across) * %d, high = down - band < %d ? down - band : %d;", tile,
+        PRODUCT_BAND, PRODUCT_BAND, PRODUCT_BAND, PRODUCT_BAND);
+    cuda_line(c, "const %s at = tile %% (down * across) - band * across;", tile);
+    cuda_line(c, "const i64 row = i64(band + at %% high) * %d, column = i64(at / high) * %d;", plan->rows, plan->columns);
     print_places(c, s);
     print_end(c, s);
     if (plan->kind == PRODUCT_FMA)

@@ -19,6 +19,9 @@ typedef struct ProductPlan {
     uint8_t kind;
 } ProductPlan;
 
+/* Blocks that run at the same time should read few rows and few columns: tiles are counted down so many of them, then across. */
+#define PRODUCT_BAND 8
+
 extern int64_t product_large; /* elements of the result that are worth large tiles; tests take fewer */
 /* sm: the architecture (api.h). Never NULL. Bits depend on the kind alone, which extents do not decide. */
 const ProductPlan *product_plan(const Program *p, const Step *s, int sm);
