@@ -154,11 +154,11 @@ static void each_is_needed(void **state)
     needed(&c, "        Unit::written();\n", "", 1);
     needed(&c, "        group_begin<N / 2>(&sum[0][0][0]);\n", "", 1);
     needed(&c, "        group_commit();\n", "", 1);
-    needed(&c, "        group_wait<N / 2>(&sum[0][0][0]);\n", "", 1);
+    needed(&c, "        Unit::template wait<R, Q>(chain);\n", "", 1);
     needed(&c, "        Unit::written();\n        __syncthreads();\n", "        Unit::written();\n", 1);
     needed(&c, "        Unit::written();\n        __syncthreads();\n", "        __syncthreads();\n        Unit::written();\n", 1);
     needed(&c, "        copies_wait<STAGES - 2>();\n        Unit", "        Unit", 1);
-    needed(&c, "        copies_group();\n        const M", "        const M", 1);
+    needed(&c, "        copies_group();\n        Unit::template", "        Unit::template", 1);
     needed(&c, "i < rows && ", "", 2);
     needed(&c, "&& first + l < k", "", 2);
     needed(&c, "if (r >= m) continue;", "", 2);

@@ -95,9 +95,9 @@ static void tensor_products_need(void **state)
     Case c;
     Make *m = product(DT_f16, 70, 72, 40, false, false); /* in pieces of 8 */
     case_of(&c, m, BARRIERS);
-    needed(&c, "        __syncthreads();\n        if (step + STAGES - 1", "        if (step + STAGES - 1", 2);
+    needed(&c, "        __syncthreads();\n        if (!Unit::ASKS", "        if (!Unit::ASKS", 1);
     needed(&c, "        copies_wait<STAGES - 2>();\n", "", 2);
-    needed(&c, "        copies_group();\n        const M", "        const M", 1);
+    needed(&c, "        copies_group();\n        Unit::template", "        Unit::template", 1);
     needed(&c, "        copies_group();\n    }\n", "    }\n", 2);
     needed(&c, "i < rows && ", "", 2);
     needed(&c, "&& first + l < k", "", 2);

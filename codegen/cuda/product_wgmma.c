@@ -55,9 +55,10 @@ static const char unit[] =
     "\n"
     "/* The unit of product_mma. Tensor cores read shared memory by a way of their own, the async proxy: who wrote there "
     "by the usual one says so\n"
-    "   by a fence before the barrier. Sums are theirs from group_begin on until group_wait. */\n"
+    "   by a fence before the barrier. Sums are theirs from group_begin on\n"
+    "   until group_wait; the next copies are asked for meanwhile. */\n"
     "template <int N, bool BRAIN> struct Group {\n"
-    "    enum { PARTS = N > 32 ? N / 32 : 1 };\n"
+    "    enum { PARTS = N > 32 ? N / 32 : 1, ASKS = true };\n"
     "    static KILN_DEVICE void written() { shared_written(); }\n"
     "    template <typename Left, typename Right, int R, int Q, int DEEP>\n"
     "    static KILN_DEVICE void step(f32 (*sum)[Q][4], const u16 *a, const u16 *b, u32 y, u32 x)\n"
@@ -68,8 +69,8 @@ static const char unit[] =
     "            wgmma<N, BRAIN, !Left::ALONG_K, !Right::ALONG_K>(&sum[0][0][0], matrix_in<Left>(a, y / 64 * 64, l), "
     "matrix_in<Right>(b, x, l));\n"
     "        group_commit();\n"
-    "        group_wait<N / 2>(&sum[0][0][0]);\n"
     "    }\n"
+    "    template <int R, int Q> static KILN_DEVICE void wait(f32 (*sum)[Q][4]) { group_wait<N / 2>(&sum[0][0][0]); }\n"
     "};\n"
     "\n";
 /* clang-format on */
