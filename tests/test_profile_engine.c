@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "profiled.h"
 
+#include <kiln/device.h>
+
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -96,6 +98,49 @@ static void engines_tell_as_they_close(void **state)
     }
     told_by(leaving_open);
     assert_int_equal(number_at(step_of("freed.add_0"), "times"), 1);
+}
+
+static bool has_emulated(void)
+{
+    kiln_device_info all[16];
+    const int n = kiln_devices(all, 16);
+    for (int i = 0; i < n && i < 16; i++)
+        if (strcmp(all[i].name, "emu:0") == 0) return true;
+    return false;
+}
+
+/* One function on both devices, on the emulated one with two signatures; without a compiler for its kernels on the CPU alone. */
+static int on_two_devices(void)
+{
+    kiln *k = kiln_open(&(kiln_options){.compile = KILN_WAIT});
+    const bool both = has_emulated();
+    kiln_function *f = doubling(k, both ? "both" : "alone");
+    for (int i = 0; i < 3; i++) kiln_call(f, kiln_ones(k, KILN_F32, KILN_SHAPE(9)));
+    for (int i = 0; i < 4 && both; i++) {
+        KILN_DEVICE(k, "emu:0");
+        kiln_call(f, filled(k, KILN_SHAPE(8 + i / 2)));
+    }
+    return kiln_close(k);
+}
+
+static void devices_are_told_apart(void **state)
+{
+    (void)state;
+    told_by(on_two_devices);
+    if (strstr(report, "alone")) {
+        printf("skip: there is no emulated device\n");
+        skip();
+    }
+    const char *there = strstr(report, "{\"roof\": {\"device\": \"emu:0\"");
+    assert_int_equal(times_told("{\"roof\": "), 2);
+    assert_int_equal(times_told("{\"function\": \"both\""), 3);
+    assert_non_null(there);
+    assert_true(strstr(report, "{\"roof\": {\"threads\": ") == report);
+    assert_int_equal(number_at(strstr(report, "\"function\""), "calls"), 3);
+    for (const char *at = there; (at = strstr(at, "{\"function\": ")); at++) {
+        assert_int_equal(number_at(at, "calls"), 2);
+        assert_true(number_at(strstr(at, "\n{\"name\": ") + 1, "seconds") > 0);
+    }
 }
 
 /* As the process ends, the user's log may use any engine, and the user's parallel_for, whose threads may be gone, is not called. */
@@ -204,7 +249,7 @@ static void rests_of_loops_are_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(engines_tell_as_they_close), cmocka_unit_test(telling_holds_nothing_of_the_users),
+        cmocka_unit_test(engines_tell_as_they_close), cmocka_unit_test(devices_are_told_apart), cmocka_unit_test(telling_holds_nothing_of_the_users),
         cmocka_unit_test(a_process_tells_what_it_did_itself), cmocka_unit_test(rests_of_loops_are_told), cmocka_unit_test(calls_of_kiln_profile_are_not_told),
     };
     return cmocka_run_group_tests(tests, front_needs_llvm, NULL);

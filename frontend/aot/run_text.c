@@ -131,13 +131,34 @@ static bool computes_with(const Program *p, Dim symbol)
     return any;
 }
 
-/* An interpreted graph does not say beforehand which sizes it reads. */
+static bool is_dim(Op op, uint32_t attr)
+{
+    const char *schema = op_def[op].attrs;
+    for (; schema && attr > 0 && schema[0] >= 'a'; attr--) schema++; /* a capital stands for all that follow */
+    return schema && (schema[0] == 'd' || schema[0] == 'D');
+}
+
+static bool graphs_have(const Module *m, Dim symbol)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < m->graph.len && !any; i++) {
+        const Graph *g = m->graph.at[i];
+        for (uint32_t v = 1; v < g->value.len; v++)
+            for (int d = 0; d < graph_type(g, v)->rank; d++) any = any || has(&m->dims, graph_type(g, v)->dim[d], symbol);
+        for (uint32_t n = 0; n < g->node.len; n++)
+            for (uint32_t a = 0; a < g->node.at[n].attr->len; a++)
+                any = any || (is_dim((Op)g->node.at[n].op, a) && has(&m->dims, g->node.at[n].attr->at[a], symbol));
+    }
+    return any;
+}
+
+/* An interpreted graph may read any size that it names. */
 static bool all_known(Thread *t, kiln_site at, const Instance *inst)
 {
     const Traced *traced = &inst->traced;
     for (uint32_t s = 0; s < traced->module->dims.expr.len; s++) {
         const DimExpr *e = &traced->module->dims.expr.at[s];
-        bool known = e->kind != DIM_SYMBOL || e->made || e->lo == e->hi;
+        bool known = e->kind != DIM_SYMBOL || e->made || e->lo == e->hi || !graphs_have(traced->module, -1 - (Dim)s);
         for (uint32_t i = 0; i < traced->narg; i++)
             for (int d = 0; d < traced->arg[i].rank; d++) known = known || traced->arg[i].dim[d] == -1 - (Dim)s;
         if (!known) return unknown(t, at, e);

@@ -12,8 +12,9 @@
 /* Of one program, whose sums over calls the report divides by `calls`; or of all of an engine's. */
 typedef struct ProfileReport {
     const Roof *roof;
-    const Marked *first; /* and what follows it by `next`, if `all` */
+    const Marked *first; /* if `all`, also what follows it by `next`, but of these only those on the device */
     bool all;
+    uint8_t device;
     /* of one: seconds of a call of the code that the function has, and of the code with marks */
     double plain, marked;
 } ProfileReport;

@@ -35,9 +35,9 @@ static Marked *all_of(kiln *k)
     return first;
 }
 
-static bool called(const Marked *m)
+static bool called(const Marked *m, uint32_t device)
 {
-    while (m && m->calls == 0) m = m->next;
+    while (m && (m->calls == 0 || m->device != device)) m = m->next;
     return m;
 }
 
@@ -49,23 +49,35 @@ typedef struct Report {
     kiln_options options; /* of which the log is looked at */
 } Report;
 
+/* A device that cannot be asked any longer, as a card when the process ends, has no roof; its steps are told all the same. */
+static bool roof_there(kiln *k, uint32_t device, Roof *roof, Status *st)
+{
+    if (device == HOST) return roof_measure(threads_count(k->threads), roof, st);
+    Status ignored = {0};
+    if (!roof_of_device(device_at(device), roof, &ignored)) *roof = (Roof){.device = device_at(device)->name};
+    return true;
+}
+
+/* A report for each device on which something ran, one behind the other. */
 static void compose(kiln *k, uint8_t how, Report *to)
 {
     Roof roof;
     Status st = {0};
     const Marked *first = all_of(k);
-    if (!called(first)) {
-        snprintf(to->trouble, sizeof to->trouble, "nothing ran compiled (KILN_COMPILE=wait compiles before the first call)");
-        return;
+    for (uint32_t device = 0; device_at(device) && !st.code; device++) {
+        if (!called(first, device) || !roof_there(k, device, &roof, &st)) continue;
+        const ProfileReport r = {.roof = &roof, .first = first, .all = true, .device = (uint8_t)device};
+        locale_t before = plain_numbers_begin();
+        if (to->text.len && how != PROFILE_JSON) text_printf(&to->text, "\n");
+        (how == PROFILE_JSON ? profile_json : profile_table)(&to->text, &r);
+        plain_numbers_end(before);
     }
-    if (!roof_measure(threads_count(k->threads), &roof, &st)) {
+    if (st.code)
         snprintf(to->trouble, sizeof to->trouble, "%s", st.text);
-        return;
-    }
-    locale_t before = plain_numbers_begin();
-    (how == PROFILE_JSON ? profile_json : profile_table)(&to->text, &(ProfileReport){.roof = &roof, .first = first, .all = true});
-    plain_numbers_end(before);
-    if (to->text.failed) snprintf(to->trouble, sizeof to->trouble, "no memory for the report");
+    else if (to->text.failed)
+        snprintf(to->trouble, sizeof to->trouble, "no memory for the report");
+    else if (!to->text.len)
+        snprintf(to->trouble, sizeof to->trouble, "nothing ran compiled (KILN_COMPILE=wait compiles before the first call)");
 }
 
 /* False: there is nothing to say of it, or it was said. A process that was forked has the numbers of the one that opened the

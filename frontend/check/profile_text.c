@@ -22,24 +22,32 @@ static Held held_of(const Row *r, const Roof *roof)
 {
     const MarkedStep *s = r->step;
     const double bytes = s->sum.read + s->sum.written, peak = s->type == DT_f64 ? roof->f64 : roof->f32;
-    const double moves = bytes > 0 && s->times > 0 ? bytes / roof_rate(roof, bytes / s->times) : 0;
+    const double rate = s->times > 0 ? roof_rate(roof, bytes / s->times) : 0, moves = rate > 0 ? bytes / rate : 0;
     const double computes = s->type != DT_NONE && peak > 0 ? s->sum.flops / peak : 0;
     if (MAX_OF(moves, computes) <= 0 || s->seconds <= 0) return (Held){0, ""};
     return moves >= computes ? (Held){moves / s->seconds, "memory"} : (Held){computes / s->seconds, "arithmetic"};
 }
+
+/* The first from m on that is told of. */
+static const Marked *told(const ProfileReport *r, const Marked *m)
+{
+    while (m && r->all && m->device != r->device) m = m->next;
+    return m;
+}
+static const Marked *told_next(const ProfileReport *r, const Marked *m) { return r->all ? told(r, m->next) : NULL; }
 
 /* The steps that ran, in the order of programs. NULL: no memory. */
 static Row *rows_of(const ProfileReport *r, uint32_t *n)
 {
     double all = 0;
     uint32_t room = 1;
-    for (const Marked *m = r->first; m; m = r->all ? m->next : NULL) {
+    for (const Marked *m = told(r, r->first); m; m = told_next(r, m)) {
         room += m->nstep;
         all += r->all ? m->seconds : r->marked * m->calls;
     }
     Row *row = mem_zeros(room, sizeof *row);
     *n = 0;
-    for (const Marked *m = r->first; row && m; m = r->all ? m->next : NULL)
+    for (const Marked *m = told(r, r->first); row && m; m = told_next(r, m))
         for (uint32_t i = 0; i < m->nstep; i++)
             if (m->step[i].times > 0)
                 row[(*n)++] = (Row){m, &m->step[i], r->all ? 1 : m->calls, all > 0 ? m->step[i].seconds / all : 0};
@@ -49,7 +57,7 @@ static Row *rows_of(const ProfileReport *r, uint32_t *n)
 static void rows_free(const ProfileReport *r, Row *row)
 {
     uint32_t room = 1;
-    for (const Marked *m = r->first; m; m = r->all ? m->next : NULL) room += m->nstep;
+    for (const Marked *m = told(r, r->first); m; m = told_next(r, m)) room += m->nstep;
     if (row) mem_free(row, room * sizeof *row);
 }
 
@@ -143,13 +151,13 @@ static void put_row(Text *out, const Row *r, const Roof *roof)
 static void put_head(Text *out, const ProfileReport *r)
 {
     char a[32], b[32];
-    const Marked *m = r->first;
+    const Marked *m = told(r, r->first);
     if (!r->all) {
         put_place(out, m->function, m->loc);
         text_printf(out, ": a call takes %s, with marks %s; medians of %.0f calls\n", time_text(r->plain, a, sizeof a),
             time_text(r->marked, b, sizeof b), m->calls);
     }
-    for (; r->all && m; m = m->next) {
+    for (; r->all && m; m = told_next(r, m)) {
         if (m->calls == 0) continue;
         text_printf(out, "%9s in %.0f calls of ", time_text(m->seconds, a, sizeof a), m->calls);
         put_place(out, m->function, m->loc);
@@ -159,7 +167,8 @@ static void put_head(Text *out, const ProfileReport *r)
         text_printf(out, "at most, on %s:", r->roof->device);
     else
         text_printf(out, "at most, on %d thread%s:", r->roof->threads, r->roof->threads == 1 ? "" : "s");
-    for (int i = 0; i < ROOF_SIZES; i++)
+    if (r->roof->move[0] <= 0) text_printf(out, " not measured");
+    for (int i = 0; i < ROOF_SIZES && r->roof->move[0] > 0; i++)
         text_printf(out, "%s %.0f GB/s of %zu %s", i ? "," : "", 1e-9 * r->roof->move[i],
             roof_bytes[i] >> 20 ? roof_bytes[i] >> 20 : roof_bytes[i] >> 10, roof_bytes[i] >> 20 ? "MiB" : "KiB");
     if (r->roof->f32 > 0) text_printf(out, "; %.0f GF/s in f32, %.0f in f64", 1e-9 * r->roof->f32, 1e-9 * r->roof->f64);

@@ -19,6 +19,9 @@ static void function(Job *j, const char *name, Body *body, int outputs)
     j->f = kiln_function_new(j->k, body, j, &(kiln_function_options){.name = name, .outputs = outputs});
 }
 
+/* The extent, or where the device is emulated the small one. */
+static int64_t size(const Job *j, int64_t n, int64_t small) { return j->small ? small : n; }
+
 /* ---- elementwise --------------------------------------------------------------------------------- */
 #define MEBI (1 << 20)
 
@@ -33,7 +36,7 @@ static void gelu_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *
 
 static void gelu(Job *j)
 {
-    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(MEBI));
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(size(j, MEBI, 1000)));
     function(j, "gelu", gelu_body, 1);
 }
 
@@ -48,8 +51,8 @@ static void chain_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void 
 
 static void chain(Job *j)
 {
-    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(MEBI));
-    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(MEBI));
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(size(j, MEBI, 1000)));
+    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(size(j, MEBI, 1000)));
     function(j, "chain", chain_body, 1);
 }
 
@@ -79,9 +82,11 @@ static void softmax_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, voi
     gradient_of(k, in, out, 1, softmax_value);
 }
 
+static kiln_shape rows(const Job *j) { return KILN_SHAPE(size(j, 4096, 4), size(j, 1024, 100)); }
+
 static void softmax(Job *j)
 {
-    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(4096, 1024));
+    j->in[j->inputs++] = normal(j, 1, rows(j));
     function(j, "softmax", softmax_body, 2);
 }
 
@@ -99,9 +104,10 @@ static void layernorm_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, v
 
 static void layernorm(Job *j)
 {
-    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(4096, 1024));
-    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(1024));
-    j->in[j->inputs++] = normal(j, 3, KILN_SHAPE(1024));
+    const int64_t columns = size(j, 1024, 100);
+    j->in[j->inputs++] = normal(j, 1, rows(j));
+    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(columns));
+    j->in[j->inputs++] = normal(j, 3, KILN_SHAPE(columns));
     function(j, "layernorm", layernorm_body, 4);
 }
 
@@ -116,8 +122,8 @@ static void cross_entropy_body(kiln *k, kiln_tensor *const *in, kiln_tensor **ou
 
 static void cross_entropy(Job *j)
 {
-    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(4096, 1024));
-    j->in[j->inputs++] = kiln_mod(kiln_iota(j->k, KILN_I64, KILN_SHAPE(4096), 0), 1000);
+    j->in[j->inputs++] = normal(j, 1, rows(j));
+    j->in[j->inputs++] = kiln_mod(kiln_iota(j->k, KILN_I64, KILN_SHAPE(size(j, 4096, 4)), 0), size(j, 1000, 100));
     function(j, "cross_entropy", cross_entropy_body, 2);
 }
 
@@ -130,6 +136,10 @@ static void matmul_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void
 
 static void product(Job *j, kiln_shape a, kiln_shape b)
 {
+    for (int i = 1; i <= 3 && j->small; i++) {
+        a.size[i] = a.size[i] < 20 ? a.size[i] : 20;
+        b.size[i] = b.size[i] < 20 ? b.size[i] : 20;
+    }
     j->in[j->inputs++] = normal(j, 1, a);
     j->in[j->inputs++] = normal(j, 2, b);
     function(j, "product", matmul_body, 1);
@@ -151,8 +161,8 @@ static void matmul_nt_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, v
 
 static void product_nt(Job *j)
 {
-    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(512, 768));
-    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(512, 768));
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(size(j, 512, 20), size(j, 768, 30)));
+    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(size(j, 512, 20), size(j, 768, 30)));
     function(j, "product_nt", matmul_nt_body, 1);
 }
 
@@ -165,7 +175,7 @@ static void sort_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *
 
 static void sort(Job *j)
 {
-    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(1024, 1024));
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(size(j, 1024, 4), size(j, 1024, 100)));
     function(j, "sort", sort_body, 1);
 }
 
@@ -177,7 +187,7 @@ static void cumsum_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void
 
 static void cumsum(Job *j)
 {
-    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(1024, 1024));
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(size(j, 1024, 4), size(j, 1024, 100)));
     function(j, "cumsum", cumsum_body, 1);
 }
 
@@ -195,8 +205,8 @@ static void gather_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void
 
 static void gather(Job *j)
 {
-    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(50000, 16));
-    j->in[j->inputs++] = places(j, 65536, 50000);
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(size(j, 50000, 100), 16));
+    j->in[j->inputs++] = places(j, size(j, 65536, 64), size(j, 50000, 100));
     function(j, "gather", gather_body, 1);
 }
 
@@ -208,9 +218,9 @@ static void scatter_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, voi
 
 static void scatter(Job *j)
 {
-    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(50000, 16));
-    j->in[j->inputs++] = places(j, 65536, 50000);
-    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(65536, 16));
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(size(j, 50000, 100), 16));
+    j->in[j->inputs++] = places(j, size(j, 65536, 64), size(j, 50000, 100));
+    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(size(j, 65536, 64), 16));
     function(j, "scatter", scatter_body, 1);
 }
 
@@ -224,9 +234,10 @@ static void layer_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void 
 
 static void call_gradient(Job *j)
 {
-    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(64, 784));
-    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(784, 128));
-    j->in[j->inputs++] = normal(j, 3, KILN_SHAPE(128));
+    const int64_t in = size(j, 784, 40), out = size(j, 128, 20);
+    j->in[j->inputs++] = normal(j, 1, KILN_SHAPE(size(j, 64, 4), in));
+    j->in[j->inputs++] = normal(j, 2, KILN_SHAPE(in, out));
+    j->in[j->inputs++] = normal(j, 3, KILN_SHAPE(out));
     function(j, "layer", layer_body, 1);
     j->taped = true;
     j->outputs = 1 + j->inputs;
@@ -245,9 +256,16 @@ static void network(Job *j, const NetOptions *o, kiln_tensor *x)
 
 static void mlp(Job *j)
 {
-    NetOptions o = {
-        .kind = MLP, .inputs = 784, .hidden = 128, .classes = 10, .batch = 64, .fixed = true, .sgd = true, .rate = 0.01, .seed = 7};
-    network(j, &o, normal(j, 1, KILN_SHAPE(64, 784)));
+    NetOptions o = {.kind = MLP,
+        .inputs = 784,
+        .hidden = 128,
+        .classes = 10,
+        .batch = size(j, 64, 2),
+        .fixed = true,
+        .sgd = true,
+        .rate = 0.01,
+        .seed = 7};
+    network(j, &o, normal(j, 1, KILN_SHAPE(o.batch, 784)));
 }
 
 static void small_mlp(Job *j)
@@ -259,9 +277,15 @@ static void small_mlp(Job *j)
 
 static void convnet(Job *j)
 {
-    NetOptions o = {
-        .kind = CONVNET, .images = true, .inputs = 784, .classes = 10, .batch = 32, .fixed = true, .rate = 0.001, .seed = 7};
-    network(j, &o, normal(j, 1, KILN_SHAPE(32, 28, 28, 1)));
+    NetOptions o = {.kind = CONVNET,
+        .images = true,
+        .inputs = 784,
+        .classes = 10,
+        .batch = size(j, 32, 1),
+        .fixed = true,
+        .rate = 0.001,
+        .seed = 7};
+    network(j, &o, normal(j, 1, KILN_SHAPE(o.batch, 28, 28, 1)));
 }
 
 /* ---- overheads ----------------------------------------------------------------------------------- */

@@ -27,6 +27,11 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* one 
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Writes k's error to stderr, clears it, and returns the Exit that fits it. */
 int engine_error(const char *command, kiln *k);
+/* Where --device says nothing: what KILN_DEVICE in the environment names, else "cpu". */
+const char *device_own(void);
+bool device_slow(const char *name); /* an emulated one: so slow that sizes are small and things are measured a few times only */
+/* Opens it, so that what is missing is told before anything else is done: an Exit. */
+int device_check(const char *command, kiln *k, const char *name);
 
 double median(double *v, int n);                          /* sorts v; n > 0 */
 double percentile(const double *sorted, int n, double p); /* percentile p in 0 ... 100, interpolated; n > 0 */

@@ -23,7 +23,7 @@ const char demo_help[] = "usage: kiln demo [OPTION]...\n\n"
                          "  --batch N      images per step, 2 to 1024 (32)\n"
                          "  --quick        at most 1,200 images, once\n"
                          "  --out FILE     the loss chart (loss.svg)\n"
-                         "  --device NAME  where to train, one that kiln info lists (cpu)\n"
+                         "  --device NAME  where to train, one that kiln info lists (KILN_DEVICE, else cpu)\n"
                          "  --images N     train with at most so many images, 64 to 1000000 (all; 64 on an emulated device,\n"
                          "                 which runs thread after thread: in one pass, 8 a step)\n"
                          "  --threads N    in all, 1 to 1024 (one per core)\n";
@@ -158,13 +158,20 @@ static bool train(kiln *k, const DemoOptions *o, const Digits *d, NetKind kind, 
     return pair_open(p, k, &n, steps) && pair_train(p, d, o, kind == MLP ? "MLP" : "convnet") && pair_measure(p, d, o);
 }
 
+/* Into the host's memory, wherever the thread is. */
+static bool load(kiln *k, const DemoOptions *o, Digits *d)
+{
+    KILN_DEVICE(k, "cpu");
+    return digits_load(k, o, d);
+}
+
 static int run(kiln *k, const DemoOptions *o, FileOut *out, Pair pair[2])
 {
     static const char *const name[2] = {"MLP 784-100-10", "convnet"};
     KILN_SCOPE(k);
     Digits d = {0};
     double overhead[2];
-    if (!digits_load(k, o, &d)) return kiln_failed(k) ? engine_error("demo", k) : BAD_INPUT;
+    if (!load(k, o, &d)) return kiln_failed(k) ? engine_error("demo", k) : BAD_INPUT;
     KILN_DEVICE(k, o->device);
     fprintf(stderr, "%lld training and %lld test images%s%s, %ld epoch%s\n", (long long)d.train, (long long)d.test,
         o->data ? " of " : ", drawn", o->data ? o->data : "", o->epochs, o->epochs == 1 ? "" : "s");
@@ -181,24 +188,16 @@ static int run(kiln *k, const DemoOptions *o, FileOut *out, Pair pair[2])
     return !fine ? CHECK_FAILED : drawn ? FINE : NO_RESOURCE;
 }
 
-/* Opens it, so that what is missing is told before anything else is done. */
-static bool has_device(kiln *k, const char *name)
-{
-    kiln_device_block b = kiln_device_open_at((kiln_site){0}, k, name);
-    kiln_device_close(&b);
-    return !kiln_failed(k);
-}
-
 int demo(int argc, char **argv)
 {
-    DemoOptions o = {.out = "loss.svg", .device = "cpu"};
+    DemoOptions o = {.out = "loss.svg", .device = device_own()};
     const Option options[] = {{"--data", .text = &o.data}, {"--out", .text = &o.out}, {"--quick", .flag = &o.quick},
         {"--epochs", .count = &o.epochs, .lo = 1, .hi = 1000}, {"--batch", .count = &o.batch, .lo = 2, .hi = 1024},
         {"--threads", .count = &o.threads, .lo = 1, .hi = 1024}, {"--device", .text = &o.device},
         {"--images", .count = &o.images, .lo = 64, .hi = 1000000}, {0}};
     int status = options_parse("demo", argc, argv, options, NULL, 0);
     if (status) return status;
-    o.emulated = !strncmp(o.device, "emu:", 4);
+    o.emulated = device_slow(o.device);
     if (!o.epochs) o.epochs = o.quick || o.emulated ? 1 : 6;
     if (!o.batch) o.batch = o.emulated ? 8 : 32;
     if (!o.images) o.images = o.emulated ? 64 : o.quick ? 1200 : 0;
@@ -209,10 +208,9 @@ int demo(int argc, char **argv)
     }
     Pair pair[2] = {0};
     FileOut out;
-    status = NO_RESOURCE;
-    if (!has_device(k, o.device)) {
-        status = engine_error("demo", k);
-    } else if (chart_begin(&out, k, o.out)) {
+    status = device_check("demo", k, o.device);
+    if (status == FINE && !chart_begin(&out, k, o.out)) status = NO_RESOURCE;
+    if (status == FINE) {
         print_machine(stderr, k);
         if (strcmp(o.device, "cpu") != 0) fprintf(stderr, "training on %s\n", o.device);
         status = run(k, &o, &out, pair);

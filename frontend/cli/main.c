@@ -117,6 +117,21 @@ int engine_error(const char *command, kiln *k)
     }
 }
 
+const char *device_own(void)
+{
+    const char *name = getenv("KILN_DEVICE");
+    return name && *name ? name : "cpu";
+}
+
+bool device_slow(const char *name) { return !strncmp(name, "emu:", 4); }
+
+int device_check(const char *command, kiln *k, const char *name)
+{
+    kiln_device_block b = kiln_device_open_at((kiln_site){0}, k, name);
+    kiln_device_close(&b);
+    return kiln_failed(k) ? engine_error(command, k) : FINE;
+}
+
 static int run(int argc, char **argv)
 {
     if (argc < 2) {

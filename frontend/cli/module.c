@@ -23,7 +23,10 @@ bool module_read(const char *command, const char *path, Text *text)
             : text->failed        ? "no memory"
                                   : strerror(errno));
     if (f && f != stdin) fclose(f);
-    return ok;
+    if (!ok || text->len < 4 || memcmp(text->at, "\177ELF", 4) != 0) return ok;
+    say("kiln %s: %s: an object or a program; what is wanted is a module in text form, of which kiln compile makes objects",
+        command, path);
+    return false;
 }
 
 int module_dims(const char *command, const char *const *dim, int n, kiln_run_dim *to, char *name)

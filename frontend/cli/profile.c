@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 const char profile_help[] =
-    "usage: kiln profile [--json] [-o FILE] PROGRAM [ARGUMENT]...\n"
+    "usage: kiln profile [--json] [-o FILE] [--device NAME] PROGRAM [ARGUMENT]...\n"
     "       kiln profile FILE [--input X.npy]... [--dim N=4]... [OPTION]...\n\n"
     "  kiln profile ./train            runs it, and tells at its end what its compiled functions spent their time on\n"
     "  kiln profile step.kiln          a module in text form, such as KILN_DUMP=ir writes, on made-up inputs\n\n"
@@ -24,6 +24,8 @@ const char profile_help[] =
     "A PROGRAM (an executable file) runs with KILN_PROFILE in its environment, and with KILN_COMPILE=wait unless that is\n"
     "set, so that its first calls are compiled, too. FILE may be `-`, standard input.\n\n"
     "  --json           for machines: times in seconds\n"
+    "  --device NAME    where to run, one that kiln info lists (KILN_DEVICE, else cpu); of a PROGRAM: where its tensors\n"
+    "                   lie, unless it says otherwise itself\n"
     "  -o FILE          of a PROGRAM: where the report goes (standard error)\n"
     "  --input X.npy    the next parameter's value; as many as the graph has, in order (without any: made up)\n"
     "  --dim N=4        the value of a size (its bound)\n"
@@ -31,7 +33,7 @@ const char profile_help[] =
     "  --seconds S      whole seconds of measuring, 1 to 600 (1)\n";
 
 typedef struct ProfileOptions {
-    const char *file, *out, **input, **dim;
+    const char *file, *out, *device, **input, **dim; /* device NULL: not given */
     int inputs, dims;
     long threads, seconds;
     bool json;
@@ -49,6 +51,7 @@ static bool is_program(const char *path)
 static int profile_text(kiln *k, const ProfileOptions *o, const Text *text)
 {
     KILN_SCOPE(k);
+    KILN_DEVICE(k, o->device);
     const size_t bytes = (size_t)(o->inputs + 1) * sizeof(kiln_tensor *);
     kiln_tensor **in = mem_alloc(bytes);
     if (!in) return fprintf(stderr, "kiln profile: no memory\n"), NO_RESOURCE;
@@ -77,7 +80,9 @@ static int profile_file(ProfileOptions *o)
         return BAD_INPUT;
     }
     kiln *k = kiln_open(&(kiln_options){.threads = (int)o->threads, .compile = KILN_WAIT});
-    status = k ? profile_text(k, o, &text) : NO_RESOURCE;
+    if (!o->device) o->device = device_own();
+    status = k ? device_check("profile", k, o->device) : NO_RESOURCE;
+    if (k && status == FINE) status = profile_text(k, o, &text);
     if (!k) fprintf(stderr, "kiln profile: no memory for an engine\n");
     kiln_close(k);
     text_free(&text);
@@ -111,14 +116,27 @@ static bool make_report(const char *path, char to[PATH_MAX])
     return !why;
 }
 
+/* Told here, where the program might not look for errors. */
+static int has_device(const char *name)
+{
+    kiln *k = kiln_open(&(kiln_options){.no_log = true});
+    if (!k) return fprintf(stderr, "kiln profile: no memory for an engine\n"), NO_RESOURCE;
+    const int status = device_check("profile", k, name);
+    kiln_close(k);
+    return status;
+}
+
 static int profile_program(const ProfileOptions *o, char **argv)
 {
     if (o->inputs || o->dims || o->threads || o->seconds != 1)
-        return usage_error("profile", "%s is a program: of the options only --json and -o are for it", argv[0]);
+        return usage_error("profile", "%s is a program: of the options only --json, -o and --device are for it", argv[0]);
+    const int status = o->device ? has_device(o->device) : FINE;
+    if (status) return status;
     char out[PATH_MAX];
     if (o->out && !make_report(o->out, out)) return NO_RESOURCE;
     if (setenv("KILN_PROFILE", o->json ? "json" : "1", 1) ||
-        (o->out ? setenv("KILN_PROFILE_FILE", out, 1) : unsetenv("KILN_PROFILE_FILE")) || setenv("KILN_COMPILE", "wait", 0))
+        (o->out ? setenv("KILN_PROFILE_FILE", out, 1) : unsetenv("KILN_PROFILE_FILE")) || setenv("KILN_COMPILE", "wait", 0) ||
+        (o->device && setenv("KILN_DEVICE", o->device, 1)))
         return say("kiln profile: no memory"), NO_RESOURCE;
     execv(argv[0], argv);
     say("kiln profile: %s: %s", argv[0], strerror(errno));
@@ -140,7 +158,7 @@ static int first_file(int argc, char **argv, const Option *options)
 
 static int profile_options(ProfileOptions *o, int argc, char **argv)
 {
-    const Option options[] = {{"--json", .flag = &o->json}, {"-o", .text = &o->out},
+    const Option options[] = {{"--json", .flag = &o->json}, {"-o", .text = &o->out}, {"--device", .text = &o->device},
         {"--input", .list = o->input, .listed = &o->inputs, .hi = argc}, {"--dim", .list = o->dim, .listed = &o->dims, .hi = argc},
         {"--threads", .count = &o->threads, .lo = 1, .hi = 1024}, {"--seconds", .count = &o->seconds, .lo = 1, .hi = 600}, {0}};
     const int at = first_file(argc, argv, options);

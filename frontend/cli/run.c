@@ -16,19 +16,20 @@ const char run_help[] = "usage: kiln run FILE [--input X.npy]... [--output Y.npy
                         "  --input X.npy    the next parameter's value; as many as the graph has, in order\n"
                         "  --output Y.npy   where the next result goes\n"
                         "  --dim N=4        the value of a size that no input has\n"
+                        "  --device NAME    where to run, one that kiln info lists (KILN_DEVICE, else cpu)\n"
                         "  --threads N      in all, 1 to 1024 (one per core)\n";
 
 enum { RESULTS = 64 }; /* a graph with more results is run a second time, with room for the number that the first run returned */
 
 typedef struct RunOptions {
-    const char *file, **input, **output, **dim;
+    const char *file, *device, **input, **output, **dim;
     int inputs, outputs, dims;
     long threads;
     kiln_run_dim *value; /* the values of the --dim options; their names are stored in `name` */
     char *name;
 } RunOptions;
 
-static bool write_results(const RunOptions *o, kiln_tensor *const *out, int n)
+static bool write_results(kiln *k, const RunOptions *o, kiln_tensor *const *out, int n)
 {
     bool ok = true;
     for (int i = 0; i < n && ok; i++)
@@ -36,7 +37,7 @@ static bool write_results(const RunOptions *o, kiln_tensor *const *out, int n)
             ok = kiln_npy_write_at((kiln_site){0}, kiln_of_tensor(out[i]), o->output[i]);
         else
             kiln_print(stdout, out[i]);
-    return ok;
+    return ok && !kiln_failed(k);
 }
 
 static int no_memory(void)
@@ -60,7 +61,7 @@ static int run_graph(kiln *k, const RunOptions *o, const Text *text, kiln_tensor
         status = usage_error("run", "%s has %d results, but --output is given %d times", o->file, n, o->outputs);
     } else if (n > cap) {
         status = run_graph(k, o, text, in, n);
-    } else if (!write_results(o, out, n)) {
+    } else if (!write_results(k, o, out, n)) {
         engine_error("run", k);
         status = NO_RESOURCE;
     }
@@ -71,6 +72,7 @@ static int run_graph(kiln *k, const RunOptions *o, const Text *text, kiln_tensor
 static int run_module(kiln *k, const RunOptions *o, const Text *text)
 {
     KILN_SCOPE(k);
+    KILN_DEVICE(k, o->device);
     const size_t bytes = (size_t)(o->inputs + 1) * sizeof(kiln_tensor *);
     kiln_tensor **in = mem_alloc(bytes);
     if (!in) return no_memory();
@@ -85,7 +87,8 @@ static int run_options(RunOptions *o, int argc, char **argv)
 {
     const Option options[] = {{"--input", .list = o->input, .listed = &o->inputs, .hi = argc},
         {"--output", .list = o->output, .listed = &o->outputs, .hi = argc},
-        {"--dim", .list = o->dim, .listed = &o->dims, .hi = argc}, {"--threads", .count = &o->threads, .lo = 1, .hi = 1024}, {0}};
+        {"--dim", .list = o->dim, .listed = &o->dims, .hi = argc}, {"--device", .text = &o->device},
+        {"--threads", .count = &o->threads, .lo = 1, .hi = 1024}, {0}};
     int status = options_parse("run", argc, argv, options, &o->file, 1);
     if (status) return status;
     if (!o->file) return usage_error("run", "no FILE given");
@@ -96,7 +99,8 @@ static int run_options(RunOptions *o, int argc, char **argv)
         return BAD_INPUT;
     }
     kiln *k = kiln_open(&(kiln_options){.threads = (int)o->threads});
-    status = k ? run_module(k, o, &text) : NO_RESOURCE;
+    status = k ? device_check("run", k, o->device) : NO_RESOURCE;
+    if (k && status == FINE) status = run_module(k, o, &text);
     if (!k) fprintf(stderr, "kiln run: no memory for an engine\n");
     kiln_close(k);
     text_free(&text);
@@ -110,7 +114,11 @@ int run_command(int argc, char **argv)
     for (int i = 0; i < argc; i++) bytes += strlen(argv[i]) + 1;
     const char **names = mem_alloc(bytes);
     if (!names) return no_memory();
-    RunOptions o = {.input = names, .output = names + most, .dim = names + 2 * most, .value = (kiln_run_dim *)(names + 3 * most)};
+    RunOptions o = {.device = device_own(),
+        .input = names,
+        .output = names + most,
+        .dim = names + 2 * most,
+        .value = (kiln_run_dim *)(names + 3 * most)};
     o.name = (char *)(o.value + most);
     int status = run_options(&o, argc, argv);
     mem_free(names, bytes);

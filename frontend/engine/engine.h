@@ -332,6 +332,8 @@ kiln_tensor *tensor_place(Thread *t, kiln_site at, kiln_tensor *x);
 kiln_tensor *tensor_place_on(Thread *t, kiln_site at, kiln_tensor *x, uint32_t device); /* on that one */
 /* The device of that name. False: recorded, for `what`. */
 bool device_find(Thread *t, kiln_site at, const char *what, const char *name, uint32_t *number);
+/* Threads that first use an engine from now on are on the device that KILN_DEVICE names, if it is set. False: st. */
+bool device_at_first(kiln *k, Status *st);
 /* The body of a function runs on one device. Whether its code is running, and not a KILN_EAGERLY block in it. */
 bool inside_body(const Thread *t);
 /* Whether what runs may use the device: any but in such a body. False: recorded. */

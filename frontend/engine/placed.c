@@ -4,6 +4,8 @@
 #include "engine.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
 
 _Static_assert(sizeof((DeviceOffer *)0)->name == sizeof((kiln_device_info *)0)->name &&
                    sizeof((DeviceOffer *)0)->text == sizeof((kiln_device_info *)0)->text,
@@ -68,6 +70,18 @@ bool may_use(Thread *t, kiln_site at, const char *what, uint32_t device)
         "it",
         what, t->body->name, device_name(t->body->device), device_name(device));
     return false;
+}
+
+/* ---- where threads are that choose no device ------------------------------------------------------------------------------- */
+bool device_at_first(kiln *k, Status *st)
+{
+    uint32_t number;
+    const char *name = getenv("KILN_DEVICE");
+    if (!name || !*name) return true;
+    if (getauxval(AT_SECURE)) return log_line(k, "KILN_DEVICE: not for a program that runs with others' rights"), true;
+    if (!device_named(name, &number, st)) return false;
+    device_prefer(number);
+    return true;
 }
 
 /* ---- blocks ----------------------------------------------------------------------------------------------------------- */

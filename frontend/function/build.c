@@ -111,7 +111,7 @@ static void build_body(void *arg)
         .host_products = o.host_products,
         .marks = marks,
         .from_store = &code->from_disk};
-    if (marks && !(code->marked = marked_new(b->f, code->program, b->st))) return;
+    if (marks && !(code->marked = marked_new(b->f, code->program, traced->device, b->st))) return;
     code->compiled = code->backend->compile(code->program, &c, b->st);
     if (!code->compiled) return;
     if (code->backend->entry) code->entry = code->backend->entry(code->compiled);
@@ -151,7 +151,7 @@ Code *code_build(const kiln_function *f, const Traced *traced, int stop_after, u
 
 Code *code_of_instance(const kiln_function *f, const Traced *traced, int stop_after, unsigned wish, Status *st)
 {
-    const bool marks = f->k->profiling && traced->device == HOST;
+    const bool marks = f->k->profiling && (traced->device == HOST || device_at(traced->device)->moves);
     if (f->k->profiling && !marks)
         log_line(f->k, "KILN_PROFILE: %s runs on %s, where steps are not timed", f->name, device_name(traced->device));
     Code *code = code_build(f, traced, stop_after, wish | (marks ? BUILD_MARKS : 0), st);

@@ -149,10 +149,11 @@ static void make(void *arg)
     note_steps(mk, p->step, p->nstep, 0);
 }
 
-Marked *marked_new(const kiln_function *f, const Program *p, Status *st)
+Marked *marked_new(const kiln_function *f, const Program *p, uint8_t device, Status *st)
 {
     Marked *m = mem_zeros(1, sizeof *m);
     if (!m) return status_fail(st, ST_MEMORY, "%s: no memory", f->name), NULL;
+    m->device = device;
     arena_init(&m->arena);
     pthread_mutex_init(&m->lock, NULL);
     Making mk = {.m = m, .f = f, .p = p};

@@ -32,6 +32,7 @@ struct Marked {
     struct Marked *next; /* of the engine */
     const char *function;
     Loc loc;
+    uint8_t device; /* that it runs on */
     uint32_t nstep;
     MarkedStep *step;
     double calls, seconds;
@@ -43,7 +44,7 @@ struct Marked {
     Arena arena;
 };
 
-Marked *marked_new(const kiln_function *f, const Program *p, Status *st);
+Marked *marked_new(const kiln_function *f, const Program *p, uint8_t device, Status *st);
 void marked_free(Marked *m); /* NULL allowed */
 void marked_add(Marked *m, const Program *p, const int64_t *dim, const HostMark *at, double seconds);
 void marked_keep(kiln *k, Marked *m); /* by the engine, which frees it */
