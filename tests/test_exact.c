@@ -37,6 +37,13 @@ static void convolution(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void
         &(kiln_convolution){.pad = {{1, 1}}, .stride = {2, 1}});
 }
 
+static void attention(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    kiln_tensor *q = kiln_reshape(in[0], KILN_SHAPE(1, 1, 24, 40)), *v = kiln_reshape(in[1], KILN_SHAPE(1, 1, 16, 40));
+    out[0] = kiln_attention(q, v, v, NULL);
+}
+
 /* What is added up comes twice, the second time with the other sign, so that what is left is what was lost, and little more. */
 static void operands(kiln *k, kiln_dtype t, kiln_tensor **in)
 {
@@ -130,6 +137,7 @@ static void f32_is_rounded_where_asked(void **state)
     kiln *k = kiln_open(&(kiln_options){.no_log = true});
     in_tf32(k, gradients, 3);
     in_tf32(k, convolution, 1);
+    in_tf32(k, attention, 1);
     assert_null(kiln_function_new(k, product, NULL, &(kiln_function_options){.exact = true, .tf32 = true}));
     assert_non_null(strstr(kiln_error(k)->text, ".exact asks for the CPU's bits and .tf32 for others"));
     kiln_clear(k);
