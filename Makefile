@@ -281,7 +281,7 @@ $(BUILD)/bench/gpu: $(call bench_parts,tests/bench/gpu/*.c) $(OBJECTS)
 	$(Q)$(LINK) $(filter %.o,$^) -o $@ $(OBJECTS) $(LIBS)
 
 # Tests that a machine with a card and nothing else can run, as one program that is told which by its name (tests/gpu.sh).
-GPU_CARRIED := $(addprefix test_,device_use device_ops function convolve effects control_bodies random maps cuda cuda_graph)
+GPU_CARRIED := $(addprefix test_,device_use device_ops function convolve effects control_bodies random maps cuda card)
 $(BUILD)/gpu/obj/%.o: $(BUILD)/obj/tests/%.c.o
 	@mkdir -p $(@D)
 	$(Q)$(OBJCOPY) --redefine-sym main=main_$* --keep-global-symbol=main_$* $< $@
@@ -339,7 +339,7 @@ test-emu: deps $(PRODUCTS) $(TEST_BIN) ## the tests of the public interface on a
 
 # On a card, or on the device that DEVICE names; without a card each program is skipped, and says what was looked for.
 DEVICE ?= gpu:0
-GPU_ALL := $(patsubst emu:%,gpu:%,$(sort $(EMU_FEW) $(EMU_ALL))) $(addprefix $(BUILD)/tests/test_,cuda cuda_graph cuda_model)
+GPU_ALL := $(patsubst emu:%,gpu:%,$(sort $(EMU_FEW) $(EMU_ALL))) $(addprefix $(BUILD)/tests/test_,cuda card cuda_model)
 test-gpu: deps $(PRODUCTS) $(TEST_BIN) ## the tests of devices on a card (DEVICE=gpu:0)
 	@KILN_TEST_CARD='$(DEVICE)' $(RUN) $(GPU_ALL)
 

@@ -6,6 +6,7 @@
 #include "graph_run.h"
 #include "codegen/cuda/control.h"
 #include "codegen/cuda/print.h"
+#include "codegen/ref.h"
 #include "interp.h"
 #include "random_graph.h"
 
@@ -157,6 +158,45 @@ void **cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *s
         fail_msg("%s: output %u, element %lld of %lld: %a, not %a\n%s", what, i, (long long)at, (long long)n, g, w, text.at);
     }
     return got;
+}
+
+bool cuda_calls_library(const Program *p)
+{
+    for (uint32_t k = 0; k < p->kernel.len; k++)
+        for (uint32_t i = 0; i < p->kernel.at[k].ninstr; i++)
+            if (p->kernel.at[k].instr[i].kind == I_CALL) return true;
+    return false;
+}
+
+static bool narrow_products(const Step *s, uint32_t n)
+{
+    bool yes = false;
+    for (uint32_t i = 0; i < n && !yes; i++) {
+        yes = s[i].kind == STEP_CONTRACT && (s[i].contract.type == DT_f16 || s[i].contract.type == DT_bf16);
+        for (uint32_t b = 0; b < s[i].nblock && !yes; b++) yes = narrow_products(s[i].block[b].step, s[i].block[b].n);
+    }
+    return yes;
+}
+
+bool cuda_may_use_tensor_cores(const Program *p) { return narrow_products(p->step, p->nstep); }
+
+int cuda_allows(Arena *a, Module *m, int64_t *symbol, const void *const *in, void *const *result, Status *st)
+{
+    LowerOptions o = {0};
+    RefTensor *all;
+    RefVerdict v;
+    if (!m || !ref_run(a, m->graph.at[0], symbol, in, &all, st)) return -1;
+    const Graph *g = m->graph.at[0];
+    const uint32_t n = g->result.len;
+    RefTensor **want = ARENA_ARRAY(a, RefTensor *, n + 1);
+    for (uint32_t i = 0; i < n; i++) want[i] = &all[g->result.at[i]];
+    cuda_target(&o.target);
+    const Program *p = graph_passes(m, &o.target, false, -1, st) ? program_lower(a, m, &o, st) : NULL;
+    if (!p) return -1;
+    if (!cuda_calls_library(p) && !cuda_may_use_tensor_cores(p)) return 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (!ref_compare(want[i], result[i], &v)) return status_fail(st, ST_VALUE, "result %u: %s", i, v.why), -1;
+    return 1;
 }
 
 void *cuda_spread(Arena *a, DType t, size_t n)

@@ -78,25 +78,6 @@ static Program *lower(Case *c, ProductSums sums)
     return p;
 }
 
-/* ---- what it says of itself ------------------------------------------------------------------------------------------------ */
-static bool calls_the_library(const Program *p)
-{
-    for (uint32_t k = 0; k < p->kernel.len; k++)
-        for (uint32_t i = 0; i < p->kernel.at[k].ninstr; i++)
-            if (p->kernel.at[k].instr[i].kind == I_CALL) return true;
-    return false;
-}
-
-static bool may_use_tensor_cores(const Step *s, uint32_t n)
-{
-    bool yes = false;
-    for (uint32_t i = 0; i < n && !yes; i++) {
-        yes = s[i].kind == STEP_CONTRACT && (s[i].contract.type == DT_f16 || s[i].contract.type == DT_bf16);
-        for (uint32_t b = 0; b < s[i].nblock && !yes; b++) yes = may_use_tensor_cores(s[i].block[b].step, s[i].block[b].n);
-    }
-    return yes;
-}
-
 /* ---- running --------------------------------------------------------------------------------------------------------------- */
 static int64_t *symbols_of(Case *c)
 {
@@ -153,9 +134,9 @@ static Expected expect(Case *c)
 static bool judge(Case *c, const Expected *e, char *why, size_t cap)
 {
     const Program *p = lower(c, SUMS_CHAINS);
-    const bool bits = !calls_the_library(p);
+    const bool bits = !cuda_calls_library(p);
     if (!(bits ? expected_bits : expected_allowed)(e, on_device(c, p), why, cap)) return false;
-    return !may_use_tensor_cores(p->step, p->nstep) || expected_allowed(e, on_device(c, lower(c, SUMS_USUAL)), why, cap);
+    return !cuda_may_use_tensor_cores(p) || expected_allowed(e, on_device(c, lower(c, SUMS_USUAL)), why, cap);
 }
 
 static void case_body(void *arg)
@@ -200,7 +181,7 @@ static int each_text(const char *path, FILE *to)
         if (has_effects(&t)) continue;
         Case *c = arena_zeros(&a, 1, sizeof *c);
         *c = (Case){.text = t.text, .len = t.len, .to = to};
-        memcpy(c->name, t.name, sizeof c->name);
+        snprintf(c->name, sizeof c->name, "%s: %.80s", strrchr(path, '/') + 1, t.name); /* names are of their file alone */
         run_case(c);
         n++;
     }

@@ -1,6 +1,6 @@
 /* test_cuda_graph: graphs, lowered for CUDA: the cases of tests/lower.kiln and random ones,
- * compiled by NVRTC and executed on the host, and on a device where there is one. What random ones
- * compute, eager code and CUDA's, is what the reference says. */
+ * compiled by NVRTC and executed on the host. What random ones
+ * compute, eager code and CUDA's, is what the reference says. test_card.c has them on devices. */
 #include "cases.h"
 #include "codegen/cuda/run.h"
 #include "codegen/emu.h"
@@ -134,15 +134,6 @@ static void **replay_on_host(Arena *a, const char *name, Program *p, void *const
     const bool records = cuda_records(p, emu_driver(0, &(Status){0}));
     *(records ? &recorded : &walked) += 1;
     return records ? cuda_agrees(a, p, in, symbol, cuda_graph_run, name) : NULL;
-}
-
-/* The device has an f64 library of its own. */
-static void **run_on_device(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
-{
-    for (uint32_t k = 0; k < p->kernel.len; k++)
-        for (uint32_t i = 0; i < p->kernel.at[k].ninstr; i++)
-            if (p->kernel.at[k].instr[i].kind == I_CALL) return NULL;
-    return cuda_agrees(a, p, in, symbol, cuda_device_run, name);
 }
 
 static void **compile_case(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
@@ -293,16 +284,6 @@ static void random_graphs_compile(void **state)
     each_random(compile_case, full() ? 100 : 6);
 }
 
-static void device_agrees(void **state)
-{
-    Status st = {0};
-    if (cuda_driver(0, &st) == NULL) SKIP("%s", st.text);
-    NEED_NVRTC();
-    const char *part = getenv("KILN_GRAPHS"); /* the first has the cases, too */
-    if (!part || strncmp(part, "1:", 2) == 0) each_case(run_on_device);
-    each_random(run_on_device, full() ? 300 : 10);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,7 +295,6 @@ int main(void)
         cmocka_unit_test(graphs_are_replayed),
         cmocka_unit_test(loop_beyond_its_bound),
         cmocka_unit_test(long_folds_are_shared),
-        cmocka_unit_test(device_agrees),
     };
     if (getenv("KILN_ONLY") != NULL) cmocka_set_test_filter(getenv("KILN_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);

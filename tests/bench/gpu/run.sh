@@ -6,16 +6,18 @@ here=$(dirname "$0")
 program=$1 device=$2 environment=$3 json=$4
 shift 4
 said=$(mktemp) || exit 1
-trap 'rm -f "$said"' EXIT
+trap 'rm -f "$said" "$said.status"' EXIT
 rm -f "$json"
-"$program" "$device" --json "$json" "$@" >"$said"
-status=$?
-sed '$d' "$said"
+# Its last line waits for what the others say; all else is told at once, since whoever runs this may stop it.
+{ "$program" "$device" --json "$json" "$@"; echo "$?" >"$said.status"; } | while IFS= read -r line; do
+    case $line in *' passed, '*' failed, '*' skipped') printf '%s\n' "$line" >"$said" ;; *) printf '%s\n' "$line" ;; esac
+done
+status=$(cat "$said.status")
 case $device in gpu:*) on=cuda ;; *) on=cpu ;; esac
 python=$environment/bin/python
 [ -x "$python" ] || python=$(command -v python3) || python=
 if [ -s "$json" ] && [ -n "$python" ]; then
-    PYTHONDONTWRITEBYTECODE=1 "$python" "$here/peers.py" "$json" $on "$@"
+    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 "$python" "$here/peers.py" "$json" $on "$@"
 fi
-tail -n 1 "$said"
-exit $status
+cat "$said"
+exit "$status"
