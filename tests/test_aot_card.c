@@ -8,6 +8,7 @@
 #include <kiln/nn.h>
 
 #include "codegen/cuda/api.h"
+#include "codegen/cuda/schedule.h"
 
 enum { IN = 20, HIDDEN = 33, OUT = 5, BATCH = 12, STEPS = 3 };
 
@@ -34,7 +35,7 @@ static kiln_function *step_function(kiln *k, struct net *net)
 /* A card on which memory is the host's and kernels do nothing. It takes no binary if REFUSE is set, and counts operands in PTX. */
 static const char card[] =
     "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n"
-    "typedef struct { char name[96]; int n; } Kernel;\nstatic Kernel kernel[64];\nstatic int nkernel;\n"
+    "typedef struct { char name[96]; int n, shared; } Kernel;\nstatic Kernel kernel[64];\nstatic int nkernel;\n"
     "int cuInit(unsigned f) { return (int)f; }\n"
     "int cuGetErrorName(int e, const char **t) { return *t = e == 209 ? \"NO_BINARY\" : \"SOME\", 0; }\n"
     "int cuDeviceGet(int *d, int n) { return *d = n, n == 0 ? 0 : 101; }\n"
@@ -59,10 +60,12 @@ static const char card[] =
     "int cuMemcpyDtoHAsync_v2(void *to, const void *from, size_t n, void *s) { return memcpy(to, from, n), (void)s, 0; }\n"
     "int cuMemcpyDtoDAsync_v2(void *to, const void *from, size_t n, void *s) { return memmove(to, from, n), (void)s, 0; }\n"
     "int cuStreamSynchronize(void *s) { return (void)s, 0; }\n"
+    "int cuFuncSetAttribute(Kernel *k, int attribute, int value)\n"
+    "{\n    if (attribute != 8 || value <= 49152) return 1;\n    return k->shared = value, printf(\"%s takes %d\\n\", k->name, value), 0;\n}\n"
     "int cuLaunchKernel(Kernel *k, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *s,\n"
     "    void **params, void **extra)\n"
     "{\n    static int calls;\n    if (getenv(\"FAIL\") && ++calls == atoi(getenv(\"FAIL\"))) return 719;\n"
-    "    if (extra || shared || s != (void *)5) return 1;\n"
+    "    if (extra || shared != (unsigned)k->shared || s != (void *)5) return 1;\n"
     "    for (int i = 0; i < k->n; i++) { volatile char c = *(char *)params[i]; (void)c; }\n"
     "    return printf(\"%s %u,%u,%u %u,%u,%u %d\\n\", k->name, gx, gy, gz, bx, by, bz, k->n), 0;\n}\n";
 
@@ -177,9 +180,18 @@ static void kinds_of_an_architecture_differ(void **state)
     KILN_SCOPE(k);
     kiln_function *f = KILN_FN(k, squared);
     kiln_call(f, kiln_cast(kiln_ones(k, KILN_F32, KILN_SHAPE(72, 72)), KILN_BF16));
+    product_large = 1; /* the tile that takes more shared memory than every block has */
     assert_true(kiln_aot(f, path_of("own"), &(kiln_aot_options){.device = "sm_90a"}));
+    product_large = 1 << 20;
     assert_true(kiln_aot(f, path_of("other"), &(kiln_aot_options){.device = "sm_90"}));
     run("cd %s && grep -q 'for sm_90a' own.h && grep -aq 'target sm_90a' own.o && grep -aq wgmma.mma_async own.o", dir);
+    write_text("card.c", card);
+    write_text("own.c", "#include \"own.h\"\n#include <stdio.h>\n"
+        "int main(void)\n{\n    own_device d;\n    static uint16_t x[72 * 72], y[72 * 72];\n"
+        "    if (own_open(&d, dlopen(\"./libcard.so\", RTLD_NOW), 0)) return printf(\"%s\\n\", d.error), 1;\n"
+        "    if (own(&d, (void *)5, (void *)0, x, y, (void *)0)) return printf(\"%s\\n\", d.error), 2;\n    own_close(&d);\n    return 0;\n}\n");
+    run("cd %s && cc -shared -fPIC -O1 -o libcard.so card.c && cc -std=c11 -D_DEFAULT_SOURCE -O1 -o main own.c own.o -ldl", dir);
+    assert_non_null(strstr(prints("", "", 0), "product0 takes 131072\nproduct0 1,1,1 256,1,1"));
     run("cd %s && ! grep -q 'for sm_90a' other.h && ! grep -aq 'target sm_90a' other.o && grep -aq mma.sync other.o", dir);
 }
 

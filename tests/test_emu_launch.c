@@ -37,6 +37,31 @@ static void grids_have_three_dimensions(void **state)
     assert_int_equal(d->LaunchKernel(f, 4, 3, 2, 33, 32, 1, 0, NULL, (void *[]){&x}, NULL), INVALID);
 }
 
+/* More shared memory than every block has must be asked for twice: of the function, and by the launch. */
+static void shared_memory_is_asked_for(void **state)
+{
+    (void)state;
+    enum { ASKED = CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, BYTES = 100000 };
+    static const char source[] = "extern \"C\" __global__ void __launch_bounds__(256) large(unsigned *x)\n"
+                                 "{ KILN_SHARED(100000); kiln_shared[threadIdx.x] = 7; __syncthreads(); x[threadIdx.x] = kiln_shared[255 - threadIdx.x]; }\n";
+    const CudaDriver *d = emu_use(3);
+    CUfunction f;
+    unsigned out[256];
+    CUdeviceptr x = emu_memory(d, sizeof out);
+    void *args[] = {&x};
+    assert_int_equal(d->ModuleGetFunction(&f, emu_load(d, source), "large"), 0);
+    assert_int_equal(d->LaunchKernel(f, 1, 1, 1, 256, 1, 1, BYTES, NULL, args, NULL), INVALID);
+    assert_int_equal(d->FuncSetAttribute(f, ASKED + 1, BYTES), INVALID);
+    assert_int_equal(d->FuncSetAttribute(f, ASKED, 1 << 20), INVALID);
+    assert_int_equal(d->FuncSetAttribute(f, ASKED, BYTES), 0);
+    assert_int_equal(d->LaunchKernel(f, 1, 1, 1, 256, 1, 1, BYTES, NULL, args, NULL), 0);
+    assert_int_equal(d->MemcpyDtoH(out, x, sizeof out), 0);
+    assert_int_equal(out[255], 7);
+    assert_int_equal(d->LaunchKernel(f, 1, 1, 1, 256, 1, 1, BYTES - 1, NULL, args, NULL), 0);
+    assert_int_equal(d->CtxSynchronize(), FAILED);
+    assert_non_null(strstr(emu_fault(3), "has less shared memory than it uses"));
+}
+
 static void threads_that_wait_for_nobody(void **state)
 {
     (void)state;
@@ -217,7 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_work_together),
         cmocka_unit_test(grids_have_three_dimensions),
-        cmocka_unit_test(threads_that_wait_for_nobody),
+        cmocka_unit_test(shared_memory_is_asked_for), cmocka_unit_test(threads_that_wait_for_nobody),
         cmocka_unit_test(a_launch_that_was_taken_needs_no_memory),
         cmocka_unit_test(modules_may_be_wrong),
         cmocka_unit_test(the_compiler_may_be_absent_or_have_arguments),

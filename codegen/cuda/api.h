@@ -20,6 +20,7 @@ typedef struct CUgraphExec_st *CUgraphExec;
 typedef unsigned long long CUgraphConditionalHandle;
 enum { CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = 4 };
 enum { CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76 };
+enum { CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8 };
 enum { CU_STREAM_NON_BLOCKING = 1, CU_EVENT_DISABLE_TIMING = 2 };
 enum { CUDA_ERROR_OUT_OF_MEMORY = 2, CUDA_ERROR_NOT_READY = 600 };
 enum { CU_GRAPH_NODE_TYPE_CONDITIONAL = 13, CU_GRAPH_COND_TYPE_IF = 0, CU_GRAPH_COND_TYPE_WHILE = 1 };
@@ -69,6 +70,7 @@ typedef struct CUgraphNodeParams {
     CUDA_CALL(ModuleLoadData, cuModuleLoadData, (CUmodule * m, const void *image))                                    \
     CUDA_CALL(ModuleUnload, cuModuleUnload, (CUmodule m))                                                             \
     CUDA_CALL(ModuleGetFunction, cuModuleGetFunction, (CUfunction * f, CUmodule m, const char *name))                 \
+    CUDA_CALL(FuncSetAttribute, cuFuncSetAttribute, (CUfunction f, int attribute, int value))                         \
     CUDA_CALL(MemAlloc, cuMemAlloc_v2, (CUdeviceptr * at, size_t bytes))                                              \
     CUDA_CALL(MemFree, cuMemFree_v2, (CUdeviceptr at))                                                                \
     CUDA_CALL(MemAllocAsync, cuMemAllocAsync, (CUdeviceptr * at, size_t bytes, CUstream s))                           \

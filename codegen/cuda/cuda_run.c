@@ -1,5 +1,5 @@
-/* cuda_run: loads programs, and runs one as a list of launches in one stream. The host runs the loops and puts their indices into
- * the stream. Programs that are recorded run otherwise (replay.c). Relies on run.h. Never prints or compiles. */
+/* cuda_run: runs a program as a list of launches in one stream. The host runs the loops and puts their indices into the stream.
+ * Programs that are recorded run otherwise (replay.c). Relies on run.h. Never loads, prints or compiles one. */
 #include "../effect.h"
 #include "../host_stack.h"
 #include "run.h"
@@ -7,86 +7,6 @@
 #include "timed.h"
 
 #define ALIGN 256
-
-/* ---- loading --------------------------------------------------------------------------------- */
-
-static void name_functions(void *arg)
-{
-    Compiled *c = arg;
-    const Program *p = c->p;
-    cuda_functions(&c->arena, p, &c->text);
-    c->function = ARENA_ARRAY(&c->arena, CUfunction, c->text.n + 1);
-    c->shape = ARENA_ARRAY(&c->arena, CudaShape, p->kernel.len + 1);
-    for (uint32_t i = 0; i < p->kernel.len; i++) c->shape[i] = cuda_shape(p, &p->kernel.at[i]);
-}
-
-static bool resolve(Compiled *c, Status *st)
-{
-    const CudaDriver *d = c->driver;
-    for (uint32_t i = 0; i < c->text.n; i++)
-        if (*c->text.name[i] && !cuda_ok(d, d->ModuleGetFunction(&c->function[i], c->module, c->text.name[i]), st,
-                                    "finding kernel %s", c->text.name[i]))
-            return false;
-    bool needs[CONTROLS] = {false};
-    if (c->recordings) control_needs(c->p, needs);
-    for (int i = 0; i < CONTROLS; i++)
-        if (needs[i] &&
-            !cuda_ok(d, d->ModuleGetFunction(&c->control[i], c->module, control_name[i]), st, "finding %s", control_name[i]))
-            return false;
-    return true;
-}
-
-static bool load(Compiled *c, const void *image, Status *st)
-{
-    const CudaDriver *d = c->driver;
-    CUcontext current;
-    if (!arena_try(&c->arena, st, name_functions, c)) return false;
-    if (!cuda_ok(d, d->CtxPushCurrent(d->context), st, "using %s", d->device)) return false;
-    bool ok = cuda_ok(d, d->ModuleLoadData(&c->module, image), st, "loading the code of %s", c->p->name ? c->p->name : "a program");
-    ok = ok && resolve(c, st);
-    d->CtxPopCurrent(&current);
-    return ok;
-}
-
-static Compiled *load_program(const Program *p, const CudaDriver *d, const void *image, size_t bytes, bool graph, Status *st)
-{
-    Compiled *c = mem_zeros(1, sizeof *c);
-    if (!c) return status_fail(st, ST_MEMORY, "cuda: no memory for a program"), NULL;
-    arena_init(&c->arena);
-    c->p = p;
-    c->driver = d;
-    c->bytes = bytes;
-    if (graph && !(c->recordings = cuda_recordings())) status_fail(st, ST_MEMORY, "cuda: no memory for a program");
-    if ((!graph || c->recordings) && load(c, image, st)) return c;
-    cuda_release(c);
-    return NULL;
-}
-
-Compiled *cuda_load(const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st)
-{
-    return load_program(p, d, image, bytes, false, st);
-}
-
-Compiled *cuda_load_graph(const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st)
-{
-    return load_program(p, d, image, bytes, true, st);
-}
-
-void cuda_release(Compiled *c)
-{
-    CUcontext current;
-    if (!c) return;
-    const CudaDriver *d = c->driver;
-    /* Asked again where it is refused once, since what is not given back now is lost. */
-    const bool entered = (c->module || c->recordings) && (d->CtxPushCurrent(d->context) == 0 || d->CtxPushCurrent(d->context) == 0);
-    cuda_recordings_free(c);
-    if (entered) {
-        if (c->module && d->ModuleUnload(c->module) != 0) d->ModuleUnload(c->module);
-        d->CtxPopCurrent(&current);
-    }
-    arena_free(&c->arena);
-    mem_free(c, sizeof *c);
-}
 
 int64_t cuda_grid_most = CUDA_GRID;
 
@@ -154,7 +74,7 @@ static bool launch(Run *r, uint32_t f, int64_t blocks, uint32_t threads, void **
 {
     if (blocks <= 0) return true;
     unsigned grid = (unsigned)MIN_OF(blocks, cuda_grid_most);
-    CUresult e = r->d->LaunchKernel(r->c->function[f], grid, 1, 1, threads, 1, 1, 0, r->q->stream, args, NULL);
+    CUresult e = r->d->LaunchKernel(r->c->function[f], grid, 1, 1, threads, 1, 1, r->c->shared[f], r->q->stream, args, NULL);
     if (!cuda_ok(r->d, e, r->st, "launching %s", r->c->text.name[f])) return false;
     if (r->q->launched) r->q->launched(r->q, r->c->text.name[f], r->c->p->name, at.file ? at : r->call->at);
     return true;

@@ -8,6 +8,8 @@
 static const char functions[] =
     CUDA_OWN_LINE
     "#ifndef KILN_DEVICE_SIDE\n"
+    "/* Shared memory that the launch asks for. */\n"
+    "#define KILN_SHARED(bytes) alignas(1024) extern __shared__ unsigned char kiln_shared[]\n"
     "KILN_DEVICE u32 shared_at(const void *x) { return u32(__cvta_generic_to_shared(x)); }\n"
     "KILN_DEVICE void shared_written() { asm volatile(\"fence.proxy.async.shared::cta;\" ::: \"memory\"); }\n"
     "/* The compiler takes sums for made where they are named, so they are named again where they are. */\n"

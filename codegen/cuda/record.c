@@ -68,7 +68,7 @@ static uint32_t take_words(Making *m, uint32_t n)
 }
 
 /* A node after all that are there. */
-static bool add_kernel(Making *m, CUfunction f, int64_t blocks, unsigned threads, void **args, const char *name)
+static bool add_kernel(Making *m, CUfunction f, int64_t blocks, unsigned threads, unsigned shared, void **args, const char *name)
 {
     if (blocks <= 0) return true;
     const CUDA_KERNEL_NODE_PARAMS p = {.func = f,
@@ -78,6 +78,7 @@ static bool add_kernel(Making *m, CUfunction f, int64_t blocks, unsigned threads
         .blockDimX = threads,
         .blockDimY = 1,
         .blockDimZ = 1,
+        .sharedMemBytes = shared,
         .kernelParams = args,
         .ctx = m->d->context};
     CUgraphNode n;
@@ -91,7 +92,7 @@ static bool add_kernel(Making *m, CUfunction f, int64_t blocks, unsigned threads
 static bool add_control(Making *m, Control k, int64_t blocks, void **args)
 {
     const unsigned threads = k == C_PLACE || k == C_COPY ? CUDA_BLOCK : CONTROL_LANES;
-    return add_kernel(m, m->c->control[k], blocks, threads, args, control_name[k]);
+    return add_kernel(m, m->c->control[k], blocks, threads, 0, args, control_name[k]);
 }
 
 static void *dims_of(Making *m) { return cuda_dims_by_value(m->c->p) ? (void *)m->size : &m->dims; }
@@ -106,8 +107,8 @@ static bool record_kernel(Making *m, const Step *s)
         args[i] = &at[i];
     }
     args[k->nbuf] = dims_of(m);
-    return add_kernel(m, m->c->function[s->kernel], cuda_kernel_blocks(m->c, s->kernel, m->dim), m->c->shape[s->kernel].block, args,
-        m->c->text.name[s->kernel]);
+    return add_kernel(m, m->c->function[s->kernel], cuda_kernel_blocks(m->c, s->kernel, m->dim), m->c->shape[s->kernel].block, 0,
+        args, m->c->text.name[s->kernel]);
 }
 
 static bool record_product(Making *m, const Step *s)
@@ -122,7 +123,8 @@ static bool record_product(Making *m, const Step *s)
         args[i] = &at[i];
     }
     args[n] = dims_of(m);
-    return add_kernel(m, m->c->function[f], cuda_product_blocks(m->c, s, m->dim), CUDA_BLOCK, args, m->c->text.name[f]);
+    return add_kernel(
+        m, m->c->function[f], cuda_product_blocks(m->c, s, m->dim), CUDA_BLOCK, m->c->shared[f], args, m->c->text.name[f]);
 }
 
 static bool record_launch(Making *m, uint32_t number)
@@ -136,7 +138,7 @@ static bool record_launch(Making *m, uint32_t number)
         args[i] = &at[i];
     }
     args[l->nbuf] = dims_of(m);
-    return add_kernel(m, m->c->function[f], l->blocks, CUDA_BLOCK, args, m->c->text.name[f]);
+    return add_kernel(m, m->c->function[f], l->blocks, CUDA_BLOCK, 0, args, m->c->text.name[f]);
 }
 
 static bool record_copy(Making *m, const Step *s)
@@ -402,7 +404,7 @@ static bool record_places(Making *m)
     PlaceArgs *a = ARENA_ARRAY(&m->arena, PlaceArgs, 1);
     for (uint32_t i = 0; i < m->r->nplace; i++) {
         const CUDA_KERNEL_NODE_PARAMS p = cuda_place(m->c, m->r, i, &none, a);
-        if (!add_kernel(m, p.func, 1, CUDA_BLOCK, p.kernelParams, control_name[C_PLACE])) return false;
+        if (!add_kernel(m, p.func, 1, CUDA_BLOCK, 0, p.kernelParams, control_name[C_PLACE])) return false;
         m->r->place[i] = m->last;
     }
     return true;

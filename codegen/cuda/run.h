@@ -12,6 +12,7 @@ struct Compiled {
     CUmodule module;
     CudaFunctions text;
     CUfunction *function; /* of each of its functions */
+    uint32_t *shared;     /* bytes that a launch of each asks for */
     CudaShape *shape;     /* of each kernel */
     Arena arena;
     size_t bytes; /* of the image */

@@ -25,6 +25,12 @@ typedef struct ProductPlan {
 extern int64_t product_large; /* elements of the result that are worth large tiles; tests take fewer */
 /* sm: the architecture (api.h). Never NULL. Bits depend on the kind alone, which extents do not decide. */
 const ProductPlan *product_plan(const Program *p, const Step *s, int sm);
+/* Bytes of shared memory that a launch of it must ask for; 0: its function has what every block may have, 48 KB, or less. */
+static inline uint32_t product_shared(const ProductPlan *p)
+{
+    const uint32_t bytes = (uint32_t)(p->rows + p->columns) * p->deep * p->stages * (uint32_t)sizeof(uint16_t);
+    return p->kind == PRODUCT_WGMMA && bytes > 48 << 10 ? bytes : 0;
+}
 /* How many blocks one matrix of a batch takes. */
 static inline int64_t product_tiles(const ProductPlan *p, int64_t m, int64_t n)
 {

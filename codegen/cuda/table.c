@@ -68,6 +68,7 @@ static void put_kernel(Table *t, const Step *s)
         if ((int)a != k->sweep) points[n++] = k->extent[a];
     put(t, s->kernel);
     put(t, shape.block);
+    put(t, 0);
     put(t, 1);
     put(t, cuda_points(&shape));
     put_dims(t, points, n);
@@ -81,6 +82,7 @@ static void put_product(Table *t, const Step *s)
     const ProductPlan *plan = product_plan(t->p, s, t->sm);
     put(t, t->p->kernel.len + cuda_product_of(&t->text->products, s));
     put(t, CUDA_BLOCK);
+    put(t, product_shared(plan));
     put(t, 3);
     put(t, plan->rows);
     put_dims(t, &s->contract.m, 1);
@@ -96,6 +98,7 @@ static void put_launch(Table *t, uint32_t number)
     const CudaLaunch *l = &t->text->launches.at[number];
     put(t, t->text->first_launch + number);
     put(t, CUDA_BLOCK);
+    put(t, 0);
     put(t, 1);
     put(t, 1);
     put_dims(t, (const Dim[]){l->blocks}, 1);

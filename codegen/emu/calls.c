@@ -51,13 +51,27 @@ static CUresult launch(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsi
     CUresult r;
     Emu *e = emu_enter(&r);
     if (!e) return r;
-    const Grid g = {{gx, gy, gz}, {bx, by, bz}};
-    if (!grid_fits(&g) || shared != 0 || extra)
+    const Grid g = {{gx, gy, gz}, {bx, by, bz}, shared};
+    if (!grid_fits(&g) || extra)
         r = CUDA_ERROR_INVALID_VALUE;
     else if (!f || !module_known(e, f->module) || !stream_known(e, &s))
         r = CUDA_ERROR_INVALID_HANDLE;
     else
-        r = ask_launch(s, f, &g, params);
+        r = shared_fits(&g, f) ? ask_launch(s, f, &g, params) : CUDA_ERROR_INVALID_VALUE;
+    return emu_leave(e, r);
+}
+
+static CUresult set_attribute(CUfunction f, int attribute, int value)
+{
+    CUresult r;
+    Emu *e = emu_enter(&r);
+    if (!e) return r;
+    if (!f || !module_known(e, f->module))
+        r = CUDA_ERROR_INVALID_HANDLE;
+    else if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value < 0 || value > EMU_SHARED_MOST)
+        r = CUDA_ERROR_INVALID_VALUE;
+    else
+        f->shared = (unsigned)value;
     return emu_leave(e, r);
 }
 
@@ -322,6 +336,7 @@ void emu_calls(CudaDriver *d)
     d->ModuleLoadData = module_load;
     d->ModuleUnload = module_unload;
     d->ModuleGetFunction = module_function;
+    d->FuncSetAttribute = set_attribute;
     d->LaunchKernel = launch;
     d->MemAlloc = mem_alloc_now;
     d->MemFree = mem_free_now;

@@ -31,6 +31,7 @@ enum { EMU_WRITE = 1, EMU_ATOMIC = 2, EMU_LATE = 4 /* a write; what lies there u
 /* The library writes it before it runs a thread. */
 typedef struct EmuSide {
     EmuDim3 thread, block, grid, threads;
+    unsigned shared; /* bytes that the launch asked for */
     EmuCalls calls;
     void *self;
     const char *stacks; /* of all threads: what lies there is a thread's own */
@@ -301,6 +302,9 @@ EMU_OWN static void emu_intact()
         if (emu_bits<unsigned>(g.sum[i]) != EMU_FLYING) emu_misuse("uses sums of a wgmma that it has not waited for");
 }
 
+#define KILN_SHARED(bytes)                                     \
+    alignas(1024) __shared__ unsigned char kiln_shared[bytes]; \
+    if (emu_side.shared < bytes) emu_misuse("has less shared memory than it uses")
 static inline unsigned shared_at(const void *x) { return (unsigned)((const char *)x - __start_emu_shared); }
 static inline void shared_written() { emu_side.calls.shared_written(emu_side.self); }
 

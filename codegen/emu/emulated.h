@@ -75,6 +75,7 @@ bool is_pinned(const Emu *e, const void *at, size_t bytes);
 struct CUfunc_st {
     const EmuKernel *kernel;
     CUmodule module;
+    unsigned shared; /* bytes that a launch may ask for, if that is more than 48 KB */
 };
 struct CUmod_st {
     Emu *emu;
@@ -94,10 +95,13 @@ void image_unload(CUmodule m);
 /* ---- launches ----------------------------------------------------------------------------------------------------- */
 typedef struct Grid {
     EmuDim3 grid, block;
+    unsigned shared; /* bytes that the launch asks for */
 } Grid;
+enum { EMU_SHARED = 48 << 10, EMU_SHARED_MOST = 227 << 10 };
 typedef struct Crew Crew; /* the threads of a block */
 
 bool grid_fits(const Grid *g); /* that is, a launch of that size may be asked for */
+static inline bool shared_fits(const Grid *g, CUfunction f) { return g->shared <= MAX_OF((unsigned)EMU_SHARED, f->shared); }
 /* Runs all blocks. Anything but 0: e->fault says why. */
 CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params);
 void crew_free(Emu *e);

@@ -358,8 +358,13 @@ CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params)
     c->f = f;
     c->params = params;
     c->side = f->module->is->side;
-    *c->side = (EmuSide){
-        .grid = g->grid, .threads = g->block, .calls = calls, .self = c, .stacks = c->stacks, .stack_bytes = (size_t)STACK * MOST};
+    *c->side = (EmuSide){.grid = g->grid,
+        .threads = g->block,
+        .shared = g->shared,
+        .calls = calls,
+        .self = c,
+        .stacks = c->stacks,
+        .stack_bytes = (size_t)STACK * MOST};
     c->threads = g->block.x * g->block.y * g->block.z;
     c->result = watch_launch(e, &c->watch, f->module, n);
     uint64_t at = emu_draw(e, n), step = 1 + emu_draw(e, n); /* goes through all blocks if it shares no factor with n */

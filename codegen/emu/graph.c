@@ -145,8 +145,9 @@ static CUresult destroy(CUgraph g)
 CUresult graph_kernel_wrong(const Emu *e, const CUDA_KERNEL_NODE_PARAMS *p)
 {
     const Grid g = graph_grid(p);
-    if (!grid_fits(&g) || p->sharedMemBytes != 0 || p->extra || p->kern || (p->ctx && p->ctx != e)) return CUDA_ERROR_INVALID_VALUE;
-    return p->func && module_known(e, p->func->module) ? 0 : CUDA_ERROR_INVALID_HANDLE;
+    if (!grid_fits(&g) || p->extra || p->kern || (p->ctx && p->ctx != e)) return CUDA_ERROR_INVALID_VALUE;
+    if (!p->func || !module_known(e, p->func->module)) return CUDA_ERROR_INVALID_HANDLE;
+    return shared_fits(&g, p->func) ? 0 : CUDA_ERROR_INVALID_VALUE;
 }
 
 static CUresult add_kernel(CUgraphNode *to, CUgraph g, const CUgraphNode *after, size_t nafter, const CUDA_KERNEL_NODE_PARAMS *p)

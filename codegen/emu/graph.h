@@ -45,7 +45,7 @@ bool graph_known(const Emu *e, CUgraph g);
 CUresult graph_kernel_wrong(const Emu *e, const CUDA_KERNEL_NODE_PARAMS *p); /* 0: nothing is */
 static inline Grid graph_grid(const CUDA_KERNEL_NODE_PARAMS *p)
 {
-    return (Grid){{p->gridDimX, p->gridDimY, p->gridDimZ}, {p->blockDimX, p->blockDimY, p->blockDimZ}};
+    return (Grid){{p->gridDimX, p->gridDimY, p->gridDimZ}, {p->blockDimX, p->blockDimY, p->blockDimZ}, p->sharedMemBytes};
 }
 
 /* graph_exec.c */

@@ -34,7 +34,8 @@ static bool find_functions(CUmodule m)
     m->shared = m->is->shared;
     m->shared_bytes = (size_t)(m->is->shared_end - m->is->shared);
     m->function = calloc(m->n + 1, sizeof *m->function);
-    for (uint32_t i = 0; m->function && i < m->n; i++) m->function[i] = (struct CUfunc_st){&m->is->kernel[i], m};
+    for (uint32_t i = 0; m->function && i < m->n; i++)
+        m->function[i] = (struct CUfunc_st){.kernel = &m->is->kernel[i], .module = m};
     return m->function;
 }
 

@@ -21,6 +21,7 @@ typedef uint64_t Address;
     CALL(LOAD, "cuModuleLoadData", (Handle * module, const void *image))                                                 \
     CALL(UNLOAD, "cuModuleUnload", (Handle module))                                                                      \
     CALL(FUNCTION, "cuModuleGetFunction", (Handle * function, Handle module, const char *name))                          \
+    CALL(ATTRIBUTE, "cuFuncSetAttribute", (Handle function, int attribute, int value))                                   \
     CALL(ALLOC, "cuMemAlloc_v2", (Address * at, size_t bytes))                                                           \
     CALL(FREE, "cuMemFree_v2", (Address at))                                                                             \
     CALL(IN, "cuMemcpyHtoDAsync_v2", (Address to, const void *from, size_t bytes, Handle stream))                        \
@@ -116,7 +117,7 @@ static int64_t product(const Run *r, const int64_t **at)
 
 static bool launch(Run *r, const int64_t *s)
 {
-    const int64_t f = *s++, threads = *s++;
+    const int64_t f = *s++, threads = *s++, shared = *s++;
     int64_t blocks = 1, groups = *s++;
     const char *name = (const char *)(r->table + r->h->names) + r->table[r->h->function + f];
     for (; groups > 0; groups--) {
@@ -128,7 +129,9 @@ static bool launch(Run *r, const int64_t *s)
     r->args[n] = r->h->by_value ? (void *)r->dim : &r->dims;
     if (blocks <= 0) return true;
     if (blocks > most) blocks = most;
-    return DO(r->w, LAUNCH, name, (Handle)r->w->word[f], (unsigned)blocks, 1, 1, (unsigned)threads, 1, 1, 0, r->stream, r->args, 0);
+    if (shared != 0 && !DO(r->w, ATTRIBUTE, name, (Handle)r->w->word[f], 8 /* most shared memory */, (int)shared)) return false;
+    return DO(r->w, LAUNCH, name, (Handle)r->w->word[f], (unsigned)blocks, 1, 1, (unsigned)threads, 1, 1, (unsigned)shared,
+        r->stream, r->args, 0);
 }
 
 static bool copy(Run *r, const int64_t *s)

@@ -64,6 +64,7 @@ IDLE(EventRecord, (CUevent e, CUstream s), (void)0)
 IDLE(EventQuery, (CUevent e), (void)0)
 IDLE(EventSynchronize, (CUevent e), (void)0)
 IDLE(EventElapsedTime, (float *ms, CUevent from, CUevent to), *ms = 0)
+IDLE(FuncSetAttribute, (CUfunction f, int attribute, int value), (void)0)
 IDLE(LaunchKernel,
     (CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, CUstream stream,
         void **params, void **extra),

@@ -1,0 +1,93 @@
+/* cuda_load: loads programs that were compiled, and lets them go. Relies on run.h, schedule.h. Never prints, compiles or runs one.
+ */
+#include "run.h"
+#include "schedule.h"
+
+static void name_functions(void *arg)
+{
+    Compiled *c = arg;
+    const Program *p = c->p;
+    cuda_functions(&c->arena, p, &c->text);
+    c->function = ARENA_ARRAY(&c->arena, CUfunction, c->text.n + 1);
+    c->shared = ARENA_ARRAY(&c->arena, uint32_t, c->text.n + 1);
+    for (uint32_t i = 0; i < c->text.products.len; i++)
+        c->shared[p->kernel.len + i] = product_shared(product_plan(p, c->text.products.at[i], cuda_sm(c->driver)));
+    c->shape = ARENA_ARRAY(&c->arena, CudaShape, p->kernel.len + 1);
+    for (uint32_t i = 0; i < p->kernel.len; i++) c->shape[i] = cuda_shape(p, &p->kernel.at[i]);
+}
+
+static bool find(Compiled *c, uint32_t i, Status *st)
+{
+    const CudaDriver *d = c->driver;
+    const char *name = c->text.name[i];
+    if (!cuda_ok(d, d->ModuleGetFunction(&c->function[i], c->module, name), st, "finding kernel %s", name)) return false;
+    if (c->shared[i] == 0) return true;
+    const CUresult e = d->FuncSetAttribute(c->function[i], CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, (int)c->shared[i]);
+    return cuda_ok(d, e, st, "letting %s have %u bytes of shared memory", name, c->shared[i]);
+}
+
+static bool resolve(Compiled *c, Status *st)
+{
+    const CudaDriver *d = c->driver;
+    for (uint32_t i = 0; i < c->text.n; i++)
+        if (*c->text.name[i] && !find(c, i, st)) return false;
+    bool needs[CONTROLS] = {false};
+    if (c->recordings) control_needs(c->p, needs);
+    for (int i = 0; i < CONTROLS; i++)
+        if (needs[i] &&
+            !cuda_ok(d, d->ModuleGetFunction(&c->control[i], c->module, control_name[i]), st, "finding %s", control_name[i]))
+            return false;
+    return true;
+}
+
+static bool load(Compiled *c, const void *image, Status *st)
+{
+    const CudaDriver *d = c->driver;
+    CUcontext current;
+    if (!arena_try(&c->arena, st, name_functions, c)) return false;
+    if (!cuda_ok(d, d->CtxPushCurrent(d->context), st, "using %s", d->device)) return false;
+    bool ok = cuda_ok(d, d->ModuleLoadData(&c->module, image), st, "loading the code of %s", c->p->name ? c->p->name : "a program");
+    ok = ok && resolve(c, st);
+    d->CtxPopCurrent(&current);
+    return ok;
+}
+
+static Compiled *load_program(const Program *p, const CudaDriver *d, const void *image, size_t bytes, bool graph, Status *st)
+{
+    Compiled *c = mem_zeros(1, sizeof *c);
+    if (!c) return status_fail(st, ST_MEMORY, "cuda: no memory for a program"), NULL;
+    arena_init(&c->arena);
+    c->p = p;
+    c->driver = d;
+    c->bytes = bytes;
+    if (graph && !(c->recordings = cuda_recordings())) status_fail(st, ST_MEMORY, "cuda: no memory for a program");
+    if ((!graph || c->recordings) && load(c, image, st)) return c;
+    cuda_release(c);
+    return NULL;
+}
+
+Compiled *cuda_load(const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st)
+{
+    return load_program(p, d, image, bytes, false, st);
+}
+
+Compiled *cuda_load_graph(const Program *p, const CudaDriver *d, const void *image, size_t bytes, Status *st)
+{
+    return load_program(p, d, image, bytes, true, st);
+}
+
+void cuda_release(Compiled *c)
+{
+    CUcontext current;
+    if (!c) return;
+    const CudaDriver *d = c->driver;
+    /* Asked again where it is refused once, since what is not given back now is lost. */
+    const bool entered = (c->module || c->recordings) && (d->CtxPushCurrent(d->context) == 0 || d->CtxPushCurrent(d->context) == 0);
+    cuda_recordings_free(c);
+    if (entered) {
+        if (c->module && d->ModuleUnload(c->module) != 0) d->ModuleUnload(c->module);
+        d->CtxPopCurrent(&current);
+    }
+    arena_free(&c->arena);
+    mem_free(c, sizeof *c);
+}
