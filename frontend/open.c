@@ -33,14 +33,11 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
     if (!k) return NULL;
     dump_open(k);
     profile_open(k);
-    Status absent = {0};
-    const bool there = device_at_first(k, &absent);
     Thread *t = thread_of(k); /* so that the opening thread has a place for its errors */
     if (!t) {
         kiln_close(k);
         return NULL;
     }
-    if (!there) fail(t, (kiln_site){NULL, 0}, (kiln_code)absent.code, "KILN_DEVICE: %s", absent.text);
     if (k->options.threads < 0)
         fail(t, (kiln_site){NULL, 0}, KILN_EVALUE, "kiln_open: threads is %d; it must be 0 (one per core) or more",
             k->options.threads);
@@ -49,6 +46,7 @@ kiln *kiln_open_sized(const kiln_options *options, size_t size)
             (int)k->options.compile);
         k->compile = KILN_WAIT;
     }
+    engine_device(t);
     return k;
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs examples of docs/examples/ and programs of tests/programs/ (all, or those named) plainly and again with
-# KILN_RETRACE=1: each must exit 0 and, where NAME.expected lies beside the source, print exactly that. TAP on stdout. Relies on the built programs; builds nothing.
+# KILN_RETRACE=1, or once on the device of KILN_TEST_DEVICE (emu, gpu), if that is set: each must exit 0 and, where NAME.expected
+# lies beside the source, print exactly that. TAP on stdout. Relies on the built programs; builds nothing.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
@@ -39,9 +40,14 @@ judge() # name way [environment]
     echo "# exit status $status; $way: env KILN_LIBDIR=$build $* $build/examples/$name"
     tail -n 30 "$err" | sed 's/^/# /'
 }
-echo "1..$((2 * $#))"
+case ${KILN_TEST_DEVICE:-} in emu) device=emu:0 ;; gpu) device=${KILN_TEST_CARD:-gpu:0} ;; *) device= ;; esac
+[ -n "$device" ] && echo "1..$#" || echo "1..$((2 * $#))"
 for name; do
-    judge "$name" plain -u KILN_RETRACE
-    judge "$name" retrace KILN_RETRACE=1
+    if [ -n "$device" ]; then
+        judge "$name" "on_$device" KILN_DEVICE="$device"
+    else
+        judge "$name" plain -u KILN_RETRACE
+        judge "$name" retrace KILN_RETRACE=1
+    fi
 done
 [ $failed -eq 0 ]

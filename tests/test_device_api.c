@@ -6,6 +6,7 @@
 #include "front.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 
 #define A "late:0"
 #define B "late:1"
@@ -313,6 +314,49 @@ static void kept_memory_makes_room(void **state)
     assert_ok(k);
 }
 
+static void *beside(void *arg)
+{
+    kiln *k = arg;
+    KILN_SCOPE(k);
+    return strcmp(kiln_device_of(three(k)), B) ? arg : NULL;
+}
+
+/* The options' device goes before the environment's; threads and functions begin there. */
+static void an_engine_has_a_device(void **state)
+{
+    (void)state;
+    setenv("KILN_DEVICE", A, 1);
+    for (int own = 0; own < 2; own++) {
+        kiln *k = kiln_open(&(kiln_options){.device = own ? B : NULL});
+        void *wrong = NULL;
+        {
+            KILN_SCOPE(k);
+            assert_on(three(k), own ? B : A);
+            assert_on(kiln_value(kiln_variable_new(k, "v", KILN_F32, 2.0)), own ? B : A);
+            KILN_DEVICE(k, "cpu");
+            assert_on(three(k), "cpu");
+        }
+        assert_ok(k);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, beside, k), 0);
+        pthread_join(thread, &wrong);
+        assert_int_equal(wrong != NULL, !own);
+        assert_int_equal(kiln_close(k), 0);
+    }
+    unsetenv("KILN_DEVICE");
+    setenv("KILN_DEVICE", "tpu:0", 1);
+    for (int own = 0; own < 2; own++) {
+        kiln *k = kiln_open(&(kiln_options){.device = own ? "late:7" : NULL});
+        assert_error(k, KILN_EDEVICE, own ? "kiln_open: .device: there is no device \"late:7\"" : "KILN_DEVICE: there is no device \"tpu:0\"");
+        {
+            KILN_SCOPE(k);
+            assert_float_equal(total(three(k)), 6, 0);
+        }
+        assert_int_equal(kiln_close(k), 0);
+    }
+    unsetenv("KILN_DEVICE");
+}
+
 static void what_cannot_be_split(void **state)
 {
     kiln *k = *state;
@@ -332,6 +376,6 @@ int main(void)
         FRONT_TEST(names_that_are_none), FRONT_TEST(blocks_close_in_order), FRONT_TEST(copies), FRONT_TEST(gradients_copy_back),
         FRONT_TEST(gradients_of_constants_lie_beside_their_operands), FRONT_TEST(threads_choose_for_themselves),
         FRONT_TEST(devices_can_be_hidden), FRONT_TEST(memory_is_counted), FRONT_TEST(limits_hold_and_nothing_is_lost),
-        FRONT_TEST(kept_memory_makes_room), FRONT_TEST(what_cannot_be_split)};
+        FRONT_TEST(kept_memory_makes_room), FRONT_TEST(what_cannot_be_split), cmocka_unit_test(an_engine_has_a_device)};
     return cmocka_run_group_tests_name("device_api", tests, NULL, NULL);
 }

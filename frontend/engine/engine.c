@@ -93,6 +93,7 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
     if (options) memcpy(&k->options, options, MIN_OF(size, sizeof k->options));
     log_open(k);
     if (!k->options.cache_bytes) k->options.cache_bytes = (size_t)1 << 30;
+    k->device = (uint8_t)device_preferred();
     k->panels.most = k->options.cache_bytes / 2;
     k->threads = threads_new(k->options.threads);
     if (!k->threads) {
@@ -180,7 +181,7 @@ static Thread *thread_make(kiln *k)
     t->k = k;
     t->self = pthread_self();
     t->next_uid = atomic_fetch_add(&thread_numbers, 1) << 40;
-    t->device = t->chosen = (uint8_t)device_preferred();
+    t->device = t->chosen = k->device;
     t->pool = pool_new(k->options.cache_bytes);
     t->kept = kept_new(); /* NULL: nothing is kept */
     if (!t->pool || !scope_push(t)) {

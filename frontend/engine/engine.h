@@ -225,6 +225,7 @@ struct kiln {
     pid_t profiled_by;                     /* the process that opened it */
     struct Marked *marked;                 /* compiled programs of which the engine tells when it closes (function/marked.h) */
     kiln_compiling compile;                /* of functions that do not say */
+    uint8_t device;                        /* on which threads begin */
     struct Background *_Atomic background; /* the compile thread (function/background.c); NULL: there is none yet */
     _Atomic uint64_t swaps;                /* COMPILE_SWAP: of what is drawn next */
     _Atomic bool starved;                  /* a thread's state could not be made: the next one made records it */
@@ -330,10 +331,9 @@ kiln_tensor *tensor_to(Thread *t, kiln_site at, kiln_tensor *x, uint32_t device)
 /* What the host made, a moment ago and for nobody else, on the thread's own device; NULL stays NULL. Poison: recorded. */
 kiln_tensor *tensor_place(Thread *t, kiln_site at, kiln_tensor *x);
 kiln_tensor *tensor_place_on(Thread *t, kiln_site at, kiln_tensor *x, uint32_t device); /* on that one */
+void engine_device(Thread *t); /* settles the engine's device, by its options or the environment, for it and this thread */
 /* The device of that name. False: recorded, for `what`. */
 bool device_find(Thread *t, kiln_site at, const char *what, const char *name, uint32_t *number);
-/* Threads that first use an engine from now on are on the device that KILN_DEVICE names, if it is set. False: st. */
-bool device_at_first(kiln *k, Status *st);
 /* The body of a function runs on one device. Whether its code is running, and not a KILN_EAGERLY block in it. */
 bool inside_body(const Thread *t);
 /* Whether what runs may use the device: any but in such a body. False: recorded. */

@@ -48,6 +48,21 @@ bool device_find(Thread *t, kiln_site at, const char *what, const char *name, ui
     return false;
 }
 
+void engine_device(Thread *t)
+{
+    kiln *k = t->k;
+    const kiln_site none = {NULL, 0};
+    const char *own = k->options.device, *name = own ? own : getenv("KILN_DEVICE");
+    uint32_t number;
+    if (!name || !*name) return;
+    if (!own && getauxval(AT_SECURE)) {
+        log_line(k, "KILN_DEVICE: not for a program that runs with others' rights");
+        return;
+    }
+    if (!device_find(t, none, own ? "kiln_open: .device" : "KILN_DEVICE", name, &number)) return;
+    k->device = t->device = t->chosen = (uint8_t)number;
+}
+
 const char *kiln_device_of(const kiln_tensor *x)
 {
     if (!tensor_ok(x)) return "";
@@ -70,18 +85,6 @@ bool may_use(Thread *t, kiln_site at, const char *what, uint32_t device)
         "it",
         what, t->body->name, device_name(t->body->device), device_name(device));
     return false;
-}
-
-/* ---- where threads are that choose no device ------------------------------------------------------------------------------- */
-bool device_at_first(kiln *k, Status *st)
-{
-    uint32_t number;
-    const char *name = getenv("KILN_DEVICE");
-    if (!name || !*name) return true;
-    if (getauxval(AT_SECURE)) return log_line(k, "KILN_DEVICE: not for a program that runs with others' rights"), true;
-    if (!device_named(name, &number, st)) return false;
-    device_prefer(number);
-    return true;
 }
 
 /* ---- blocks ----------------------------------------------------------------------------------------------------------- */

@@ -105,6 +105,11 @@ typedef struct kiln_options {
      * use it at once. A program that runs with others' rights (setuid) uses none. */
     const char *cache_dir;
     uint64_t cache_dir_bytes; /* of all files in it, about; what was used longest ago is removed. 0: 256 MiB */
+    /* Where each thread's calls without operands make their results, and functions without arguments run, until KILN_DEVICE(k, ...)
+     * (device.h) says otherwise: "cpu", "gpu:0", "emu:0". NULL: what KILN_DEVICE in the environment says, else "cpu"; so a program
+     * that names no device runs on another one as it is. If there is none of that name the engine is open all the same, on "cpu",
+     * and the opening thread's error is KILN_EDEVICE, which says what there is. */
+    const char *device;
 } kiln_options;
 
 /* options may be NULL. Returns NULL only if memory ran out. A child made by fork() may go on with the engine if no other thread of the
