@@ -89,7 +89,7 @@ verdict 'a profile of a program that runs there, and prints what it printed' $?
 # ---- bench ----
 run bench --device emu:0 --filter add --json && grep -q '"device": "emu:0", "small": true' "$scratch/out" && grep -q '"name": "add"' "$scratch/out"
 verdict 'a bench there' $?
-run bench --device emu:0 --filter product_64 && grep -q '^on emu:0, small sizes' "$scratch/out" && grep -q '^product_64 .*x product f32\|^product_64 .* product f32' "$scratch/out"
+run bench --device emu:0 --filter product_64 && grep -q '^on emu:0, small sizes' "$scratch/out" && grep -q '^product_64 .* product f32.*, smaller here$' "$scratch/out"
 verdict 'of both modes, which agree' $?
 refused 'a bench on a device that there is not' 4 '^kiln bench: device: there is no device "tpu:0"' bench --device tpu:0
 echo "1..$n"

@@ -4,7 +4,7 @@
 #   FOLDER/tests/gpu.sh OUT    there: stages within six minutes, whose results are in OUT as soon as each is done:
 #                              smoke, core with 200 random graphs, bench, compute-sanitizer on 20 chosen graphs if it starts
 #   DEVICE=gpu:0               the card; emu:0 tries the script itself, with small sizes
-#   LIMITS='30 175 120 25'     seconds of the stages; one that takes longer is stopped, and what it has done until then counts
+#   LIMITS='30 170 115 25'     seconds of the stages; one that takes longer is stopped, and what it has done until then counts
 # What graphs must compute was found when the tree was packed (tests/expected.h), so a machine with a card computes nothing twice.
 # It finds libcuda and NVRTC in the usual folders and in Python wheels, ends in the line that tests end in, and where there is no
 # card in one skip that says so. Relies on bash, coreutils and awk.
@@ -215,7 +215,7 @@ run()
     fi
     case $DEVICE in gpu:*) ;; *) : "${LIMITS:=300 1800 600 60}" ;; esac # emulated kernels take their time
     local limit
-    read -ra limit <<<"${LIMITS:-30 175 120 25}"
+    read -ra limit <<<"${LIMITS:-30 170 115 25}"
     stage 1-smoke "${limit[0]}" bash -c smoke
     stage 2-core "${limit[1]}" bash -c core
     stage 3-bench "${limit[2]}" bash -c bench

@@ -169,15 +169,16 @@ static const char *range(const double v[3], char buf[64])
     return buf;
 }
 
-static void print_text(const Workload *w, const Result *r)
+static void print_text(const Workload *w, const Result *r, bool small)
 {
+    const char *less = small ? ", smaller here" : "";
     char a[32], b[32], c[32], ra[64], rb[64];
     printf("%-14s %9s %15s ", w->name, duration(r->eager[1], a), range(r->eager, ra));
     if (w->eager_only)
-        printf("%9s %15s %8s %9s %9s  %s\n", "", "", "", "", "", w->what);
+        printf("%9s %15s %8s %9s %9s  %s%s\n", "", "", "", "", "", w->what, less);
     else
-        printf("%9s %15s %7.2fx %4u/%-4u %9s  %s%s\n", duration(r->graph[1], b), range(r->graph, rb), r->eager[1] / r->graph[1],
-            r->kernels, r->ops, duration(r->first_call, c), w->what, r->equal ? "" : "  RESULTS DIFFER");
+        printf("%9s %15s %7.2fx %4u/%-4u %9s  %s%s%s\n", duration(r->graph[1], b), range(r->graph, rb), r->eager[1] / r->graph[1],
+            r->kernels, r->ops, duration(r->first_call, c), w->what, less, r->equal ? "" : "  RESULTS DIFFER");
 }
 
 static void print_json(const Workload *w, const Result *r, bool first)
@@ -229,7 +230,7 @@ static int run(kiln *k, const BenchOptions *o)
         if (o->json)
             print_json(w, &r, first);
         else
-            print_text(w, &r);
+            print_text(w, &r, device_slow(o->device));
         fflush(stdout);
         first = false;
         all_equal &= r.equal;
