@@ -335,6 +335,7 @@ test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## the sa
 	@KILN_TEST_FULL=1 $(RUN) $(TEST_ALL) $(filter $(LATE_LONG),$(LATE_ALL)) $(patsubst late:%,never:%,$(LATE_LONG)) tests/fuzz/run.sh
 	@$(RUN) $(SWAP_ALL)
 	@$(RUN) $(filter-out $(EMU_FEW),$(EMU_ALL))
+	@$(subst CXX='$(CXX)',CXX='$(abspath tests/other_units) $(CXX)',$(RUN)) $(EMU_FEW)
 
 test-emu: deps $(PRODUCTS) $(TEST_BIN) ## the tests of the public interface on an emulated CUDA device (KILN_EMU_SEED=)
 	@$(RUN) $(EMU_ALL)
