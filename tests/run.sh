@@ -67,8 +67,8 @@ one()
     esac
     local began=$SECONDS
     # On a busy machine a test waits; what it may use is time of its own. The wall's limit is for tests that hang.
-    # With TEST_TOGETHER it stays in the runner's group of processes, so that who stops the runner stops it, too.
-    (ulimit -t "$TEST_TIMEOUT" && exec timeout ${TEST_TOGETHER:+--foreground} -k 5 $((4 * TEST_TIMEOUT)) "$@") >"$log" 2>&1 </dev/null
+    # Inside another runner the limit there may be lower, and stands. With TEST_TOGETHER it stays in the runner's group of processes, so that who stops the runner stops it, too.
+    (ulimit -t "$TEST_TIMEOUT" 2>/dev/null; exec timeout ${TEST_TOGETHER:+--foreground} -k 5 $((4 * TEST_TIMEOUT)) "$@") >"$log" 2>&1 </dev/null
     status=$?
     tallied=$(count "$log" $status)
     read -r passed failed skipped <<<"$tallied"
