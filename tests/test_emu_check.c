@@ -16,6 +16,11 @@ static const char source[] =
     KERNEL "nowhere(int **x) { *x[" T "] = 1; }\n"
     KERNEL "odd(char *x) { *(int *)(x + 6 * " T ") = 1; }\n"
     KERNEL "wide(char *x) { struct alignas(16) Four { float at[4]; }; *(Four *)(x + 8) = *(Four *)(x + 32); }\n"
+    /* indices: of a thread's own array, which is no memory that others see, and of one shared array where another lies behind it */
+    KERNEL "own_inside(int *x) { int own[4]; for (int i = 0; i < 4; i++) own[i] = i; x[" T "] = own[" T " % 4]; }\n"
+    KERNEL "own_outside(int *x) { int own[4]; for (int i = 0; i < 4; i++) own[i] = i; x[" T "] = own[" T " % 5]; }\n"
+    KERNEL "shared_outside(int *x)\n"
+    "{ __shared__ int s[8]; __shared__ int o[8]; if (" T " < 8) o[" T "] = 1; __syncthreads(); if (" T " == 8) s[" T "] = 1; }\n"
     /* order */
     KERNEL "both(int *x) { x[0] = 1; }\n"
     KERNEL "read_all(int *x) { if (" T " == 0) x[3] = 1; else x[10 + " T "] = x[3]; }\n"
@@ -115,6 +120,14 @@ static void accesses_are_aligned(void **state)
 }
 
 /* Memory that was freed, that another device has, that the host has, and that its stream has not made yet. */
+static void arrays_have_their_elements(void **state)
+{
+    (void)state;
+    GOOD("own_inside", 1, 32);
+    comes_to("own_outside", 1, 32, ILLEGAL, "is at element 4 of an array that is 'int [4]'");
+    comes_to("shared_outside", 1, 9, ILLEGAL, "thread 8 is at element 8 of an array that is 'int [8]'");
+}
+
 static void memory_must_be_there(void **state)
 {
     (void)state;
@@ -243,6 +256,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accesses_stay_inside),
         cmocka_unit_test(accesses_are_aligned),
+        cmocka_unit_test(arrays_have_their_elements),
         cmocka_unit_test(memory_must_be_there),
         cmocka_unit_test(threads_of_a_launch_must_be_ordered),
         cmocka_unit_test(barriers_order),

@@ -17,7 +17,7 @@ extern char **environ;
 /* ---- the compiler ------------------------------------------------------------------------------------------------- */
 static const char flags[] =
     "-std=c++17 -Og -w -ffp-contract=off -fno-math-errno -fno-strict-aliasing -fwrapv -fno-exceptions "
-    "-fno-rtti -fsanitize=thread -fno-asynchronous-unwind-tables -fvisibility=hidden -fPIC -shared -nostdlib";
+    "-fno-rtti -fsanitize=thread,bounds -fno-asynchronous-unwind-tables -fvisibility=hidden -fPIC -shared -nostdlib";
 /* clang leaves out the reads that a write to the same place follows, but they come first. */
 static const char clang_flags[] = " -mllvm -tsan-instrument-read-before-write=1";
 

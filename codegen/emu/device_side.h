@@ -25,6 +25,8 @@ typedef struct EmuCalls {
     void (*shared_written)(void *self);
     void (*group_read)(void *self, const void *at, unsigned bytes);
     void (*misuse)(void *self, const char *why); /* ends the launch */
+    /* So does this: the thread is at an element that the array does not have. */
+    void (*no_element)(void *self, unsigned long long index, const char *array);
 } EmuCalls;
 enum { EMU_WRITE = 1, EMU_ATOMIC = 2, EMU_LATE = 4 /* a write; what lies there until it has arrived is nothing */ };
 
@@ -104,6 +106,18 @@ extern "C" EMU_OWN void __tsan_func_entry(void *) {}
 extern "C" EMU_OWN void __tsan_func_exit() {}
 extern "C" EMU_OWN void __tsan_init() {}
 #endif
+
+/* What the compiler calls where an index lies outside of an array whose size it knows, shared or a thread's own. data: a place in
+ * the text, then the array's type, whose name stands behind four bytes of it. */
+struct EmuIndexed {
+    const char *file;
+    unsigned line, column;
+    const char *array, *index;
+};
+extern "C" EMU_OWN void __ubsan_handle_out_of_bounds(const EmuIndexed *data, unsigned long index)
+{
+    emu_side.calls.no_element(emu_side.self, index, data->array + 4);
+}
 
 /* Fibers take turns only where they wait, so that nothing comes between. */
 template <typename T> EMU_OWN static T emu_atomic(T *at) { return emu_access(at, sizeof *at, EMU_WRITE | EMU_ATOMIC), *at; }

@@ -199,6 +199,15 @@ static void access(void *self, const void *at, unsigned bytes, unsigned how)
         c->wrote[c->self] = true;
 }
 
+/* array: its type in quotes, as the compiler writes it. */
+static void no_element(void *self, unsigned long long index, const char *array)
+{
+    Crew *c = self;
+    snprintf(c->emu->fault, sizeof c->emu->fault, "%s: block %u, thread %u is at element %llu of an array that is %s",
+        c->f->kernel->name, c->side->block.x, c->self, index, array);
+    fail(c, CUDA_ERROR_ILLEGAL_ADDRESS);
+}
+
 static void misuse(void *self, const char *why)
 {
     Crew *c = self;
@@ -350,8 +359,8 @@ static uint64_t without_common(uint64_t a, uint64_t b)
 
 CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params)
 {
-    static const EmuCalls calls = {
-        sync_block, sync_warp, shuffle, access, copy, copies_group, copies_wait, set_condition, shared_written, group_read, misuse};
+    static const EmuCalls calls = {sync_block, sync_warp, shuffle, access, copy, copies_group, copies_wait, set_condition,
+        shared_written, group_read, misuse, no_element};
     const uint64_t n = (uint64_t)g->grid.x * g->grid.y * g->grid.z;
     if (!crew_make(e)) return CUDA_ERROR_OUT_OF_MEMORY;
     Crew *c = e->crew;
