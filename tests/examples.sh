@@ -41,6 +41,10 @@ judge() # name way [environment]
     tail -n 30 "$err" | sed 's/^/# /'
 }
 case ${KILN_TEST_DEVICE:-} in emu) device=emu:0 ;; gpu) device=${KILN_TEST_CARD:-gpu:0} ;; *) device= ;; esac
+if [ -n "$device" ] && ! "$build/kiln" info | grep -q "^device *$device\>"; then
+    echo "skip: there is no $device here (kiln info lists devices)"
+    exit 77
+fi
 [ -n "$device" ] && echo "1..$#" || echo "1..$((2 * $#))"
 for name; do
     if [ -n "$device" ]; then
