@@ -392,7 +392,7 @@ bench-peers: all $(BUILD)/bench/serve ## Kiln beside JAX, torch, TensorFlow ... 
 	@BUILD='$(BUILD)' KILN_LIBDIR='$(abspath $(BUILD))' sh tests/bench/peers/run.sh '$(PEERS)' --rows '$(ROWS)' --rounds '$(ROUNDS)' \
 		--also '$(PEERS_ALSO)' $(if $(REALTIME),--realtime) $(if $(call given,SECONDS),--seconds '$(SECONDS)')
 
-bench-gpu: all $(BUILD)/bench/gpu ## Kiln on a card, beside torch and JAX where PEERS has them (DEVICE=gpu:0, GPU_ARGS='--small --seconds 1')
+bench-gpu: all $(BUILD)/bench/gpu ## Kiln on a card, beside torch and JAX where PEERS has them (DEVICE=gpu:0, GPU_ARGS='--small --seconds 1'; --compile: NVRTC's time, without a card)
 	@KILN_LIBDIR='$(abspath $(BUILD))' sh tests/bench/gpu/run.sh '$(BUILD)/bench/gpu' '$(DEVICE)' '$(PEERS)' '$(BUILD)/bench-gpu.json' $(GPU_ARGS)
 
 demo: all ## train two small networks, eager and traced (DEMO_ARGS= goes to kiln demo)

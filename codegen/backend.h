@@ -23,6 +23,7 @@ typedef struct CompileOptions {
     const char *triple, *cpu, *features; /* objects for elsewhere; NULL: this machine */
     struct CodeStore *store;             /* of compiled code, where the backend looks first (store.h); NULL: none */
     bool host_products;                  /* as in LowerOptions: it is part of what code is kept under */
+    struct ThreadPool *threads;          /* that may help to compile; NULL: none */
     bool *from_store;                    /* NULL, or becomes true if the code was there */
     bool alone;                          /* of a single op: where others are recorded as graphs, it is launched kernel by kernel */
     bool marks;                          /* the code says which step it is in (KilnHost.mark), and then always needs a host */

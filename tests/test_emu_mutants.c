@@ -48,10 +48,9 @@ static void products_need(void **state)
     Case c;
     Make *m = product(DT_f32, 70, 66, 33, false, false); /* two tiles down and across */
     case_of(&c, m, PRODUCT_BARRIERS);
-    needed(&c, "        __syncthreads();\n        if (step + STAGES - 1", "        if (step + STAGES - 1", 1);
+    needed(&c, "            __syncthreads();\n        }\n        if (step + STAGES - 1", "        }\n        if (step + STAGES - 1", 1);
     needed(&c, "        copies_wait<STAGES - 2>();\n", "", 1);
-    needed(&c, "        copies_group();\n        KILN_PLACES", "        KILN_PLACES", 1);
-    needed(&c, "        copies_group();\n    }\n", "    }\n", 1);
+    needed(&c, "        copies_group();\n        if (step < 0)", "        if (step < 0)", 1);
     needed(&c, "i < rows && ", "", 1);
     needed(&c, "&& first + l < k", "", 1);
     needed(&c, "if (r >= m) continue;", "", 1);
@@ -98,7 +97,7 @@ static void tensor_products_need(void **state)
     needed(&c, "        __syncthreads();\n        if (!Unit::ASKS", "        if (!Unit::ASKS", 1);
     needed(&c, "        copies_wait<STAGES - 2>();\n", "", 2);
     needed(&c, "        copies_group();\n        Unit::template", "        Unit::template", 1);
-    needed(&c, "        copies_group();\n    }\n", "    }\n", 2);
+    needed(&c, "        copies_group();\n    }\n", "    }\n", 1);
     needed(&c, "i < rows && ", "", 2);
     needed(&c, "&& first + l < k", "", 2);
     needed(&c, "if (r >= m) continue;", "", 2);

@@ -22,7 +22,7 @@ enum { CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = 4 };
 enum { CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76 };
 enum { CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8 };
 enum { CU_STREAM_NON_BLOCKING = 1, CU_EVENT_DISABLE_TIMING = 2 };
-enum { CUDA_ERROR_OUT_OF_MEMORY = 2, CUDA_ERROR_NOT_READY = 600 };
+enum { CUDA_ERROR_OUT_OF_MEMORY = 2, CUDA_ERROR_NOT_FOUND = 500, CUDA_ERROR_NOT_READY = 600 };
 enum { CU_GRAPH_NODE_TYPE_CONDITIONAL = 13, CU_GRAPH_COND_TYPE_IF = 0, CU_GRAPH_COND_TYPE_WHILE = 1 };
 
 typedef struct CUDA_KERNEL_NODE_PARAMS { /* of CUDA 12.0: _v2 */
@@ -131,6 +131,7 @@ typedef struct CudaDriver {
     /* All besides the text that decides what build makes: which compiler, its version and options, the architecture; and the file
      * that compiles (an empty text: unknown). NULL: nothing is kept. False: st. */
     bool (*compiler)(const struct CudaDriver *d, Text *key, char file[CUDA_PATH], Status *st);
+    bool parts;                       /* a long text is compiled sooner as several (parts.h) */
     struct CodeStore *(*store)(void); /* where code is kept of engines that name no folder; NULL: nowhere */
     int ordinal;                      /* the n of gpu:n */
     CUcontext context;                /* the device's primary context; made current around every use */

@@ -1,5 +1,6 @@
 /* cuda: the CUDA backend's row of the backend table. Relies on run.h. */
 #include "object.h"
+#include "parts.h"
 #include "run.h"
 
 #include <stdio.h>
@@ -58,7 +59,7 @@ static bool code_of(const Program *p, const CompileOptions *o, const CudaDriver 
         ok = arch != 0 && cuda_compile(source.at, p->name, arch, false, &ptx, NULL, st);
         if (ok) o->dump(o->dump_user, "ptx", p->name, ptx.at, ptx.len);
     }
-    ok = ok && d && cuda_image(d, o->store, source.at, p->name, o->from_store, code, st);
+    ok = ok && d && cuda_images(d, o->store, o->threads, source.at, p->name, o->from_store, code, st);
     text_free(&source);
     text_free(&ptx);
     return ok;

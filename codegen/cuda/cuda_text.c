@@ -1,6 +1,7 @@
 /* cuda_text: prints a kernel as a CUDA C function, and a whole program as one source: points, stages, instructions, streams (sweeps
  * are in cuda_reduce.c). Relies on print.h. Makes no decision that belongs to the kernel; never runs or compiles anything. */
 #include "control.h"
+#include "parts.h"
 #include "print.h"
 
 #include <stdio.h>
@@ -363,10 +364,19 @@ static void print_program(void *arg)
     for (int t = 0; t < DT_COUNT; t++)
         if (used[t] && narrow_fns[t].widen) cuda_narrow(c->arena, c->out, (DType)t);
     cuda_products_prelude(c, &text.products);
-    for (uint32_t i = 0; i < c->p->kernel.len; i++)
-        if (*text.name[i]) cuda_kernel(c, i, text.name[i]);
-    for (uint32_t i = 0; i < text.products.len; i++) cuda_product(c, text.products.at[i], i);
-    for (uint32_t i = 0; i < text.launches.len; i++) cuda_launch(c, &text.launches.at[i], text.name[text.first_launch + i]);
+    uint32_t parts;
+    const uint8_t *part = cuda_share_out(c->arena, c->p, &text, &parts);
+    for (uint32_t i = 0; i < text.n; i++) {
+        if (!*text.name[i]) continue;
+        if (parts > 1) text_printf(c->out, CUDA_PART_LINE, part[i]);
+        if (i < c->p->kernel.len)
+            cuda_kernel(c, i, text.name[i]);
+        else if (i < text.first_launch)
+            cuda_product(c, text.products.at[i - c->p->kernel.len], i - c->p->kernel.len);
+        else
+            cuda_launch(c, &text.launches.at[i - text.first_launch], text.name[i]);
+    }
+    if (c->table && parts > 1) text_printf(c->out, CUDA_PART_LINE, parts - 1);
     if (c->table) control_text(c->p, c->out);
 }
 

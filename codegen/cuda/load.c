@@ -117,6 +117,7 @@ static bool open_driver(CudaDriver *d, int *devices, Status *st)
 #undef CUDA_CALL
     d->build = nvrtc_build;
     d->compiler = nvrtc_compiler;
+    d->parts = true;
     const bool ok = cuda_ok(d, d->Init(0), st, "starting the driver") &&
                     cuda_ok(d, d->DriverGetVersion(&d->version), st, "asking for the driver's version");
     if (ok) open_graphs(lib, d);

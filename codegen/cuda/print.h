@@ -135,6 +135,8 @@ typedef struct CudaFunctions {
     const char **name; /* "": nobody asks for the kernel alone, and there is no such function */
 } CudaFunctions;
 void cuda_functions(Arena *a, const Program *p, CudaFunctions *out);
+/* The part that each is of (cuda_parts.c, parts.h), and how many there are. */
+uint8_t *cuda_share_out(Arena *a, const Program *p, const CudaFunctions *text, uint32_t *parts);
 
 /* Prelude and functions, for devices of the architecture `sm` (api.h). */
 bool cuda_program_text(const Program *p, int sm, Text *out, Status *st);

@@ -9,7 +9,8 @@
 struct Compiled {
     const Program *p; /* the caller's: it outlives this */
     const CudaDriver *driver;
-    CUmodule module;
+    CUmodule *module; /* a text that was compiled in parts is several */
+    uint32_t nmodule;
     CudaFunctions text;
     CUfunction *function; /* of each of its functions */
     uint32_t *shared;     /* bytes that a launch of each asks for */

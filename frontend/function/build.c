@@ -108,6 +108,7 @@ static void build_body(void *arg)
         .dump_user = b->f->name,
         .want = dumps ? getenv("KILN_DUMP") : NULL,
         .store = b->f->k->store,
+        .threads = b->f->k->threads,
         .host_products = o.host_products,
         .marks = marks,
         .from_store = &code->from_disk};

@@ -1,8 +1,10 @@
 /* bench-gpu: rows on a card, beside the copy bandwidth that was measured there: [DEVICE (gpu:0)] [--small] [--seconds S] [--json FILE].
+ * --compile [sm]: how long NVRTC takes for training steps (compile.c), which needs no card, and nothing else.
  * Chains and rows of at least 256 MiB per operand, products in bf16, training steps, tiny dependent operations, and how long a step
  * keeps the host. --small is for trying the program where there is no card: its figures say nothing. Ends in the line that tests end
  * in; where there is no such device, in one skip with its reason. Relies on tests/bench/rows, codegen/devices.h and cuda/api.h. */
 #include "../rows/row.h"
+#include "compile.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@ static struct {
     uint32_t number;
     kiln *k;
     bool small;
+    int compile; /* for this architecture; 0: it was not asked for */
     double seconds, copy; /* for each row; bytes that a copy moves in a second, reads and writes together */
     FILE *json;
     int passed, failed;
@@ -228,13 +231,15 @@ static void row_bench(const char *name)
 }
 
 /* ---- all ------------------------------------------------------------------------------------------------------------------ */
-static int usage(void) { return fprintf(stderr, "bench-gpu: [DEVICE] [--small] [--seconds S] [--json FILE]\n"), 2; }
+static int usage(void) { return fprintf(stderr, "bench-gpu: [DEVICE] [--small] [--seconds S] [--json FILE] [--compile [SM]]\n"), 2; }
 
 static bool read_arguments(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--small") == 0)
             run.small = true;
+        else if (strcmp(argv[i], "--compile") == 0)
+            run.compile = i + 1 < argc && atoi(argv[i + 1]) ? atoi(argv[++i]) : 90;
         else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
             run.seconds = strtod(argv[++i], NULL);
         else if (strcmp(argv[i], "--json") == 0 && i + 1 < argc) {
@@ -247,10 +252,20 @@ static bool read_arguments(int argc, char **argv)
     return true;
 }
 
+static int compile(int sm)
+{
+    Status st = {0};
+    const int failed = compile_rows(sm, &run.passed, &st);
+    if (failed < 0) printf("skip: %s\n", st.text);
+    printf("%d passed, %d failed, %d skipped\n", run.passed, failed < 0 ? 0 : failed, failed < 0);
+    return failed > 0;
+}
+
 int main(int argc, char **argv)
 {
     Status st = {0};
     if (!read_arguments(argc, argv)) return usage();
+    if (run.compile) return compile(run.compile);
     if (!device_named(run.device, &run.number, &st)) {
         printf("skip: %s\n0 passed, 0 failed, 1 skipped\n", st.text);
         return 0;
