@@ -100,6 +100,7 @@ typedef struct Step {
     struct {
         uint8_t type, b_type, to; /* DType of a, b and c, whose compute type the sums have; of emitted products a and b have one */
         uint8_t sums;             /* ProductSums */
+        bool blas;                /* of sizes that by_blas and strides that a BLAS reads it goes to the device's */
         bool host;                /* the host table's product; else one that is emitted, with the same bits */
         uint32_t nbatch;
         Dim batch[MAX_RANK], m, n, k;
@@ -139,12 +140,19 @@ typedef struct Step {
 /* The kernel that is computed in a contraction's place; NULL: there is none. */
 static inline const Step *step_end(const Step *s) { return s->contract.ended ? s + 1 : NULL; }
 
+/* Products of these extents go to a BLAS on devices, where the engine asks for one (kiln_options.blas) and strides allow it. */
+static inline bool by_blas(DType t, int64_t m, int64_t n, int64_t k)
+{
+    return (t == DT_f32 || t == DT_f64 || t == DT_f16 || t == DT_bf16) && m >= 96 && n >= 96 && k >= 96 &&
+           m > SMALL_PRODUCT / k / n;
+}
+
 /* Of two contractions: whether all but the buffers is the same. */
 static inline bool step_same_product(const Step *x, const Step *y)
 {
     const size_t n = x->contract.nbatch * sizeof(Dim);
     if (x->contract.type != y->contract.type || x->contract.to != y->contract.to || x->contract.nbatch != y->contract.nbatch ||
-        x->contract.sums != y->contract.sums)
+        x->contract.sums != y->contract.sums || x->contract.blas != y->contract.blas)
         return false;
     if (memcmp(x->contract.batch, y->contract.batch, n) != 0) return false;
     if (x->contract.ended != y->contract.ended || x->contract.product != y->contract.product) return false;

@@ -24,6 +24,7 @@ typedef struct Target {
     bool digits;              /* emitted products read operands, as windows, whose rows and columns take several strides */
     bool apart;               /* they read operands in which neither rows nor columns have elements side by side as fast */
     uint8_t sums;             /* ProductSums */
+    bool blas;                /* large products may go to a BLAS, which computes no kernel in their place */
     bool ends;                /* products compute the kernel that alone reads them, at each of their elements (Step.contract.end) */
     bool past;                /* kernels write large results past the caches (Store.past) */
     uint32_t panel_bytes;     /* emitted products read what a loop multiplies by best as panels of rows of so many; 0: as it lies */

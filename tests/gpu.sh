@@ -85,6 +85,21 @@ find_nvrtc()
     echo "NVRTC: $KILN_NVRTC"
 }
 
+find_cublas() # for the option blas; it knows no memory of emulated devices
+{
+    local site libs=()
+    case $DEVICE in gpu:*) ;; *) return ;; esac
+    [ -n "${KILN_CUBLASLT:-}" ] && { echo "cuBLASLt: $KILN_CUBLASLT, as KILN_CUBLASLT says"; return; }
+    while read -r site; do libs+=("$site"/nvidia/cublas/lib/libcublasLt.so.1[0-9]* "$site"/nvidia/cu1[0-9]/lib/libcublasLt.so.1[0-9]*); done < <(wheels)
+    KILN_CUBLASLT=$(first_of ${CUDA_HOME:+"$CUDA_HOME"/lib64/libcublasLt.so} /usr/local/cuda/lib64/libcublasLt.so* /usr/local/cuda/lib/libcublasLt.so* \
+        /usr/local/cuda-*/lib64/libcublasLt.so* /usr/lib/*-linux-gnu/libcublasLt.so* /usr/lib64/libcublasLt.so* "${libs[@]}") || {
+        echo 'cuBLASLt: in none of the usual folders, and in no Python wheel'
+        return
+    }
+    export KILN_CUBLASLT
+    echo "cuBLASLt: $KILN_CUBLASLT"
+}
+
 # ---- stages ----------------------------------------------------------------------------------------------------------------
 passed=0 failed=0 skipped=0
 # What tests had done when their stage was stopped: those that were done count, and the stop is a failure.
@@ -203,10 +218,11 @@ run()
     export TEST_TOGETHER=1 # so that a stage that is stopped leaves no test behind
     export -f core smoke bench sanitizer programs first_of
     : >"$OUT/summary.txt"
-    { find_driver; find_nvrtc; } | tee "$OUT/machine.txt"
+    { find_driver; find_nvrtc; find_cublas; } | tee "$OUT/machine.txt"
     # tee is a process of its own: once more, for what they export.
     find_driver >/dev/null
     find_nvrtc >/dev/null
+    find_cublas >/dev/null
     timeout -k 5 30 "$WORK/kiln" info >"$OUT/info.txt" 2>&1 </dev/null || echo 'kiln info fails or hangs' >>"$OUT/info.txt"
     if ! grep -qE "^device +$DEVICE:" "$OUT/info.txt"; then
         echo "skip: $(grep -E '^no device|fails or hangs' "$OUT/info.txt" || echo "there is no device $DEVICE")" | tee -a "$OUT/summary.txt"

@@ -131,6 +131,7 @@ typedef struct CudaDriver {
     /* All besides the text that decides what build makes: which compiler, its version and options, the architecture; and the file
      * that compiles (an empty text: unknown). NULL: nothing is kept. False: st. */
     bool (*compiler)(const struct CudaDriver *d, Text *key, char file[CUDA_PATH], Status *st);
+    const char *no_blas;              /* why products never go to a cuBLASLt but one that KILN_CUBLASLT names; NULL: they may */
     bool parts;                       /* a long text is compiled sooner as several (parts.h) */
     struct CodeStore *(*store)(void); /* where code is kept of engines that name no folder; NULL: nowhere */
     int ordinal;                      /* the n of gpu:n */

@@ -2,6 +2,7 @@
  * Programs that are recorded run otherwise (replay.c). Relies on run.h. Never loads, prints or compiles one. */
 #include "../effect.h"
 #include "../host_stack.h"
+#include "blas.h"
 #include "run.h"
 #include "schedule.h"
 #include "timed.h"
@@ -109,8 +110,46 @@ static bool run_kernel(Run *r, const Step *s)
     return launch(r, s->kernel, cuda_kernel_blocks(r->c, s->kernel, r->call->dim), r->c->shape[s->kernel].block, args, k->loc);
 }
 
+static int64_t stride_of(const Run *r, const Strides *d) { return size_of(r, strides_last(d)); }
+
+/* The product as numbers; whether it goes to the BLAS. */
+static bool goes_to_blas(const Run *r, const Step *s, BlasProduct *x)
+{
+    const int64_t bytes = (int64_t)dtype_bytes((DType)s->contract.type);
+    if (!s->contract.blas) return false;
+    *x = (BlasProduct){.type = (DType)s->contract.type,
+        .tf32 = s->contract.sums == SUMS_TF32,
+        .m = size_of(r, s->contract.m),
+        .n = size_of(r, s->contract.n),
+        .k = size_of(r, s->contract.k),
+        .nbatch = s->contract.nbatch,
+        .a_row = stride_of(r, &s->contract.a_row),
+        .a_col = stride_of(r, &s->contract.a_col),
+        .b_row = stride_of(r, &s->contract.b_row),
+        .b_col = stride_of(r, &s->contract.b_col),
+        .a = r->at[s->contract.a] + (CUdeviceptr)(size_of(r, s->contract.a_base) * bytes),
+        .b = r->at[s->contract.b] + (CUdeviceptr)(size_of(r, s->contract.b_base) * bytes),
+        .c = r->at[s->contract.c]};
+    for (uint32_t i = 0; i < x->nbatch; i++) {
+        x->batch[i] = size_of(r, s->contract.batch[i]);
+        x->a_batch[i] = size_of(r, s->contract.a_batch[i]);
+        x->b_batch[i] = size_of(r, s->contract.b_batch[i]);
+        if (x->batch[i] == 0) return false;
+    }
+    return blas_takes(x);
+}
+
+static bool run_blas(Run *r, const Step *s, const BlasProduct *x)
+{
+    if (!blas_product(r->q, x, r->st)) return false;
+    if (r->q->launched) r->q->launched(r->q, "cublasLtMatmul", r->c->p->name, s->loc.file ? s->loc : r->call->at);
+    return true;
+}
+
 static bool run_product(Run *r, const Step *s)
 {
+    BlasProduct x;
+    if (goes_to_blas(r, s, &x)) return run_blas(r, s, &x);
     uint32_t f = r->c->p->kernel.len + cuda_product_of(&r->c->text.products, s);
     uint32_t buf[CUDA_OPERANDS];
     const uint32_t n = cuda_product_operands(r->c->p, s, buf);

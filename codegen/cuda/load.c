@@ -1,18 +1,11 @@
-/* load: opens libcuda and NVRTC at run time. Relies on api.h, libdl. Never links or includes anything of CUDA. */
+/* load: opens libcuda and NVRTC at run time. Relies on api.h, library.h, libdl. Never links or includes anything of CUDA. */
 #include "../module.h"
 #include "api.h"
+#include "library.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
-
-static bool resolve(void *lib, const char *name, void *slot, const char *from, Status *st)
-{
-    void *at = dlsym(lib, name);
-    if (!at) return status_fail(st, ST_DEVICE, "cuda: %s is too old: it has no %s", from, name);
-    memcpy(slot, &at, sizeof at);
-    return true;
-}
 
 /* ---- the driver ------------------------------------------------------------------------------ */
 
@@ -89,11 +82,12 @@ static void open_graphs(void *lib, CudaDriver *d)
 {
     CudaDriver found = {0};
     bool graphs = d->version >= 12000, conditionals = d->version >= 12040;
-#define CUDA_CALL(member, symbol, params) graphs = graphs && resolve(lib, #symbol, &found.member, "libcuda.so.1", &(Status){0});
+#define CUDA_CALL(member, symbol, params) \
+    graphs = graphs && library_symbol(lib, #symbol, &found.member, "libcuda.so.1", &(Status){0});
     CUDA_GRAPH_CALLS
 #undef CUDA_CALL
 #define CUDA_CALL(member, symbol, params) \
-    conditionals = conditionals && resolve(lib, #symbol, &found.member, "libcuda.so.1", &(Status){0});
+    conditionals = conditionals && library_symbol(lib, #symbol, &found.member, "libcuda.so.1", &(Status){0});
     CUDA_CONDITIONAL_CALLS
 #undef CUDA_CALL
 #define CUDA_CALL(member, symbol, params) \
@@ -112,7 +106,7 @@ static bool open_driver(CudaDriver *d, int *devices, Status *st)
     void *lib = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     if (!lib) return status_fail(st, ST_DEVICE, "cuda: no NVIDIA driver on this machine (looked for libcuda.so.1: %s)", dlerror());
 #define CUDA_CALL(member, symbol, params) \
-    if (!resolve(lib, #symbol, &d->member, "libcuda.so.1", st)) return false;
+    if (!library_symbol(lib, #symbol, &d->member, "libcuda.so.1", st)) return false;
     CUDA_CALLS
 #undef CUDA_CALL
     d->build = nvrtc_build;
@@ -179,45 +173,10 @@ const CudaDriver *cuda_driver(int ordinal, Status *st)
 
 /* ---- NVRTC ----------------------------------------------------------------------------------- */
 
-static const char *const nvrtc_name[] = {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"};
-static const char *const nvrtc_folder[] = {"/usr/local/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib",
-    "/usr/local/cuda/targets/sbsa-linux/lib", "/opt/cuda/lib64", "/usr/lib/cuda/lib64"};
-
-static void *open_in(const char *folder, const char *under)
-{
-    char path[1024];
-    void *lib = NULL;
-    for (size_t i = 0; i < COUNT_OF(nvrtc_name) && !lib; i++) {
-        snprintf(path, sizeof path, "%s%s/%s", folder, under, nvrtc_name[i]);
-        lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    }
-    return lib;
-}
-
 static void *find_nvrtc(Status *st)
 {
-    void *lib = NULL;
-    if (!module_possible("cuda: NVRTC", st)) return NULL;
-    const char *asked = getenv("KILN_NVRTC");
-    if (asked && *asked != '\0') {
-        lib = dlopen(asked, RTLD_NOW | RTLD_LOCAL);
-        if (!lib) status_fail(st, ST_DEVICE, "cuda: cannot open %s, which KILN_NVRTC names: %s", asked, dlerror());
-        return lib;
-    }
-    for (size_t i = 0; i < COUNT_OF(nvrtc_name) && !lib; i++) lib = dlopen(nvrtc_name[i], RTLD_NOW | RTLD_LOCAL);
-    static const char *const variable[] = {"CUDA_HOME", "CUDA_PATH"};
-    for (size_t i = 0; i < COUNT_OF(variable) && !lib; i++) {
-        const char *folder = getenv(variable[i]);
-        if (folder && *folder != '\0') lib = open_in(folder, "/lib64");
-    }
-    for (size_t i = 0; i < COUNT_OF(nvrtc_folder) && !lib; i++) lib = open_in(nvrtc_folder[i], "");
-    if (!lib)
-        status_fail(st, ST_DEVICE,
-            "cuda: no NVRTC on this machine (looked for libnvrtc.so, .so.13, .so.12, .so.11.2 on "
-            "the library path, in lib64 of $CUDA_HOME and "
-            "$CUDA_PATH, in /usr/local/cuda, /opt/cuda and /usr/lib/cuda; KILN_NVRTC=FILE names "
-            "it)");
-    return lib;
+    static const char *const name[] = {"libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"};
+    return library_find("NVRTC", "KILN_NVRTC", name, COUNT_OF(name), st);
 }
 
 static bool open_nvrtc(Nvrtc *n, Status *st)
@@ -225,7 +184,7 @@ static bool open_nvrtc(Nvrtc *n, Status *st)
     void *lib = find_nvrtc(st);
     if (!lib) return false;
 #define NVRTC_CALL(result, name, params) \
-    if (!resolve(lib, #name, &n->name, "the NVRTC found", st)) return false;
+    if (!library_symbol(lib, #name, &n->name, "the NVRTC found", st)) return false;
     NVRTC_CALLS
 #undef NVRTC_CALL
     return true;

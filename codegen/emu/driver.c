@@ -226,6 +226,7 @@ static bool open_device(Emu *e, int ordinal, Status *st)
         .build = emu_build,
         .compiler = emu_compiler,
         .store = emu_store,
+        .no_blas = "an emulated device has no cuBLASLt (KILN_CUBLASLT=FILE names one that knows its memory)",
         .ordinal = ordinal,
         .context = e};
     emu_calls(d);

@@ -22,6 +22,7 @@ static void target_of(const Making *m, Target *t)
 {
     cuda_target(t);
     t->sums = m->key->sums;
+    t->blas = m->key->blas;
 }
 
 static void run_passes(void *arg)
@@ -190,10 +191,13 @@ void code_release(Gpu *g, OpCode *code)
 
 OpCode *code_of(Gpu *g, const OpCall *c, bool passes, bool exact, int64_t *scratch, int64_t *symbol, Status *st)
 {
-    OpKey key = {.room = op_key_room(c->in, c->nin, c->nattr) + 1, .sums = c->c ? c->c->sums : SUMS_USUAL, .word = scratch};
+    OpKey key = {.room = op_key_room(c->in, c->nin, c->nattr) + 1,
+        .sums = c->c ? c->c->sums : SUMS_USUAL,
+        .blas = c->c && c->c->blas && c->op == OP_matmul,
+        .word = scratch};
     key.value = scratch + key.room;
     op_key(&key, c->op, c->in, c->nin, c->attr, c->nattr, exact);
-    if (key.sums != SUMS_USUAL) key.word[key.words++] = key.sums;
+    if (key.sums != SUMS_USUAL || key.blas) key.word[key.words++] = key.sums + 16 * key.blas;
     OpCode *code = find_or_make(g, &key, c->store, passes, exact, st);
     if (code && code->exact) {
         code_release(g, code);

@@ -209,6 +209,18 @@ static uint32_t as_panels(const Scope *s, const Panels *like, Operand *b)
     return p->buf;
 }
 
+/* Whether some of its sizes make it a BLAS's, and it is a plain product of matrices. */
+static bool may_be_blas(const Scope *s, const Step *step)
+{
+    const DimTable *t = s->lw->dims;
+    const Strides *const each[] = {&step->contract.a_row, &step->contract.a_col, &step->contract.b_row, &step->contract.b_col};
+    for (size_t i = 0; i < COUNT_OF(each); i++)
+        if (each[i]->n > 1) return false;
+    return s->lw->o->target.blas && step->contract.type == step->contract.to && step->contract.type == step->contract.b_type &&
+           step->contract.sums != SUMS_CHAINS &&
+           by_blas((DType)step->contract.to, dim_hi(t, step->contract.m), dim_hi(t, step->contract.n), dim_hi(t, step->contract.k));
+}
+
 bool lower_matmul(Scope *s, const Node *n)
 {
     Operand a, b;
@@ -245,6 +257,7 @@ bool lower_matmul(Scope *s, const Node *n)
     step->contract.host = host;
     step->contract.sums = s->lw->o->target.sums;
     s->lw->p->asks_host |= host;
+    step->contract.blas = may_be_blas(s, step);
     for (uint32_t i = 0; i < COUNT_OF(dims); i++) lower_dim(s->lw, dims[i]);
     for (uint32_t i = 0; i < batch; i++) {
         lower_dim(s->lw, t->dim[i]);

@@ -165,6 +165,7 @@ static void end(Lower *lw, Step *made, Step *s)
     uint32_t slot = 0;
     if (made->kind != STEP_CONTRACT || s->kind != STEP_KERNEL || !makes_rows(lw, made, &m) || !find_product(p, s, &m, &slot))
         return;
+    if (made->contract.blas) return;
     const Buf *from = &p->buf.at[m.buf];
     if (from->kind != BUF_TEMP || from->first != made->clock || from->last != s->clock) return;
     if (!at_same_points(lw, &p->kernel.at[s->kernel], slot, &m)) return;

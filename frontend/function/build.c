@@ -99,6 +99,7 @@ static void build_body(void *arg)
     code->backend = device_backend(traced->device, b->st);
     if (!code->backend || !code->backend->target(there, &o.target, b->st)) return;
     o.target.sums = function_sums(b->f);
+    o.target.blas = b->f->k->options.blas && !b->f->options.no_blas && traced->device != HOST;
     o.host_products = !b->f->options.no_blas && o.target.threads; /* where there is a host table */
     Module *m = module_copy(&code->arena, traced->module->graph.at, traced->module->graph.len, &traced->module->dims);
     code->program = module_to_program(m, &code->arena, &o, b->st);

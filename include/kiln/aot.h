@@ -39,6 +39,7 @@ typedef struct kiln_aot_options {
  *     int  SYMBOL_init(d, void *stream, void *state);
  *     int  SYMBOL(d, void *stream, void *state, const T *in0, ..., void *workspace);
  * The caller owns d, streams and all memory. A call returns once its work is in the stream; state is replaced in the stream's order.
+ * Products are Kiln's own, whatever kiln_options.blas says: the object needs libcuda alone.
  * One more code: SYMBOL_EDEVICE, of which d->error says what the driver refused. A print shows nothing, as in all objects. */
 KILN_API bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size);
 #define kiln_aot(f, path, ...) kiln_aot_sized(KILN_HERE, (f), (path), __VA_ARGS__, sizeof(kiln_aot_options))

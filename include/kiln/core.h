@@ -78,7 +78,11 @@ typedef struct kiln_options {
     bool no_compile;
     /* On a CPU, products of f32 and f64 matrices of at least 96 rows, columns and inner size and more than 2^21 multiplications go to
      * OpenBLAS, called on one thread at a time, with sums in its own order (docs/numerics.md). The shared library libopenblas.so.0
-     * is opened at the first such product, and its own threads are set to one; KILN_EUNSUPPORTED if it is not there. */
+     * is opened at the first such product, and its own threads are set to one; KILN_EUNSUPPORTED if it is not there.
+     * On a CUDA device such products, of f16 and bf16 too, go to cuBLASLt where elements of both operands lie side by side along rows
+     * or columns (f32 without TF32, but for functions of .tf32). libcublasLt.so, .so.13, .so.12 or .so.11 is opened at the first one, on
+     * the library path or in the folders of CUDA, or the file that KILN_CUBLASLT names; KILN_EUNSUPPORTED if there is none, as on
+     * emulated devices without KILN_CUBLASLT. Functions with such products are not recorded as graphs. */
     bool blas;
     size_t cache_bytes;      /* idle tensor memory kept for reuse; 0: 1 GiB. Half as much again may go to kiln_panels_count's. */
     /* Replaces Kiln's workers: runs task(arg, i) for every i from 0 to tasks - 1 and returns when all are done. */

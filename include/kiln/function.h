@@ -72,7 +72,7 @@ typedef struct kiln_function_options {
     int inputs_count;      /* 0: as many as `inputs` declares, or any number */
     int outputs;           /* 0: 1; KILN_NO_OUTPUTS: none */
     kiln_spec inputs[KILN_MAX_ARGS]; /* dtype KILN_NONE ends the list; for more than KILN_MAX_ARGS see input_list */
-    /* Products are emitted into this function's code, as in an object, and never OpenBLAS's (kiln_options.blas). Their bits are the
+    /* Products are emitted into this function's code, as in an object, and never a BLAS's (kiln_options.blas). Their bits are the
      * same either way in an engine without .blas. */
     bool no_blas;
     /* Compiled code, graphs and constants kept; 0 means 64 MiB. Beyond it the signatures called longest ago are dropped, except

@@ -203,6 +203,26 @@ static void row_product(const char *name, int64_t n)
     row_function(name, KILN_FN(run.k, product), x, y, 0, 2 * (double)n * (double)n * (double)n, 1);
 }
 
+/* The same by cuBLASLt, the option blas, in an engine of its own. */
+static void row_blas(const char *name, int64_t n)
+{
+    kiln *own = run.k;
+    run.k = kiln_open(&(kiln_options){.compile = KILN_WAIT, .blas = true});
+    if (run.k) {
+        KILN_SCOPE(run.k);
+        kiln_tensor *x = kiln_full(run.k, KILN_BF16, KILN_SHAPE(n, n), 0.5);
+        kiln_matmul(x, x);
+    }
+    if (run.k && kiln_error(run.k)->code == KILN_EUNSUPPORTED) {
+        printf("%-16s left out: %s\n", name, kiln_error(run.k)->text);
+        kiln_clear(run.k);
+    } else if (run.k) {
+        row_product(name, n);
+    }
+    run.failed += !run.k || kiln_close(run.k) != 0;
+    run.k = own;
+}
+
 static void row_tiny(void)
 {
     KILN_SCOPE(run.k);
@@ -281,6 +301,8 @@ int main(int argc, char **argv)
     if (!run.small) row_bench("keras_conv"), row_bench("lstm_back");
     row_product("bf16_4096", run.small ? 32 : 4096);
     row_product("bf16_8192", run.small ? 48 : 8192);
+    row_blas("bf16_4096_blas", run.small ? 136 : 4096);
+    row_blas("bf16_8192_blas", run.small ? 144 : 8192);
     run.failed += kiln_close(run.k) != 0;
     printf("%d passed, %d failed, 0 skipped\n", run.passed, run.failed);
     if (run.json) fclose(run.json);
