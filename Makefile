@@ -313,10 +313,11 @@ RUN = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' KILN_LIBDIR='$(abspath $(BUILD))'
 	TEST_TIMEOUT='$(TEST_TIMEOUT)' TEST_JOBS='$(TEST_JOBS)' bash tests/run.sh
 # The tests of the public interface, once more with engines on the device of tests/late.h; those that take longest only in test-full.
 # What it says of the compile thread holds on the CPU alone.
-LATE_ALL  := $(patsubst tests/%.c,late:$(BUILD)/tests/%,$(filter-out tests/test_background.c tests/test_oom_background.c,$(shell grep -lE 'front\.h|values\.h' $(TEST_C))))
+LATE_ALL  := $(patsubst tests/%.c,late:$(BUILD)/tests/%,$(filter-out $(addprefix tests/test_,background.c oom_background.c gpu.c),$(shell grep -lE 'front\.h|values\.h' $(TEST_C))))
 LATE_LONG := $(addprefix late:$(BUILD)/tests/,$(addprefix test_,far once limits bounds checkpoint scan_order programs optimizer cuda_model cuda oom))
 # And once more with calls that are interpreted, but for those in which nothing is called, or that are long.
-NEVER_ALL := $(patsubst late:%,never:%,$(filter-out $(LATE_LONG),$(LATE_ALL)))
+LATE_ALSO := $(addprefix late:$(BUILD)/tests/test_,conv) $(addprefix never:$(BUILD)/tests/test_,panels) # not that long, but told by others, too
+NEVER_ALL := $(filter-out $(LATE_ALSO),$(patsubst late:%,never:%,$(filter-out $(LATE_LONG),$(LATE_ALL))))
 # In the long run also with code that comes while calls are interpreted, and with the swap to it forced at random (KILN_COMPILE=swap:SEED).
 SWAP_ALL := $(patsubst late:%,background:%,$(filter-out $(LATE_LONG),$(LATE_ALL))) $(patsubst late:%,swap:%,$(LATE_ALL))
 # On an emulated CUDA device each kernel costs a start of the C++ compiler: a few broad tests always, the others in the long run. What
@@ -325,14 +326,14 @@ EMU_FEW := $(addprefix emu:$(BUILD)/tests/test_,device_ops device_use function i
 EMU_ALL := emu:$(BUILD)/tests/test_random $(filter-out $(addprefix emu:$(BUILD)/tests/test_,code_cache join launch step_program panels perf device device_api gpu),$(patsubst late:%,emu:%,$(filter-out $(LATE_LONG),$(LATE_ALL))))
 # An example prints on a device what it prints on the CPU. These look into memory with C, or take minutes where a device is emulated.
 EMU_ALL += $(addprefix emu:,$(filter-out $(addprefix $(BUILD)/examples/,basics convnet lstm mlp matmul_time),$(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(wildcard docs/examples/*.c))))
-TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG),$(LATE_ALL)) $(NEVER_ALL) $(EMU_FEW)
+TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG) $(LATE_ALSO),$(LATE_ALL)) $(NEVER_ALL) $(EMU_FEW)
 
 test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## build and run every test and example
 	@$(RUN) $(TEST_ALL)
 
 test-full: TEST_TIMEOUT := 1200
 test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## the same with the long variants (KILN_TEST_FULL=1), and a minute of each fuzz target
-	@KILN_TEST_FULL=1 $(RUN) $(TEST_ALL) $(filter $(LATE_LONG),$(LATE_ALL)) $(patsubst late:%,never:%,$(LATE_LONG)) tests/fuzz/run.sh
+	@KILN_TEST_FULL=1 $(RUN) $(TEST_ALL) $(filter $(LATE_LONG),$(LATE_ALL)) $(LATE_ALSO) $(patsubst late:%,never:%,$(LATE_LONG)) tests/fuzz/run.sh
 	@$(RUN) $(SWAP_ALL)
 	@$(RUN) $(filter-out $(EMU_FEW),$(EMU_ALL))
 	@$(subst CXX='$(CXX)',CXX='$(abspath tests/other_units) $(CXX)',$(RUN)) $(EMU_FEW)

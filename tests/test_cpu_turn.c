@@ -155,8 +155,9 @@ static void make_symbols(Make *m)
 static void check_symbols(EntryFn *entry)
 {
     product_chunks = 0;
+    const uint32_t each = getenv("KILN_TEST_FULL") ? 1 : 2; /* every other pair, so that each size meets some of all others */
     for (uint32_t i = 0; i < COUNT_OF(rows_of); i++)
-        for (uint32_t j = 0; j < COUNT_OF(columns_of); j++) check_both(entry, rows_of[i], columns_of[j]);
+        for (uint32_t j = i % each; j < COUNT_OF(columns_of); j += each) check_both(entry, rows_of[i], columns_of[j]);
     assert_true(product_chunks > 0);
 }
 
@@ -203,7 +204,7 @@ static void squares_past_caches(void **state)
     turns = true, past = 2000;
     any_size();
     known_sizes();
-    products_on_other_cpus(make_symbols, check_symbols);
+    if (getenv("KILN_TEST_FULL")) products_on_other_cpus(make_symbols, check_symbols);
 }
 
 static void rows_past_caches(void **state)

@@ -183,7 +183,7 @@ static void graphs_run(void **state)
 static void random_graphs_run(void **state)
 {
     NEED_HOST();
-    each_random(run_on_host, full() ? 300 : 10);
+    each_random(run_on_host, full() ? 300 : 6);
 }
 
 static void graphs_are_replayed(void **state)
@@ -192,7 +192,7 @@ static void graphs_are_replayed(void **state)
     const uint32_t least = record_least;
     record_least = 1;
     each_case(replay_on_host);
-    each_random(replay_on_host, full() ? 300 : 10);
+    each_random(replay_on_host, full() ? 300 : 6);
     print_message("%u programs as graphs, %u not\n", recorded, walked);
     assert_true(recorded > 20);
     record_least = least;
@@ -281,7 +281,7 @@ static void graphs_compile(void **state)
 static void random_graphs_compile(void **state)
 {
     NEED_NVRTC();
-    each_random(compile_case, full() ? 100 : 6);
+    each_random(compile_case, full() ? 100 : 4);
 }
 
 int main(void)

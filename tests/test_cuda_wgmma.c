@@ -81,7 +81,7 @@ static void random_ones_do(void **state)
     (void)state;
     if (!cuda_host_compiles()) skip();
     Random r = {20};
-    const int n = getenv("KILN_TEST_FULL") ? 100 : 4;
+    const int n = getenv("KILN_TEST_FULL") ? 100 : 2;
     for (int i = 0; i < n; i++) {
         Arena a;
         arena_init(&a);

@@ -14,8 +14,8 @@
 #define DENSE 40
 #define SAMPLES 80
 #else
-#define DENSE 100   /* the first so many are all tried */
-#define SAMPLES 300 /* in all, where there are more allocations than that and the run is not a full one */
+#define DENSE 60    /* the first so many are all tried */
+#define SAMPLES 180 /* in all, where there are more allocations than that and the run is not a full one */
 #endif
 
 typedef struct Outcome { kiln_code code; uint64_t digest, allocations; bool rerun_wrong; char text[200]; } Outcome;

@@ -454,7 +454,7 @@ static void random_graphs(void **state)
     const char *one = getenv("KILN_TEST_SEED");
     const bool full = getenv("KILN_TEST_FULL") != NULL, elsewhere = getenv("KILN_TEST_DEVICE") != NULL;
     const bool compiler = !elsewhere && graph_can_compile();
-    const uint64_t graphs = elsewhere ? (full ? 1000 : 30) : full ? 8000 : 300, every = full ? 1 : 3;
+    const uint64_t graphs = elsewhere ? (full ? 1000 : 30) : full ? 8000 : 200, every = full ? 1 : 3;
     threads = threads_new(2);
     interpreting = kiln_open(&(kiln_options){.threads = 2, .compile = elsewhere ? KILN_WAIT : KILN_NEVER}); /* other tests run ops */
     if (one != NULL) {
