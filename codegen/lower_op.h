@@ -12,8 +12,8 @@
 typedef struct OpKey {
     uint32_t words, values;
     size_t room;           /* of either: op_key_room of the call */
-    uint8_t sums;          /* Target.sums of its program; its last word, which op_key does not write, says which but the usual, */
-    bool blas;             /* and Target.blas */
+    uint8_t sums;          /* Target.sums of its program; the last word says both, if they are not the usual, but not op_key's */
+    bool blas;             /* Target.blas of its program */
     int64_t *word, *value; /* value: what the program's symbols are in this call, in their order; no part of the key */
 } OpKey;
 

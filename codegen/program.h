@@ -100,7 +100,7 @@ typedef struct Step {
     struct {
         uint8_t type, b_type, to; /* DType of a, b and c, whose compute type the sums have; of emitted products a and b have one */
         uint8_t sums;             /* ProductSums */
-        bool blas;                /* of sizes that by_blas and strides that a BLAS reads it goes to the device's */
+        bool blas;                /* the device's BLAS computes it where by_blas takes its sizes and a BLAS its strides */
         bool host;                /* the host table's product; else one that is emitted, with the same bits */
         uint32_t nbatch;
         Dim batch[MAX_RANK], m, n, k;

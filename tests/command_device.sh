@@ -64,7 +64,7 @@ refused 'a device that there is not' 4 '^kiln run: device: there is no device "t
 refused 'one beyond the last' 4 'there is no device "emu:9"; there are cpu, ' run "$scratch/net.kiln" --device emu:9
 refused 'a kind without a number' 4 'there is no device "emu"; there are cpu, ' run "$scratch/net.kiln" --device emu
 refused 'no name' 2 '^kiln run: --device needs a value$' run "$scratch/net.kiln" --device
-KILN_DEVICE=tpu:0 refused 'one that the environment names' 4 '^kiln run: KILN_DEVICE: there is no device "tpu:0"; there are cpu, ' run "$scratch/net.kiln"
+KILN_DEVICE=tpu:0 refused 'one that the environment names' 4 '^kiln run: device: there is no device "tpu:0"; there are cpu, ' run "$scratch/net.kiln"
 KILN_DEVICES=emu:1 refused 'one that is hidden' 4 'device "emu:0" is none of those that are visible' run "$scratch/net.kiln" --device emu:0
 refused 'too few inputs there' 1 '1 inputs given, but the graph takes 2' run "$scratch/net.kiln" --device emu:0 --input "$scratch/x.npy"
 CXX=/nowhere/c++ refused 'an emulated device without a compiler' 4 'emu:0 cannot be had here: ' run "$scratch/net.kiln" --device emu:0

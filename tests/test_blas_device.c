@@ -226,6 +226,11 @@ static void functions_ask_for_it(void **state)
         assert_int_equal(s.compiles, 1);
         assert_int_equal(s.recordings, 0); /* it takes addresses of its own */
         if (calls) assert_int_equal(asked[0].compute, cases[i].compute);
+        settle();
+        kiln_eager(k, true);
+        same(call(k, "emu:0", &cases[i].o, 130, NULL), want);
+        kiln_eager(k, false);
+        assert_int_equal(calls, cases[i].calls);
     }
 }
 

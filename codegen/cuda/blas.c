@@ -27,6 +27,8 @@ enum { CUBLASLT_MATMUL_DESC_TRANSA = 3, CUBLASLT_MATMUL_DESC_TRANSB = 4, CUBLAS_
 enum { CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT = 5, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET = 6 };
 enum {
     CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES = 1,
+    CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK = 3,
+    CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE = 2, /* parts of a sum are kept as exact as it is made, not as it is given */
     CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES = 5,
     CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES = 6,
     CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES = 7,
@@ -183,6 +185,7 @@ static bool describe(Call *c)
     const Blas *b = c->blas;
     const bool a_turned = x->a_col != 1 || x->a_row < x->k, b_turned = x->b_col != 1 || x->b_row < x->n;
     const uint64_t most = WORKSPACE;
+    const uint32_t parts = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     return ok(c, b->cublasLtMatmulDescCreate(&c->desc, c->compute, c->compute == CUBLAS_COMPUTE_64F ? CUDA_R_64F : CUDA_R_32F),
                "a product") &&
            set_order(c, CUBLASLT_MATMUL_DESC_TRANSA, b_turned) && set_order(c, CUBLASLT_MATMUL_DESC_TRANSB, a_turned) &&
@@ -192,6 +195,10 @@ static bool describe(Call *c)
            ok(c, b->cublasLtMatmulPreferenceCreate(&c->preference), "what is preferred") &&
            ok(c,
                b->cublasLtMatmulPreferenceSetAttribute(c->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most),
+               "what is preferred") &&
+           ok(c,
+               b->cublasLtMatmulPreferenceSetAttribute(
+                   c->preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &parts, sizeof parts),
                "what is preferred");
 }
 

@@ -244,7 +244,7 @@ static void print_shared(Print *c, const Step *s, const ProductPlan *plan)
     const char *type = mma ? cuda_memory_type(t) : cuda_type(t);
     const uint32_t piece = 16 / (uint32_t)dtype_bytes(t);
     const uint32_t lines = plan->stages * plan->deep, more = mma ? 0 : 1;
-    if (product_shared(plan) != 0) { /* no lines of nothing */
+    if (product_shared(plan) != 0) { /* no padding between lines */
         cuda_line(c, "KILN_SHARED(%u);", product_shared(plan));
         cuda_line(c, "Pack<u16, 8> *const tile_a = (Pack<u16, 8> *)kiln_shared, *const tile_b = tile_a + %u;",
             lines * (plan->rows / piece));

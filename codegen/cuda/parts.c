@@ -12,7 +12,8 @@ static const char *next_mark(const char *at)
 {
     while (strncmp(at, mark, sizeof mark - 1) != 0) {
         at = strchr(at, '\n');
-        if (!at++) return NULL;
+        if (!at) return NULL;
+        at++;
     }
     return at;
 }

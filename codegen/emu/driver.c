@@ -100,11 +100,13 @@ static CUresult get_name(char *name, int cap, CUdevice d)
     return 0;
 }
 
-/* Where nobody says otherwise. */
+/* 0: what the environment says is none. */
 static int architecture(void)
 {
     const char *sm = getenv("KILN_EMU_SM");
-    return sm && *sm ? atoi(sm) : EMU_SM;
+    if (!sm || !*sm) return EMU_SM;
+    const size_t digits = strspn(sm, "0123456789");
+    return sm[digits] || digits < 2 || digits > 3 ? 0 : atoi(sm);
 }
 
 static CUresult get_attribute(int *value, int attribute, CUdevice d)
@@ -205,6 +207,8 @@ static bool open_device(Emu *e, int ordinal, Status *st)
     if (!emu_compiles(st)) return false;
     e->heap.total = memory && *memory ? bytes_of(memory) : (size_t)1 << 30;
     if (e->heap.total == 0) return status_fail(st, ST_VALUE, "KILN_EMU_MEMORY=%.40s is no number of bytes (64M, 2G)", memory);
+    if (architecture() < 30)
+        return status_fail(st, ST_VALUE, "KILN_EMU_SM=%.40s is no compute capability (80, 90)", getenv("KILN_EMU_SM"));
     if (version_now == 0) version_now = version && *version ? atoi(version) : EMU_NEWEST;
     set_seed(e, seed ? strtoull(seed, NULL, 10) : 1);
     pthread_mutex_init(&e->lock, NULL);

@@ -161,7 +161,7 @@ static bool wants_panels(const Scope *s, const Operand *b, const Dim *extent, ui
         p->place[i] = place[i];
     }
     const int64_t k = extent[2], n = extent[1];
-    return batches == 0 && b->row.n == 1 && b->col.n == 1 && dtype_info[t].compute == t &&
+    return batches == 0 && b->row.n == 1 && b->col.n == 1 && dtype_info[t].compute == t && dtype_of_product(t) == t &&
            dim_hi(s->lw->dims, extent[0]) >= PANEL_ROWS && k > 0 && k <= TREE_RUN && n > wide && n <= PANEL_MOST / size / k;
 }
 

@@ -138,32 +138,46 @@ static bool is_dim(Op op, uint32_t attr)
     return schema && (schema[0] == 'd' || schema[0] == 'D');
 }
 
-static bool graphs_have(const Module *m, Dim symbol)
+/* Marks the symbols that the size is made of, and every expression between, by their place in the table. */
+static void meet(const DimTable *dims, Dim d, bool *met)
 {
-    bool any = false;
-    for (uint32_t i = 0; i < m->graph.len && !any; i++) {
+    if (d >= 0 || d == DIM_BAD || met[-1 - d]) return;
+    const DimExpr *e = &dims->expr.at[-1 - d];
+    met[-1 - d] = true;
+    if (e->kind == DIM_SYMBOL || e->kind == DIM_NEGATIVE) return;
+    meet(dims, e->a, met);
+    meet(dims, e->b, met);
+}
+
+static void meet_all(const Module *m, bool *met)
+{
+    for (uint32_t i = 0; i < m->graph.len; i++) {
         const Graph *g = m->graph.at[i];
         for (uint32_t v = 1; v < g->value.len; v++)
-            for (int d = 0; d < graph_type(g, v)->rank; d++) any = any || has(&m->dims, graph_type(g, v)->dim[d], symbol);
+            for (int d = 0; d < graph_type(g, v)->rank; d++) meet(&m->dims, graph_type(g, v)->dim[d], met);
         for (uint32_t n = 0; n < g->node.len; n++)
             for (uint32_t a = 0; a < g->node.at[n].attr->len; a++)
-                any = any || (is_dim((Op)g->node.at[n].op, a) && has(&m->dims, g->node.at[n].attr->at[a], symbol));
+                if (is_dim((Op)g->node.at[n].op, a)) meet(&m->dims, g->node.at[n].attr->at[a], met);
     }
-    return any;
 }
 
 /* An interpreted graph may read any size that it names. */
 static bool all_known(Thread *t, kiln_site at, const Instance *inst)
 {
     const Traced *traced = &inst->traced;
-    for (uint32_t s = 0; s < traced->module->dims.expr.len; s++) {
-        const DimExpr *e = &traced->module->dims.expr.at[s];
-        bool known = e->kind != DIM_SYMBOL || e->made || e->lo == e->hi || !graphs_have(traced->module, -1 - (Dim)s);
-        for (uint32_t i = 0; i < traced->narg; i++)
-            for (int d = 0; d < traced->arg[i].rank; d++) known = known || traced->arg[i].dim[d] == -1 - (Dim)s;
-        if (!known) return unknown(t, at, e);
+    const DimTable *dims = &traced->module->dims;
+    bool *met = mem_zeros(dims->expr.len + 1, sizeof *met), ok = true;
+    if (!met) return fail(t, at, KILN_EMEMORY, "%s: no memory for %u sizes", t->called, dims->expr.len), false;
+    meet_all(traced->module, met);
+    for (uint32_t i = 0; i < traced->narg; i++)
+        for (int d = 0; d < traced->arg[i].rank; d++)
+            if (traced->arg[i].dim[d] < 0 && traced->arg[i].dim[d] != DIM_BAD) met[-1 - traced->arg[i].dim[d]] = false;
+    for (uint32_t s = 0; s < dims->expr.len && ok; s++) {
+        const DimExpr *e = &dims->expr.at[s];
+        if (e->kind == DIM_SYMBOL && !e->made && e->lo != e->hi && met[s]) ok = unknown(t, at, e);
     }
-    return true;
+    mem_free(met, (dims->expr.len + 1) * sizeof *met);
+    return ok;
 }
 
 /* Those that the program computes with are known. What a module declares and does not use needs no value. */

@@ -238,11 +238,14 @@ static kiln_verdict check_traced(Check *c)
     Interpreter run = {
         .t = c->t, .at = c->at, .name = "check", .device = c->traced.device, .symbol = symbol, .judge = judge, .user = c};
     const uint8_t sums = c->t->sums;
+    const bool own_products = c->t->own_products;
     c->value = mem_zeros(n, sizeof *c->value);
     if (!c->value) return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), KILN_DISAGREE;
     c->t->sums = function_sums(c->f);
+    c->t->own_products = c->f->options.no_blas;
     bool ok = symbol && source_values(c) && interpret(&run, entry_graph(&c->traced), c->value);
     c->t->sums = sums;
+    c->t->own_products = own_products;
     ok = ok && (compiles_not(c->f) || against_compiled(c));
     kiln_verdict verdict = ok ? told(c) : KILN_DISAGREE;
     mem_free(c->value, n * sizeof *c->value);

@@ -248,7 +248,7 @@ int bench(int argc, char **argv)
         {"--threads", .count = &o.threads, .lo = 1, .hi = 1024}, {"--seconds", .count = &o.seconds, .lo = 1, .hi = 600}, {0}};
     int status = options_parse("bench", argc, argv, options, NULL, 0);
     if (status) return status;
-    kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true, .compile = KILN_WAIT});
+    kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true, .compile = KILN_WAIT, .device = "cpu"});
     if (!k) {
         fprintf(stderr, "kiln bench: no memory for an engine\n");
         return NO_RESOURCE;

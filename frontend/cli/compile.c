@@ -36,7 +36,7 @@ static int write_artifact(const char *file, const char *path, const kiln_aot_opt
         text_free(&text);
         return BAD_INPUT;
     }
-    kiln *k = kiln_open(NULL);
+    kiln *k = kiln_open(&(kiln_options){.device = "cpu"});
     int status = NO_RESOURCE;
     if (!k)
         fprintf(stderr, "kiln compile: no memory\n");

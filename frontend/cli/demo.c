@@ -201,7 +201,7 @@ int demo(int argc, char **argv)
     if (!o.epochs) o.epochs = o.quick || o.emulated ? 1 : 6;
     if (!o.batch) o.batch = o.emulated ? 8 : 32;
     if (!o.images) o.images = o.emulated ? 64 : o.quick ? 1200 : 0;
-    kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true, .compile = KILN_WAIT});
+    kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true, .compile = KILN_WAIT, .device = "cpu"});
     if (!k) {
         fprintf(stderr, "kiln demo: no memory for an engine\n");
         return NO_RESOURCE;

@@ -97,7 +97,7 @@ int info(int argc, char **argv)
         [THREADS] = {"threads", "threads", ""},
         [EAGER_TIER] = {"eager", "tier", ""},
         [CACHE] = {"code cache", "code_cache", ""}};
-    kiln *k = kiln_open(&(kiln_options){.log = keep_line, .log_user = &fact[CACHE]});
+    kiln *k = kiln_open(&(kiln_options){.log = keep_line, .log_user = &fact[CACHE], .device = "cpu"});
     if (!k) {
         fprintf(stderr, "kiln info: no memory for an engine\n");
         return NO_RESOURCE;

@@ -79,7 +79,7 @@ static int profile_file(ProfileOptions *o)
         text_free(&text);
         return BAD_INPUT;
     }
-    kiln *k = kiln_open(&(kiln_options){.threads = (int)o->threads, .compile = KILN_WAIT});
+    kiln *k = kiln_open(&(kiln_options){.threads = (int)o->threads, .compile = KILN_WAIT, .device = "cpu"});
     if (!o->device) o->device = device_own();
     status = k ? device_check("profile", k, o->device) : NO_RESOURCE;
     if (k && status == FINE) status = profile_text(k, o, &text);
@@ -119,7 +119,7 @@ static bool make_report(const char *path, char to[PATH_MAX])
 /* Told here, where the program might not look for errors. */
 static int has_device(const char *name)
 {
-    kiln *k = kiln_open(&(kiln_options){.no_log = true});
+    kiln *k = kiln_open(&(kiln_options){.no_log = true, .device = "cpu"});
     if (!k) return fprintf(stderr, "kiln profile: no memory for an engine\n"), NO_RESOURCE;
     const int status = device_check("profile", k, name);
     kiln_close(k);

@@ -98,7 +98,7 @@ static int run_options(RunOptions *o, int argc, char **argv)
         text_free(&text);
         return BAD_INPUT;
     }
-    kiln *k = kiln_open(&(kiln_options){.threads = (int)o->threads});
+    kiln *k = kiln_open(&(kiln_options){.threads = (int)o->threads, .device = "cpu"});
     status = k ? device_check("run", k, o->device) : NO_RESOURCE;
     if (k && status == FINE) status = run_module(k, o, &text);
     if (!k) fprintf(stderr, "kiln run: no memory for an engine\n");

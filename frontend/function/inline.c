@@ -14,6 +14,7 @@ static bool sets_no_more(Thread *t, kiln_site at, const char *name, kiln_tensor 
 typedef struct Placing {
     uint8_t device, chosen;
     uint8_t sums;
+    bool own_products;
     uint32_t blocks;
 } Placing;
 
@@ -21,10 +22,13 @@ typedef struct Placing {
 static bool place_body(Thread *t, kiln_site at, const kiln_function *f, kiln_tensor *const *in, int nin, Placing *was)
 {
     uint32_t device = t->device;
-    *was = (Placing){t->device, t->chosen, t->sums, t->blocks};
+    *was = (Placing){t->device, t->chosen, t->sums, t->own_products, t->blocks};
     if (!t->trace && !all_on_host(t, in, (uint32_t)nin) && !one_device(t, at, f->name, in, (uint32_t)nin, &device)) return false;
     t->device = (uint8_t)device;
-    if (!t->trace && !t->body->outer) t->sums = function_sums(f); /* a function that it calls does as it does, as in a trace */
+    if (!t->trace && !t->body->outer) { /* a function that it calls does as it does, as in a trace */
+        t->sums = function_sums(f);
+        t->own_products = f->options.no_blas;
+    }
     t->body->device = (uint8_t)device;
     return t->body->placed = true;
 }
@@ -38,6 +42,7 @@ static void place_back(Thread *t, kiln_site at, const kiln_function *f, const Pl
     t->chosen = was->chosen;
     t->blocks = was->blocks;
     t->sums = was->sums;
+    t->own_products = was->own_products;
 }
 
 /* With scratch that the caller gives back. */

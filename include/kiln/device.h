@@ -5,8 +5,8 @@
  * A call runs where its operands lie, and so does a traced function, with all of its body. Numbers, constants (kiln_full,
  * kiln_zeros and their like) and any single element in the CPU's memory go along to every device; other operands on two devices are
  * KILN_EDEVICE, which names both, and kiln_to copies. Calls without operands (kiln_from, files, batches, kiln_iota ...) make
- * tensors on the device of the innermost KILN_DEVICE block, else on the one that KILN_DEVICE=gpu:0 in the environment names, else on
- * the CPU. Results are the same on every device, but where docs/numerics.md says otherwise.
+ * tensors on the device of the innermost KILN_DEVICE block, else on the engine's (.device in kiln_options, else what
+ * KILN_DEVICE=gpu:0 in the environment names), else on the CPU. Results are the same on every device, but where docs/numerics.md says otherwise.
  *
  * Work for a device other than the CPU is only noted when its call returns. Reading (kiln_read, kiln_item, kiln_print, kiln_to
  * another device, files) waits for what is read; kiln_sync waits for all. What goes wrong on the device meanwhile is an error of

@@ -11,7 +11,7 @@ API Standin standin;
 
 typedef struct Layout { int type; uint64_t rows, cols; int64_t ld; int32_t count; int64_t apart; } Layout;
 typedef struct Desc { int compute, scale; int32_t turned[2]; } Desc;
-typedef struct Preference { uint64_t most; uint32_t alignment[4]; } Preference;
+typedef struct Preference { uint64_t most; uint32_t parts, alignment[4]; } Preference;
 typedef struct Result { uint64_t algo[8]; size_t workspace; int state; float waves; int reserved[4]; } Result;
 
 static Preference preferred; /* what the last heuristic was asked for */
@@ -48,6 +48,7 @@ API int cublasLtMatmulPreferenceDestroy(void *p) { return gone(p); }
 API int cublasLtMatmulPreferenceSetAttribute(Preference *p, int which, const void *at, size_t n)
 {
     if (which == 1 && n == 8) return memcpy(&p->most, at, n), 0;
+    if (which == 3 && n == 4) return memcpy(&p->parts, at, n), 0;
     return which >= 5 && which <= 8 && n == 4 ? (memcpy(&p->alignment[which - 5], at, n), 0) : 7;
 }
 
@@ -61,7 +62,7 @@ static int fits(const Desc *d, const Layout *a, const Layout *b, const Layout *c
 API int cublasLtMatmulAlgoGetHeuristic(void *h, const Desc *d, const Layout *a, const Layout *b, const Layout *c, const Layout *to,
     const Preference *p, int most, Result *all, int *n)
 {
-    if (h != &standin || most < 1 || c != to || !fits(d, a, b, c)) return 7;
+    if (h != &standin || most < 1 || c != to || p->parts != 2 || !fits(d, a, b, c)) return 7;
     preferred = *p;
     all->algo[3] = 33;
     all->workspace = standin.workspace;
