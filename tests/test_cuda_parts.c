@@ -135,6 +135,10 @@ static void they_are_kept_together(void **state)
     assert_true(there);
     assert_int_equal(builds, 0);
     assert_memory_equal(got, want, sizeof want);
+    assert_true(losses("apart:0", 1, folder, got, &there, NULL)); /* by whatever threads they were made */
+    assert_true(there);
+    assert_int_equal(builds, 0);
+    assert_memory_equal(got, want, sizeof want);
     remove_all(folder);
 }
 

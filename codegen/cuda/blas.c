@@ -23,6 +23,7 @@ typedef struct cublasLtMatmulHeuristicResult_t {
 
 enum { CUDA_R_32F = 0, CUDA_R_64F = 1, CUDA_R_16F = 2, CUDA_R_16BF = 14 };
 enum { CUBLAS_COMPUTE_32F = 68, CUBLAS_COMPUTE_64F = 70, CUBLAS_COMPUTE_32F_FAST_TF32 = 77 }; /* the first is f32 throughout */
+enum { CUBLAS_STATUS_NOT_SUPPORTED = 15 };
 enum { CUBLASLT_MATMUL_DESC_TRANSA = 3, CUBLASLT_MATMUL_DESC_TRANSB = 4, CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 };
 enum { CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT = 5, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET = 6 };
 enum {
@@ -220,7 +221,21 @@ static bool set_alignment(const Call *c, int which, CUdeviceptr at)
 
 static void *pointer(CUdeviceptr at) { return (void *)(uintptr_t)at; }
 
-static bool multiply(const Call *c, CUdeviceptr a, CUdeviceptr b, CUdeviceptr to)
+/* known: whether there is a way for these addresses. False: st. */
+static bool choose(const Call *c, CUdeviceptr a, CUdeviceptr b, CUdeviceptr to, cublasLtMatmulHeuristicResult_t *way, bool *known)
+{
+    int n = 0;
+    if (!set_alignment(c, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, b) ||
+        !set_alignment(c, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, a) ||
+        !set_alignment(c, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, to) ||
+        !set_alignment(c, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, to))
+        return false;
+    const int e = c->blas->cublasLtMatmulAlgoGetHeuristic(c->handle, c->desc, c->b, c->a, c->c, c->c, c->preference, 1, way, &n);
+    *known = e == 0 && n > 0 && way->state == 0;
+    return e == CUBLAS_STATUS_NOT_SUPPORTED || ok(c, e, "choosing how to multiply");
+}
+
+static bool multiply(const Call *c, CUdeviceptr a, CUdeviceptr b, CUdeviceptr to, bool *done)
 {
     const double one64 = 1, zero64 = 0;
     const float one32 = 1, zero32 = 0;
@@ -228,17 +243,8 @@ static bool multiply(const Call *c, CUdeviceptr a, CUdeviceptr b, CUdeviceptr to
     const void *one = wide ? (const void *)&one64 : &one32, *zero = wide ? (const void *)&zero64 : &zero32;
     cublasLtMatmulHeuristicResult_t way = {0};
     CUdeviceptr room = 0;
-    int n = 0;
-    if (!set_alignment(c, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, b) ||
-        !set_alignment(c, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, a) ||
-        !set_alignment(c, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, to) ||
-        !set_alignment(c, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, to) ||
-        !ok(c, c->blas->cublasLtMatmulAlgoGetHeuristic(c->handle, c->desc, c->b, c->a, c->c, c->c, c->preference, 1, &way, &n),
-            "choosing how to multiply"))
-        return false;
-    if (n == 0 || way.state != 0)
-        return status_fail(c->st, ST_UNSUPPORTED, "cublasLt: it knows no way to multiply [%lld, %lld] by [%lld, %lld]",
-            (long long)c->x->m, (long long)c->x->k, (long long)c->x->k, (long long)c->x->n);
+    if (!choose(c, a, b, to, &way, done)) return false;
+    if (!*done) return true;
     if (way.workspaceSize != 0 && !cuda_take(c->q, way.workspaceSize, &room, c->st)) return false;
     const int e = c->blas->cublasLtMatmul(c->handle, c->desc, one, pointer(b), c->b, pointer(a), c->a, zero, pointer(to), c->c,
         pointer(to), c->c, way.algo, pointer(room), way.workspaceSize, c->q->stream);
@@ -264,7 +270,7 @@ static uint32_t join_batch(Call *c)
     return i;
 }
 
-bool blas_product(CudaQueue *q, const BlasProduct *x, Status *st)
+bool blas_product(CudaQueue *q, const BlasProduct *x, bool *done, Status *st)
 {
     Call c = {.q = q, .x = x, .type = type_of(x->type), .st = st};
     const int64_t bytes = (int64_t)dtype_bytes(x->type);
@@ -276,14 +282,16 @@ bool blas_product(CudaQueue *q, const BlasProduct *x, Status *st)
     const uint32_t left = join_batch(&c);
     for (uint32_t i = 0; i < left; i++) others *= x->batch[i];
     bool fine = describe(&c);
-    for (int64_t i = 0; i < others && fine; i++) {
+    *done = true;
+    for (int64_t i = 0; i < others && fine && *done; i++) {
         int64_t a = 0, b = 0, rest = i;
         for (uint32_t k = left; k-- > 0; rest /= x->batch[k]) {
             a += rest % x->batch[k] * x->a_batch[k];
             b += rest % x->batch[k] * x->b_batch[k];
         }
         const int64_t to = i * c.count * x->m * x->n;
-        fine = multiply(&c, x->a + (CUdeviceptr)(a * bytes), x->b + (CUdeviceptr)(b * bytes), x->c + (CUdeviceptr)(to * bytes));
+        fine =
+            multiply(&c, x->a + (CUdeviceptr)(a * bytes), x->b + (CUdeviceptr)(b * bytes), x->c + (CUdeviceptr)(to * bytes), done);
     }
     forget(&c);
     return fine;

@@ -16,7 +16,8 @@ typedef struct BlasProduct { /* c[batch..., m, n] = a[batch..., m, k] . b[batch.
 } BlasProduct;
 /* By type, extents and strides alone. */
 bool blas_takes(const BlasProduct *x);
-/* Puts it into the queue. False: st; ST_UNSUPPORTED where the library is not there. */
-bool blas_product(CudaQueue *q, const BlasProduct *x, Status *st);
+/* Puts it into the queue, all of it or in some matrices of a batch: *done tells whether the library knew a way for each; where it
+ * did not, the caller's own product writes all of the result. False: st; ST_UNSUPPORTED where the library is not there. */
+bool blas_product(CudaQueue *q, const BlasProduct *x, bool *done, Status *st);
 
 #endif

@@ -27,10 +27,15 @@ static uint32_t cost_of(const Program *p, const CudaFunctions *text, uint32_t f)
 uint8_t *cuda_share_out(Arena *a, const Program *p, const CudaFunctions *text, uint32_t *parts)
 {
     uint64_t all = 0, load[CUDA_PARTS] = {0};
+    uint32_t most = 0; /* functions that there are: a part without one would be compiled for nothing */
     uint8_t *part = ARENA_ARRAY(a, uint8_t, text->n + 1);
     uint32_t *cost = ARENA_ARRAY(a, uint32_t, text->n + 1);
-    for (uint32_t i = 0; i < text->n; i++) all += cost[i] = cost_of(p, text, i);
-    *parts = (uint32_t)MIN_OF(MAX_OF(all / PART_LEAST, (uint64_t)1), (uint64_t)CUDA_PARTS);
+    for (uint32_t i = 0; i < text->n; i++) {
+        all += cost[i] = cost_of(p, text, i);
+        most += cost[i] != 0;
+    }
+    most = MAX_OF(MIN_OF(most, (uint32_t)CUDA_PARTS), 1u);
+    *parts = (uint32_t)MIN_OF(MAX_OF(all / PART_LEAST, (uint64_t)1), (uint64_t)most);
     for (uint32_t done = 0; done < text->n; done++) { /* the dearest one goes where least is */
         uint32_t f = 0, to = 0;
         for (uint32_t i = 1; i < text->n; i++)

@@ -139,17 +139,21 @@ static bool goes_to_blas(const Run *r, const Step *s, BlasProduct *x)
     return blas_takes(x);
 }
 
-static bool run_blas(Run *r, const Step *s, const BlasProduct *x)
+static bool run_blas(Run *r, const Step *s, const BlasProduct *x, bool *done)
 {
-    if (!blas_product(r->q, x, r->st)) return false;
-    if (r->q->launched) r->q->launched(r->q, "cublasLtMatmul", r->c->p->name, s->loc.file ? s->loc : r->call->at);
+    if (!blas_product(r->q, x, done, r->st)) return false;
+    if (*done && r->q->launched) r->q->launched(r->q, "cublasLtMatmul", r->c->p->name, s->loc.file ? s->loc : r->call->at);
     return true;
 }
 
 static bool run_product(Run *r, const Step *s)
 {
     BlasProduct x;
-    if (goes_to_blas(r, s, &x)) return run_blas(r, s, &x);
+    if (goes_to_blas(r, s, &x)) {
+        bool done = false;
+        const bool ok = run_blas(r, s, &x, &done);
+        if (!ok || done) return ok;
+    }
     uint32_t f = r->c->p->kernel.len + cuda_product_of(&r->c->text.products, s);
     uint32_t buf[CUDA_OPERANDS];
     const uint32_t n = cuda_product_operands(r->c->p, s, buf);

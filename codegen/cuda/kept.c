@@ -16,7 +16,8 @@ static bool use_kept(CodeStore *store, const Text *key, Text *image, Status *st)
 typedef struct Asked {
     const CudaDriver *driver;
     ThreadPool *threads;
-    uint32_t groups; /* that they compile the text in; 1: it is compiled whole */
+    bool modules;    /* the image may be several, however many: it is kept apart from those that must be one */
+    uint32_t groups; /* that threads compile the text in now; 1: it is compiled whole */
     const char *source, *name;
 } Asked;
 
@@ -45,7 +46,7 @@ static bool find_or_make(const Asked *a, CodeStore *store, bool *kept, Text *ima
         text_free(&key);
         return false;
     }
-    if (a->groups > 1) text_printf(&key, "in %u modules\n", a->groups);
+    if (a->modules) text_printf(&key, "in modules\n");
     text_printf(&key, "%s", a->source);
     const bool found = !key.failed && use_kept(store, &key, image, st);
     const bool ok = found ? st->code == ST_OK : make(a, store, &key, file, image, st);
@@ -63,7 +64,11 @@ bool cuda_images(const CudaDriver *d, CodeStore *store, ThreadPool *threads, con
     Text *image, Status *st)
 {
     const uint32_t most = d->parts && threads ? MIN_OF((uint32_t)threads_count(threads), (uint32_t)CUDA_PARTS) : 1;
-    const Asked a = {
-        .driver = d, .threads = threads, .groups = most > 1 ? MIN_OF(most, parts_of(source)) : 1, .source = source, .name = name};
+    const Asked a = {.driver = d,
+        .threads = threads,
+        .modules = d->parts,
+        .groups = most > 1 ? MIN_OF(most, parts_of(source)) : 1,
+        .source = source,
+        .name = name};
     return find_or_make(&a, store, kept, image, st);
 }

@@ -82,7 +82,8 @@ typedef struct kiln_options {
      * On a CUDA device such products, of f16 and bf16 too, go to cuBLASLt where elements of both operands lie side by side along rows
      * or columns (f32 without TF32, but for functions of .tf32). libcublasLt.so, .so.13, .so.12 or .so.11 is opened at the first one, on
      * the library path or in the folders of CUDA, or the file that KILN_CUBLASLT names; KILN_EUNSUPPORTED if there is none, as on
-     * emulated devices without KILN_CUBLASLT. Functions with such products are not recorded as graphs. */
+     * emulated devices without KILN_CUBLASLT. One that it knows no way for is Kiln's own. Functions with such products are not
+     * recorded as graphs. */
     bool blas;
     size_t cache_bytes;      /* idle tensor memory kept for reuse; 0: 1 GiB. Half as much again may go to kiln_panels_count's. */
     /* Replaces Kiln's workers: runs task(arg, i) for every i from 0 to tasks - 1 and returns when all are done. */
