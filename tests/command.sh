@@ -117,6 +117,17 @@ dumped() # programs of docs/examples
 }
 dumped decorator minimise custom_gradient control_flow lstm convnet
 verdict 'dumped graphs compile as they are' $?
+
+# A stage of a function is one file, on a device too, and its name is the function's and the stage's.
+dumped_once() # device, stages
+{
+    KILN_DEVICE=$1 KILN_DUMP=$2 KILN_DUMP_DIR=$scratch/dump "$build/examples/decorator" >"$scratch/out" 2>"$scratch/err" || return 1
+    (cd "$scratch/dump" && ls) | sed 's/^[0-9]*-//' >"$scratch/names"
+    rm -f "$scratch"/dump/*
+    for f in func func_vjp func_grad; do echo "$2" | tr , '\n' | sed "s/^/$f./"; done | cmp -s - "$scratch/names"
+}
+dumped_once cpu program,cuda,llvm,asm && dumped_once emu:0 program,cuda
+verdict 'a stage of a function is dumped once' $?
 printf 'module {}\n\ngraph @"by hand"(%%1: f32[3]) -> (%%2) {\n  %%2 = exp(%%1)\n}\n' >"$scratch/1.kiln"
 expect 'a text to an object' 0 '' '' compile "$scratch/1.kiln"
 grep -q '^static inline int by_hand(' "$scratch/1.h"

@@ -73,7 +73,7 @@ Program *module_to_program(Module *m, Arena *arena, const BuildOptions *o, Statu
     const Module *traced = o->dump ? module_copy(arena, m->graph.at, m->graph.len, &m->dims) : NULL;
     if (!run_passes(m, o, st)) return NULL;
     Program *p = program_lower(arena, m, &(LowerOptions){.target = o->target, .host_products = o->host_products}, st);
-    if (p && traced) dump_program(o->dump, arena, traced, p);
+    if (p && traced) dump_program(o, arena, traced, p);
     return p;
 }
 
@@ -98,6 +98,7 @@ static void build_body(void *arg)
     BuildOptions o = {.stop_after = b->stop_after, .dump = dumps ? b->f->name : NULL};
     code->backend = device_backend(traced->device, b->st);
     if (!code->backend || !code->backend->target(there, &o.target, b->st)) return;
+    o.dumps = code->backend;
     o.target.sums = function_sums(b->f);
     o.target.blas = b->f->k->options.blas && !b->f->options.no_blas && traced->device != HOST;
     o.host_products = !b->f->options.no_blas && o.target.threads; /* where there is a host table */

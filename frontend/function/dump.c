@@ -108,26 +108,26 @@ static void dump_printed(const char *function, const char *stage, const Backend 
     text_free(&text);
 }
 
-static void dump_backends(const char *function, Arena *arena, const Module *traced)
+static void dump_backends(const BuildOptions *o, Arena *arena, const Module *traced)
 {
     const BackendRow *of;
     const char *stage;
     for (uint32_t i = 0; (stage = stage_name(i, &of)); i++) {
         Status st = {0};
         const Backend *b = of && dump_wants(stage) ? backend_get(of->name, &st) : NULL;
-        if (b && b->print) dump_printed(function, stage, b, arena, traced);
+        if (b && b->print && b != o->dumps) dump_printed(o->dump, stage, b, arena, traced);
     }
 }
 
-void dump_program(const char *function, Arena *arena, const Module *traced, const Program *p)
+void dump_program(const BuildOptions *o, Arena *arena, const Module *traced, const Program *p)
 {
     if (dump_wants("program")) {
         Text text = {0};
         program_print(&text, p);
-        dump_write(function, "program", text.at ? text.at : "", text.len);
+        dump_write(o->dump, "program", text.at ? text.at : "", text.len);
         text_free(&text);
     }
-    dump_backends(function, arena, traced);
+    dump_backends(o, arena, traced);
 }
 
 void dump_module(void *user, const char *pass, const Module *m)
@@ -141,6 +141,7 @@ void dump_module(void *user, const char *pass, const Module *m)
 void dump_stage(void *user, const char *stage, const char *name, const char *text, size_t len)
 {
     char both[128];
-    snprintf(both, sizeof both, "%s%s%s", stage, name ? "." : "", name ? name : "");
+    const bool own = !name || strcmp(name, user) == 0; /* what a program's name adds, where it is another than the function's */
+    snprintf(both, sizeof both, "%s%s%s", stage, own ? "" : ".", own ? "" : name);
     dump_write(user, both, text, len);
 }

@@ -203,9 +203,10 @@ bool traced_add_results(Thread *t, kiln_site at, Traced *traced, Value from, Val
 /* build.c: a traced module as a program for a target. NULL: st. */
 typedef struct BuildOptions {
     Target target;
-    bool host_products; /* LowerOptions */
-    int stop_after;     /* only that many passes; -1: all */
-    const char *dump;   /* the name under which KILN_DUMP writes stages; NULL: nothing is written */
+    bool host_products;   /* LowerOptions */
+    int stop_after;       /* only that many passes; -1: all */
+    const char *dump;     /* the name under which KILN_DUMP writes stages; NULL: nothing is written */
+    const Backend *dumps; /* what dumps its own stages when it compiles the program; NULL: nothing does */
 } BuildOptions;
 Program *module_to_program(Module *m, Arena *arena, const BuildOptions *o, Status *st); /* the arena's border must be set */
 /* Takes what was traced through its first stop_after passes (-1: all), lowering and backend. False: recorded. */
@@ -402,8 +403,8 @@ bool dump_wants(const char *stage);
 void dump_module(void *function, const char *stage, const Module *m); /* its name; PassCtx.dump */
 /* its name; CompileOptions.dump */
 void dump_stage(void *function, const char *stage, const char *name, const char *text, size_t len);
-/* Stage program; and cuda and ptx: what the CUDA backend would make of the module after the passes, whether or not there is a
- * device. What goes wrong is what the file says. */
-void dump_program(const char *function, Arena *arena, const Module *traced, const Program *p);
+/* Stage program; and those of backends that do not compile it: what they would make of the module after the passes, whether or not
+ * there is a device. What goes wrong is what the file says. */
+void dump_program(const BuildOptions *o, Arena *arena, const Module *traced, const Program *p);
 
 #endif
