@@ -97,7 +97,7 @@ typedef struct kiln_options {
      * give the same weights. */
     uint64_t seed;
     bool no_log;             /* no log at all: look at kiln_error yourself then */
-    /* Makes indices out of range errors (ops.h), as does KILN_CHECKED=1 in the environment. This is settled when the engine opens;
+    /* Makes indices out of range errors (move.h), as does KILN_CHECKED=1 in the environment. This is settled when the engine opens;
      * code compiled by the engine checks too, as do the objects that it writes (aot.h). */
     bool checked;
     /* Of the engine's functions, unless one says otherwise (kiln_function_options). 0: what KILN_COMPILE in the environment says

@@ -165,7 +165,7 @@ KILN_API kiln_metric *kiln_mean_metric_at(kiln_site at, kiln *k);
 KILN_API kiln_metric *kiln_accuracy_metric_at(kiln_site at, kiln *k);
 /* A mean metric adds every element of x (a number too). An accuracy metric takes logits [..., classes] and integer labels [...],
  * whose shape is the logits' without the last axis (KILN_ESHAPE: nothing broadcasts). A label that is no class counts as wrong; in
- * a checked engine (ops.h) it is an error. */
+ * a checked engine (move.h) it is an error. */
 KILN_API void kiln_metric_update_at(kiln_site at, kiln_metric *m, kiln_operand x, kiln_operand labels);
 KILN_API double kiln_metric_result_at(kiln_site at, kiln_metric *m); /* NaN before the first update */
 KILN_API void kiln_metric_reset(kiln_metric *m);
