@@ -313,7 +313,7 @@ RUN = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' KILN_LIBDIR='$(abspath $(BUILD))'
 	TEST_TIMEOUT='$(TEST_TIMEOUT)' TEST_JOBS='$(TEST_JOBS)' bash tests/run.sh
 # The tests of the public interface, once more with engines on the device of tests/late.h; those that take longest only in test-full.
 # What it says of the compile thread holds on the CPU alone.
-LATE_ALL  := $(patsubst tests/%.c,late:$(BUILD)/tests/%,$(filter-out $(addprefix tests/test_,background.c oom_background.c gpu.c),$(shell grep -lE 'front\.h|values\.h' $(TEST_C))))
+LATE_ALL  := $(patsubst tests/%.c,late:$(BUILD)/tests/%,$(filter-out $(addprefix tests/test_,background.c oom_background.c gpu.c),$(shell grep -lE 'front\.h|values\.h|given\.h' $(TEST_C))))
 LATE_LONG := $(addprefix late:$(BUILD)/tests/,$(addprefix test_,far once limits bounds checkpoint scan_order programs optimizer cuda_model cuda oom))
 # And once more with calls that are interpreted, but for those in which nothing is called, or that are long.
 LATE_ALSO := $(addprefix late:$(BUILD)/tests/test_,conv) $(addprefix never:$(BUILD)/tests/test_,panels) # not that long, but told by others, too
