@@ -24,6 +24,8 @@ void *emu_symbol(const char *name);
  * the newest. */
 #define EMU_NEWEST 12040
 void emu_version(int version);
+/* Whether the driver knows no cooperative launches from now on; KILN_EMU_APART=1 says so for a process. */
+void emu_apart(bool yes);
 /* What an open device is from now on: 10 * major + minor of its compute capability; code that was made before must not run any
  * more. KILN_EMU_SM says it of all devices. One of 90 takes code for that architecture alone (sm_90a). */
 #define EMU_SM 80

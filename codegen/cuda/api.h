@@ -20,10 +20,17 @@ typedef struct CUgraphExec_st *CUgraphExec;
 typedef unsigned long long CUgraphConditionalHandle;
 enum { CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = 4 };
 enum { CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76 };
+enum { CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16, CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH = 95 };
 enum { CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8 };
 enum { CU_STREAM_NON_BLOCKING = 1, CU_EVENT_DISABLE_TIMING = 2 };
 enum { CUDA_ERROR_OUT_OF_MEMORY = 2, CUDA_ERROR_NOT_FOUND = 500, CUDA_ERROR_NOT_READY = 600 };
 enum { CU_GRAPH_NODE_TYPE_CONDITIONAL = 13, CU_GRAPH_COND_TYPE_IF = 0, CU_GRAPH_COND_TYPE_WHILE = 1 };
+
+enum { CU_LAUNCH_ATTRIBUTE_COOPERATIVE = 2 };
+typedef union CUlaunchAttributeValue {
+    char pad[64];
+    int cooperative;
+} CUlaunchAttributeValue;
 
 typedef struct CUDA_KERNEL_NODE_PARAMS { /* of CUDA 12.0: _v2 */
     CUfunction func;
@@ -53,53 +60,59 @@ typedef struct CUgraphNodeParams {
 #define CUDA_PATH 512
 
 /* CUDA_CALL(member, symbol in libcuda, parameters) */
-#define CUDA_CALLS                                                                                                    \
-    CUDA_CALL(Init, cuInit, (unsigned flags))                                                                         \
-    CUDA_CALL(DriverGetVersion, cuDriverGetVersion, (int *version))                                                   \
-    CUDA_CALL(GetErrorName, cuGetErrorName, (CUresult e, const char **text))                                          \
-    CUDA_CALL(GetErrorString, cuGetErrorString, (CUresult e, const char **text))                                      \
-    CUDA_CALL(DeviceGetCount, cuDeviceGetCount, (int *n))                                                             \
-    CUDA_CALL(DeviceGet, cuDeviceGet, (CUdevice * d, int ordinal))                                                    \
-    CUDA_CALL(DeviceGetName, cuDeviceGetName, (char *name, int cap, CUdevice d))                                      \
-    CUDA_CALL(DeviceGetAttribute, cuDeviceGetAttribute, (int *value, int attribute, CUdevice d))                      \
-    CUDA_CALL(DeviceTotalMem, cuDeviceTotalMem_v2, (size_t * bytes, CUdevice d))                                      \
-    CUDA_CALL(DevicePrimaryCtxRetain, cuDevicePrimaryCtxRetain, (CUcontext * c, CUdevice d))                          \
-    CUDA_CALL(DevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2, (CUdevice d))                                    \
-    CUDA_CALL(CtxPushCurrent, cuCtxPushCurrent_v2, (CUcontext c))                                                     \
-    CUDA_CALL(CtxPopCurrent, cuCtxPopCurrent_v2, (CUcontext * c))                                                     \
-    CUDA_CALL(ModuleLoadData, cuModuleLoadData, (CUmodule * m, const void *image))                                    \
-    CUDA_CALL(ModuleUnload, cuModuleUnload, (CUmodule m))                                                             \
-    CUDA_CALL(ModuleGetFunction, cuModuleGetFunction, (CUfunction * f, CUmodule m, const char *name))                 \
-    CUDA_CALL(FuncSetAttribute, cuFuncSetAttribute, (CUfunction f, int attribute, int value))                         \
-    CUDA_CALL(MemAlloc, cuMemAlloc_v2, (CUdeviceptr * at, size_t bytes))                                              \
-    CUDA_CALL(MemFree, cuMemFree_v2, (CUdeviceptr at))                                                                \
-    CUDA_CALL(MemAllocAsync, cuMemAllocAsync, (CUdeviceptr * at, size_t bytes, CUstream s))                           \
-    CUDA_CALL(MemFreeAsync, cuMemFreeAsync, (CUdeviceptr at, CUstream s))                                             \
-    CUDA_CALL(DeviceGetDefaultMemPool, cuDeviceGetDefaultMemPool, (CUmemoryPool * pool, CUdevice d))                  \
-    CUDA_CALL(MemPoolSetAttribute, cuMemPoolSetAttribute, (CUmemoryPool pool, int attribute, void *value))            \
-    CUDA_CALL(MemGetInfo, cuMemGetInfo_v2, (size_t * free, size_t * total))                                           \
-    CUDA_CALL(MemHostAlloc, cuMemHostAlloc, (void **at, size_t bytes, unsigned flags))                                \
-    CUDA_CALL(MemFreeHost, cuMemFreeHost, (void *at))                                                                 \
-    CUDA_CALL(MemcpyHtoD, cuMemcpyHtoD_v2, (CUdeviceptr to, const void *from, size_t bytes))                          \
-    CUDA_CALL(MemcpyDtoH, cuMemcpyDtoH_v2, (void *to, CUdeviceptr from, size_t bytes))                                \
-    CUDA_CALL(MemcpyDtoD, cuMemcpyDtoD_v2, (CUdeviceptr to, CUdeviceptr from, size_t bytes))                          \
-    CUDA_CALL(MemcpyHtoDAsync, cuMemcpyHtoDAsync_v2, (CUdeviceptr to, const void *from, size_t bytes, CUstream s))    \
-    CUDA_CALL(MemcpyDtoHAsync, cuMemcpyDtoHAsync_v2, (void *to, CUdeviceptr from, size_t bytes, CUstream s))          \
-    CUDA_CALL(MemcpyDtoDAsync, cuMemcpyDtoDAsync_v2, (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream s))    \
-    CUDA_CALL(StreamCreate, cuStreamCreate, (CUstream * s, unsigned flags))                                           \
-    CUDA_CALL(StreamDestroy, cuStreamDestroy_v2, (CUstream s))                                                        \
-    CUDA_CALL(StreamSynchronize, cuStreamSynchronize, (CUstream s))                                                   \
-    CUDA_CALL(StreamWaitEvent, cuStreamWaitEvent, (CUstream s, CUevent e, unsigned flags))                            \
-    CUDA_CALL(CtxSynchronize, cuCtxSynchronize, (void))                                                               \
-    CUDA_CALL(EventCreate, cuEventCreate, (CUevent * e, unsigned flags))                                              \
-    CUDA_CALL(EventDestroy, cuEventDestroy_v2, (CUevent e))                                                           \
-    CUDA_CALL(EventRecord, cuEventRecord, (CUevent e, CUstream s))                                                    \
-    CUDA_CALL(EventQuery, cuEventQuery, (CUevent e))                                                                  \
-    CUDA_CALL(EventSynchronize, cuEventSynchronize, (CUevent e))                                                      \
-    CUDA_CALL(EventElapsedTime, cuEventElapsedTime, (float *ms, CUevent from, CUevent to))                            \
-    CUDA_CALL(LaunchKernel, cuLaunchKernel,                                                                           \
-        (CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, \
-            CUstream stream, void **params, void **extra))
+#define CUDA_CALLS                                                                                                                 \
+    CUDA_CALL(Init, cuInit, (unsigned flags))                                                                                      \
+    CUDA_CALL(DriverGetVersion, cuDriverGetVersion, (int *version))                                                                \
+    CUDA_CALL(GetErrorName, cuGetErrorName, (CUresult e, const char **text))                                                       \
+    CUDA_CALL(GetErrorString, cuGetErrorString, (CUresult e, const char **text))                                                   \
+    CUDA_CALL(DeviceGetCount, cuDeviceGetCount, (int *n))                                                                          \
+    CUDA_CALL(DeviceGet, cuDeviceGet, (CUdevice * d, int ordinal))                                                                 \
+    CUDA_CALL(DeviceGetName, cuDeviceGetName, (char *name, int cap, CUdevice d))                                                   \
+    CUDA_CALL(DeviceGetAttribute, cuDeviceGetAttribute, (int *value, int attribute, CUdevice d))                                   \
+    CUDA_CALL(DeviceTotalMem, cuDeviceTotalMem_v2, (size_t * bytes, CUdevice d))                                                   \
+    CUDA_CALL(DevicePrimaryCtxRetain, cuDevicePrimaryCtxRetain, (CUcontext * c, CUdevice d))                                       \
+    CUDA_CALL(DevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2, (CUdevice d))                                                 \
+    CUDA_CALL(CtxPushCurrent, cuCtxPushCurrent_v2, (CUcontext c))                                                                  \
+    CUDA_CALL(CtxPopCurrent, cuCtxPopCurrent_v2, (CUcontext * c))                                                                  \
+    CUDA_CALL(ModuleLoadData, cuModuleLoadData, (CUmodule * m, const void *image))                                                 \
+    CUDA_CALL(ModuleUnload, cuModuleUnload, (CUmodule m))                                                                          \
+    CUDA_CALL(ModuleGetFunction, cuModuleGetFunction, (CUfunction * f, CUmodule m, const char *name))                              \
+    CUDA_CALL(FuncSetAttribute, cuFuncSetAttribute, (CUfunction f, int attribute, int value))                                      \
+    CUDA_CALL(MemAlloc, cuMemAlloc_v2, (CUdeviceptr * at, size_t bytes))                                                           \
+    CUDA_CALL(MemFree, cuMemFree_v2, (CUdeviceptr at))                                                                             \
+    CUDA_CALL(MemAllocAsync, cuMemAllocAsync, (CUdeviceptr * at, size_t bytes, CUstream s))                                        \
+    CUDA_CALL(MemFreeAsync, cuMemFreeAsync, (CUdeviceptr at, CUstream s))                                                          \
+    CUDA_CALL(DeviceGetDefaultMemPool, cuDeviceGetDefaultMemPool, (CUmemoryPool * pool, CUdevice d))                               \
+    CUDA_CALL(MemPoolSetAttribute, cuMemPoolSetAttribute, (CUmemoryPool pool, int attribute, void *value))                         \
+    CUDA_CALL(MemGetInfo, cuMemGetInfo_v2, (size_t * free, size_t * total))                                                        \
+    CUDA_CALL(MemHostAlloc, cuMemHostAlloc, (void **at, size_t bytes, unsigned flags))                                             \
+    CUDA_CALL(MemFreeHost, cuMemFreeHost, (void *at))                                                                              \
+    CUDA_CALL(MemcpyHtoD, cuMemcpyHtoD_v2, (CUdeviceptr to, const void *from, size_t bytes))                                       \
+    CUDA_CALL(MemcpyDtoH, cuMemcpyDtoH_v2, (void *to, CUdeviceptr from, size_t bytes))                                             \
+    CUDA_CALL(MemcpyDtoD, cuMemcpyDtoD_v2, (CUdeviceptr to, CUdeviceptr from, size_t bytes))                                       \
+    CUDA_CALL(MemcpyHtoDAsync, cuMemcpyHtoDAsync_v2, (CUdeviceptr to, const void *from, size_t bytes, CUstream s))                 \
+    CUDA_CALL(MemcpyDtoHAsync, cuMemcpyDtoHAsync_v2, (void *to, CUdeviceptr from, size_t bytes, CUstream s))                       \
+    CUDA_CALL(MemcpyDtoDAsync, cuMemcpyDtoDAsync_v2, (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream s))                 \
+    CUDA_CALL(StreamCreate, cuStreamCreate, (CUstream * s, unsigned flags))                                                        \
+    CUDA_CALL(StreamDestroy, cuStreamDestroy_v2, (CUstream s))                                                                     \
+    CUDA_CALL(StreamSynchronize, cuStreamSynchronize, (CUstream s))                                                                \
+    CUDA_CALL(StreamWaitEvent, cuStreamWaitEvent, (CUstream s, CUevent e, unsigned flags))                                         \
+    CUDA_CALL(CtxSynchronize, cuCtxSynchronize, (void))                                                                            \
+    CUDA_CALL(EventCreate, cuEventCreate, (CUevent * e, unsigned flags))                                                           \
+    CUDA_CALL(EventDestroy, cuEventDestroy_v2, (CUevent e))                                                                        \
+    CUDA_CALL(EventRecord, cuEventRecord, (CUevent e, CUstream s))                                                                 \
+    CUDA_CALL(EventQuery, cuEventQuery, (CUevent e))                                                                               \
+    CUDA_CALL(EventSynchronize, cuEventSynchronize, (CUevent e))                                                                   \
+    CUDA_CALL(EventElapsedTime, cuEventElapsedTime, (float *ms, CUevent from, CUevent to))                                         \
+    CUDA_CALL(LaunchKernel, cuLaunchKernel,                                                                                        \
+        (CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,              \
+            CUstream stream, void **params, void **extra))                                                                         \
+    CUDA_CALL(LaunchCooperativeKernel, cuLaunchCooperativeKernel,                                                                  \
+        (CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,              \
+            CUstream stream, void **params))                                                                                       \
+    CUDA_CALL(                                                                                                                     \
+        OccupancyMaxActiveBlocks, cuOccupancyMaxActiveBlocksPerMultiprocessor, (int *n, CUfunction f, int threads, size_t shared)) \
+    CUDA_CALL(MemsetD32Async, cuMemsetD32Async, (CUdeviceptr at, unsigned word, size_t n, CUstream s))
 
 /* What an older driver may lack: all members of the first list are there (CUDA 12.0), or none; so are those of the second, which
  * make conditional nodes (12.4). */
@@ -108,6 +121,8 @@ typedef struct CUgraphNodeParams {
     CUDA_CALL(GraphDestroy, cuGraphDestroy, (CUgraph g))                                                              \
     CUDA_CALL(GraphAddKernelNode, cuGraphAddKernelNode_v2,                                                            \
         (CUgraphNode * n, CUgraph g, const CUgraphNode *after, size_t nafter, const CUDA_KERNEL_NODE_PARAMS *params)) \
+    CUDA_CALL(GraphKernelNodeSetAttribute, cuGraphKernelNodeSetAttribute,                                             \
+        (CUgraphNode n, int attribute, const CUlaunchAttributeValue *value))                                          \
     CUDA_CALL(GraphInstantiate, cuGraphInstantiateWithFlags, (CUgraphExec * x, CUgraph g, unsigned long long flags))  \
     CUDA_CALL(GraphExecKernelNodeSetParams, cuGraphExecKernelNodeSetParams_v2,                                        \
         (CUgraphExec x, CUgraphNode n, const CUDA_KERNEL_NODE_PARAMS *params))                                        \
@@ -139,6 +154,7 @@ typedef struct CudaDriver {
     char device[128];                 /* what the maker calls it */
     int capability;                   /* 10 * major + minor */
     bool own;                         /* code may be for this very architecture (sm_90a), which no other runs */
+    int together;                     /* multiprocessors of a device whose launches may be cooperative; 0: they may not */
     int version;                      /* 1000 * major + 10 * minor */
 } CudaDriver;
 

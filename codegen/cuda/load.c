@@ -57,7 +57,7 @@ static void keep_freed(const CudaDriver *d, CUdevice device)
 
 static bool open_device(CudaDriver *d, int ordinal, Status *st)
 {
-    int major = 0, minor = 0;
+    int major = 0, minor = 0, together = 0;
     CUdevice device;
     CUcontext current;
     d->ordinal = ordinal;
@@ -74,6 +74,9 @@ static bool open_device(CudaDriver *d, int ordinal, Status *st)
     d->capability = 10 * major + minor;
     d->own = d->capability + CUDA_OWN == CUDA_SM_90A;
     if (ok) keep_freed(d, device);
+    d->together = 0;
+    if (ok && d->DeviceGetAttribute(&together, CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH, device) == 0 && together)
+        d->DeviceGetAttribute(&d->together, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, device);
     return ok;
 }
 

@@ -45,20 +45,51 @@ bool grid_fits(const Grid *g)
     return blocks != 0 && threads != 0 && threads <= 1024 && g->grid.y <= 65535 && g->grid.z <= 65535;
 }
 
-static CUresult launch(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
-    CUstream s, void **params, void **extra)
+CUresult grid_together(const Emu *e, const Grid *g)
+{
+    const uint64_t most = (uint64_t)e->calls.together * emu_at_once(g->block.x * g->block.y * g->block.z);
+    if (!g->together) return 0;
+    if (most == 0) return CUDA_ERROR_NOT_SUPPORTED;
+    return (uint64_t)g->grid.x * g->grid.y * g->grid.z > most ? CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE : 0;
+}
+
+static CUresult launch_grid(CUfunction f, const Grid *g, CUstream s, void **params)
 {
     CUresult r;
     Emu *e = emu_enter(&r);
     if (!e) return r;
-    const Grid g = {{gx, gy, gz}, {bx, by, bz}, shared};
-    if (!grid_fits(&g) || extra)
+    if (!grid_fits(g))
         r = CUDA_ERROR_INVALID_VALUE;
     else if (!f || !module_known(e, f->module) || !stream_known(e, &s))
         r = CUDA_ERROR_INVALID_HANDLE;
     else
-        r = shared_fits(&g, f) ? ask_launch(s, f, &g, params) : CUDA_ERROR_INVALID_VALUE;
-    return emu_leave(e, r);
+        r = shared_fits(g, f) ? grid_together(e, g) : CUDA_ERROR_INVALID_VALUE;
+    return emu_leave(e, r != 0 ? r : ask_launch(s, f, g, params));
+}
+
+static CUresult launch(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
+    CUstream s, void **params, void **extra)
+{
+    const Grid g = {.grid = {gx, gy, gz}, .block = {bx, by, bz}, .shared = shared};
+    return extra ? CUDA_ERROR_INVALID_VALUE : launch_grid(f, &g, s, params);
+}
+
+static CUresult launch_together(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+    unsigned shared, CUstream s, void **params)
+{
+    const Grid g = {.grid = {gx, gy, gz}, .block = {bx, by, bz}, .shared = shared, .together = true};
+    return launch_grid(f, &g, s, params);
+}
+
+static CUresult occupancy(int *n, CUfunction f, int threads, size_t shared)
+{
+    CUresult r;
+    Emu *e = emu_enter(&r);
+    if (!e) return r;
+    if (!f || !module_known(e, f->module)) return emu_leave(e, CUDA_ERROR_INVALID_HANDLE);
+    if (threads < 1 || threads > 1024 || shared > EMU_SHARED_MOST) return emu_leave(e, CUDA_ERROR_INVALID_VALUE);
+    *n = (int)emu_at_once((unsigned)threads);
+    return emu_leave(e, 0);
 }
 
 static CUresult set_attribute(CUfunction f, int attribute, int value)
@@ -211,6 +242,16 @@ static CUresult copy_inside_late(CUdeviceptr to, CUdeviceptr from, size_t n, CUs
     return copy(&(Copy){.to = to, .from = from, .bytes = n}, s, false);
 }
 
+static CUresult fill_late(CUdeviceptr to, unsigned word, size_t n, CUstream s)
+{
+    CUresult r;
+    Emu *e = emu_enter(&r);
+    if (!e) return r;
+    if (!stream_known(e, &s)) return emu_leave(e, CUDA_ERROR_INVALID_HANDLE);
+    if (to % sizeof word != 0 || !heap_around(e, to, n * sizeof word)) return emu_leave(e, CUDA_ERROR_INVALID_VALUE);
+    return emu_leave(e, n == 0 ? 0 : ask_fill(s, to, word, n));
+}
+
 /* ---- streams and events ------------------------------------------------------------------------------------------- */
 /* Streams of the other kind wait for the stream without a name, which Kiln has no use for. */
 static CUresult stream_create(CUstream *s, unsigned flags)
@@ -338,6 +379,9 @@ void emu_calls(CudaDriver *d)
     d->ModuleGetFunction = module_function;
     d->FuncSetAttribute = set_attribute;
     d->LaunchKernel = launch;
+    d->LaunchCooperativeKernel = launch_together;
+    d->OccupancyMaxActiveBlocks = occupancy;
+    d->MemsetD32Async = fill_late;
     d->MemAlloc = mem_alloc_now;
     d->MemFree = mem_free_now;
     d->MemAllocAsync = mem_alloc_late;

@@ -24,6 +24,10 @@ typedef struct EmuCalls {
     /* What the thread has written into shared memory may be read by tensor cores after the next barrier; and they read. */
     void (*shared_written)(void *self);
     void (*group_read)(void *self, const void *at, unsigned bytes);
+    /* What the thread, and those it has waited for, have written into the device's memory may be read by other blocks after it
+     * has met them; and it meets the other blocks of its column of the grid, which are so many. */
+    void (*fence)(void *self);
+    void (*meet)(void *self, void *at, unsigned blocks);
     void (*misuse)(void *self, const char *why); /* ends the launch */
     /* So does this: the thread is at an element that the array does not have. */
     void (*no_element)(void *self, unsigned long long index, const char *array);
@@ -140,7 +144,7 @@ template <typename T> EMU_OWN static inline T atomicCAS(T *at, decltype(*at + 0)
     if (was == old) *at = x;
     return was;
 }
-static inline void __threadfence() {}
+static inline void __threadfence() { emu_side.calls.fence(emu_side.self); }
 
 /* ---- functions of the prelude that are instructions of PTX -------------------------------------------------------- */
 template <int BYTES> static inline void copy_late(void *to, const void *from, bool there)
@@ -189,6 +193,14 @@ template <typename T> static inline T __shfl_down_sync(unsigned, T x, unsigned b
 {
     const unsigned lane = threadIdx.x % 32;
     return emu_shuffle(x, lane + by < 32 ? lane + by : lane);
+}
+
+/* codegen/cuda/cuda_prelude.c */
+static inline void blocks_meet(unsigned long long *at, unsigned blocks)
+{
+    __syncthreads();
+    if (threadIdx.x == 0) emu_side.calls.meet(emu_side.self, at, blocks);
+    __syncthreads();
 }
 
 /* ---- bits --------------------------------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 
 static Emu device[EMU_DEVICES];
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
+static bool apart;      /* no launch is cooperative */
 static int version_now; /* of the driver; 0: nobody has asked yet */
 
 /* ---- which device, and whether it answers ------------------------------------------------------------------------- */
@@ -113,11 +114,13 @@ static CUresult get_attribute(int *value, int attribute, CUdevice d)
 {
     static const struct {
         int attribute, value;
-    } known[] = {{1, 1024}, {8, 48 << 10}, {10, 32}, {16, 4}}; /* threads of a block, its shared bytes, lanes, processors */
+        /* threads of a block, its shared bytes, lanes */
+    } known[] = {{1, 1024}, {8, 48 << 10}, {10, 32}, {CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, EMU_PROCESSORS}};
     if (d < 0 || d >= EMU_DEVICES) return CUDA_ERROR_INVALID_DEVICE;
     const int sm = device[d].there ? device[d].calls.capability : architecture();
     if (attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) return *value = sm / 10, 0;
     if (attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR) return *value = sm % 10, 0;
+    if (attribute == CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH) return *value = !apart, 0;
     for (size_t i = 0; i < COUNT_OF(known); i++)
         if (known[i].attribute == attribute) return *value = known[i].value, 0;
     return CUDA_ERROR_INVALID_VALUE;
@@ -148,6 +151,7 @@ static const struct {
     {CUDA_ERROR_ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
     {CUDA_ERROR_MISALIGNED_ADDRESS, "CUDA_ERROR_MISALIGNED_ADDRESS", "misaligned address"},
     {CUDA_ERROR_LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
+    {CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE, "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE", "too many blocks in cooperative launch"},
     {CUDA_ERROR_NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
 };
 
@@ -209,6 +213,7 @@ static bool open_device(Emu *e, int ordinal, Status *st)
     if (e->heap.total == 0) return status_fail(st, ST_VALUE, "KILN_EMU_MEMORY=%.40s is no number of bytes (64M, 2G)", memory);
     if (architecture() < 30)
         return status_fail(st, ST_VALUE, "KILN_EMU_SM=%.40s is no compute capability (80, 90)", getenv("KILN_EMU_SM"));
+    apart |= getenv("KILN_EMU_APART") && *getenv("KILN_EMU_APART");
     if (version_now == 0) version_now = version && *version ? atoi(version) : EMU_NEWEST;
     set_seed(e, seed ? strtoull(seed, NULL, 10) : 1);
     pthread_mutex_init(&e->lock, NULL);
@@ -232,6 +237,7 @@ static bool open_device(Emu *e, int ordinal, Status *st)
         .store = emu_store,
         .no_blas = "an emulated device has no cuBLASLt (KILN_CUBLASLT=FILE names one that knows its memory)",
         .ordinal = ordinal,
+        .together = apart ? 0 : EMU_PROCESSORS,
         .context = e};
     emu_calls(d);
     set_version(e);
@@ -275,6 +281,14 @@ void emu_version(int version)
     pthread_mutex_unlock(&opening);
 }
 
+void emu_apart(bool yes)
+{
+    pthread_mutex_lock(&opening);
+    apart = yes;
+    for (int i = 0; i < EMU_DEVICES; i++) device[i].calls.together = apart ? 0 : EMU_PROCESSORS;
+    pthread_mutex_unlock(&opening);
+}
+
 void emu_architecture(int ordinal, int sm)
 {
     pthread_mutex_lock(&opening);
@@ -289,7 +303,7 @@ void emu_reset(int ordinal, uint64_t seed)
     streams_clear(e);
     graphs_clear(e);
     while (e->module) image_unload(e->module);
-    crew_free(e);
+    crews_free(e);
     shadow_clear(e);
     heap_clear(e);
     e->running = NULL;

@@ -25,6 +25,7 @@ enum {
     CUDA_ERROR_ILLEGAL_ADDRESS = 700,
     CUDA_ERROR_MISALIGNED_ADDRESS = 716,
     CUDA_ERROR_LAUNCH_FAILED = 719,
+    CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE = 720,
     CUDA_ERROR_NOT_SUPPORTED = 801
 };
 
@@ -95,15 +96,21 @@ void image_unload(CUmodule m);
 typedef struct Grid {
     EmuDim3 grid, block;
     unsigned shared; /* bytes that the launch asks for */
+    bool together;   /* a cooperative launch, whose blocks run all at once */
 } Grid;
 enum { EMU_SHARED = 48 << 10, EMU_SHARED_MOST = 227 << 10 };
+enum { EMU_PROCESSORS = 4, EMU_RESIDENT = 2 * EMU_PROCESSORS }; /* blocks that run at once, at most */
+/* Blocks of so many threads, at most, that a multiprocessor runs at once. */
+static inline unsigned emu_at_once(unsigned threads) { return threads <= 512 ? EMU_RESIDENT / EMU_PROCESSORS : 1; }
 typedef struct Crew Crew; /* the threads of a block */
 
 bool grid_fits(const Grid *g); /* that is, a launch of that size may be asked for */
+/* 0, or what the driver says of a cooperative launch that it cannot run. */
+CUresult grid_together(const Emu *e, const Grid *g);
 static inline bool shared_fits(const Grid *g, CUfunction f) { return g->shared <= MAX_OF((unsigned)EMU_SHARED, f->shared); }
 /* Runs all blocks. Anything but 0: e->fault says why. */
 CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params);
-void crew_free(Emu *e);
+void crews_free(Emu *e);
 
 /* What is known of accesses to memory (shadow.c): nobody has any of these bytes from now on; all of it goes. */
 typedef struct Shadow Shadow;
@@ -147,6 +154,7 @@ CUresult ask_copy_in(CUstream s, CUdeviceptr to, const void *from, size_t bytes)
 CUresult ask_copy_out(CUstream s, void *to, CUdeviceptr from, size_t bytes);
 CUresult ask_born(CUstream s, CUdeviceptr at);
 CUresult ask_free(CUstream s, CUdeviceptr at);
+CUresult ask_fill(CUstream s, CUdeviceptr to, unsigned word, size_t n);
 CUresult ask_launch(CUstream s, CUfunction f, const Grid *g, void **params);
 
 /* ---- graphs ------------------------------------------------------------------------------------------------------- */
@@ -168,7 +176,8 @@ struct CUctx_st {
     Heap heap;
     Pinned *pinned;
     CUmodule module;
-    Crew *crew;
+    Crew *crew[EMU_RESIDENT]; /* the first runs all blocks of a launch that is not cooperative */
+    uint32_t serial;          /* of blocks, through all launches (shadow.c) */
     Shadow *shadow;
     CUstream stream; /* all */
     CUstream null;   /* the one that is used where none is named */

@@ -1,57 +1,9 @@
-/* fiber: runs the blocks of a launch one after the other, and the threads of a block on stacks of their own: one runs until it
- * waits for others, and then another goes on, in an order drawn from the device's seed. A stack whose thread has ended runs the
- * next one, so that kernels that never wait take one. Relies on mmap, and on assembly for x86-64 where others have ucontext. */
-#define _GNU_SOURCE
-#include "watch.h"
+/* fiber: runs the threads of a block on stacks of their own: one runs until it waits for others, and then another goes on, in an
+ * order drawn from the device's seed. A stack whose thread has ended runs the next one, so that kernels that never wait take one.
+ * Which block runs is grid.c's. Relies on crew.h, and on assembly for x86-64 where others have ucontext. */
+#include "crew.h"
 
 #include <stdio.h>
-#include <sys/mman.h>
-
-#if !defined(__x86_64__)
-#include <ucontext.h>
-#endif
-
-enum { MOST = EMU_THREADS, LANES = EMU_LANES, STACK = 1 << 18, EMU_COPIES = 64 };
-
-typedef struct Barrier {
-    uint32_t waiting, turn;
-    const char *how;
-} Barrier;
-
-typedef struct Copy { /* into shared memory, on its way */
-    char *to;
-    const char *from; /* NULL: zeros */
-    uint32_t bytes, group;
-} Copy;
-
-typedef struct Copies { /* of a thread, in order */
-    uint32_t n, group;
-    Copy at[EMU_COPIES];
-} Copies;
-
-struct Crew {
-    Emu *emu;
-    CUfunction f;
-    void **params;
-    EmuSide *side;
-    char *stacks; /* MOST of them */
-    uint32_t threads, left, stack, self;
-    uint32_t born[MOST], nborn;   /* threads that have not begun */
-    uint32_t ready[MOST], nready; /* that may go on */
-    const char *waits[MOST];      /* for what; NULL: it does not */
-    Copies copies[MOST];
-    bool wrote[MOST], stale[MOST]; /* into shared memory, and not said so to tensor cores; the same, before a barrier */
-    uint32_t nstale;
-    uint64_t held[2][MOST]; /* what a thread shows the others of its warp, at an even and an odd turn */
-    Barrier block, warp[EMU_WARPS];
-    Watch watch;
-    CUresult result;
-#if defined(__x86_64__)
-    void *scheduler, *place[MOST + 1]; /* the last: of a stack that begins */
-#else
-    ucontext_t scheduler, place[MOST + 1];
-#endif
-};
 
 /* ---- changing stacks ---------------------------------------------------------------------------------------------- */
 static void work(Crew *c);
@@ -79,7 +31,7 @@ static void resume(Crew *c, uint32_t thread) { emu_switch(&c->scheduler, c->plac
 
 static void begin(Crew *c, uint32_t thread, char *stack)
 {
-    void **at = (void **)(void *)(stack + STACK) - 9; /* six registers, where to begin, and nothing above it */
+    void **at = (void **)(void *)(stack + EMU_STACK) - 9; /* six registers, where to begin, and nothing above it */
     memset(at, 0, 9 * sizeof *at);
     at[4] = c;
     at[5] = (void *)(uintptr_t)work;
@@ -98,7 +50,7 @@ static void begin(Crew *c, uint32_t thread, char *stack)
     const uint64_t me = (uint64_t)(uintptr_t)c;
     getcontext(&c->place[thread]);
     c->place[thread].uc_stack.ss_sp = stack;
-    c->place[thread].uc_stack.ss_size = STACK;
+    c->place[thread].uc_stack.ss_size = EMU_STACK;
     makecontext(&c->place[thread], (void (*)(void))enter, 2, (unsigned)(me >> 32), (unsigned)me);
     resume(c, thread);
 }
@@ -137,10 +89,38 @@ static void fail(Crew *c, CUresult e)
     leave(c, c->self);
 }
 
-static uint32_t lanes_of(const Crew *c, uint32_t warp) { return MIN_OF((uint32_t)LANES, c->threads - warp * LANES); }
+static uint32_t lanes_of(const Crew *c, uint32_t warp) { return MIN_OF((uint32_t)EMU_LANES, c->threads - warp * EMU_LANES); }
 
 /* What orders memory; a shuffle does not. */
 static const char BLOCK[] = "__syncthreads", WARP[] = "__syncwarp";
+
+void crew_wait(Crew *c, const char *how)
+{
+    c->waits[c->self] = how;
+    leave(c, c->self);
+}
+
+void crew_wake(Crew *c, uint32_t thread)
+{
+    c->waits[thread] = NULL;
+    c->ready[c->nready++] = thread;
+}
+
+/* What threads have written before a barrier is fenced with what any of them does next. */
+static void gather(Crew *c)
+{
+    if (c->nloose == 0) return;
+    memset(c->loose, 0, sizeof c->loose);
+    c->nloose = 0;
+    c->owes = true;
+}
+
+static void fence(void *self)
+{
+    Crew *c = self;
+    c->nloose -= c->loose[c->self];
+    c->loose[c->self] = c->owes = false;
+}
 
 static void wait(Crew *c, Barrier *b, uint32_t first, uint32_t n, const char *how)
 {
@@ -151,18 +131,15 @@ static void wait(Crew *c, Barrier *b, uint32_t first, uint32_t n, const char *ho
     }
     b->how = how;
     if (++b->waiting < n) {
-        c->waits[c->self] = how;
-        leave(c, c->self);
+        crew_wait(c, how);
         return;
     }
     b->waiting = 0;
     b->turn++;
-    if (how == BLOCK || how == WARP) watch_synced(&c->watch, first / LANES, how == BLOCK);
-    for (uint32_t t = first; t < first + n; t++) {
-        if (t == c->self) continue;
-        c->waits[t] = NULL;
-        c->ready[c->nready++] = t;
-    }
+    if (how == BLOCK || how == WARP) watch_synced(&c->watch, first / EMU_LANES, how == BLOCK);
+    if (how == BLOCK) gather(c);
+    for (uint32_t t = first; t < first + n; t++)
+        if (t != c->self) crew_wake(c, t);
 }
 
 static void sync_block(void *self)
@@ -174,8 +151,8 @@ static void sync_block(void *self)
 
 static void wait_warp(Crew *c, const char *how)
 {
-    const uint32_t w = c->self / LANES;
-    wait(c, &c->warp[w], w * LANES, lanes_of(c, w), how);
+    const uint32_t w = c->self / EMU_LANES;
+    wait(c, &c->warp[w], w * EMU_LANES, lanes_of(c, w), how);
 }
 
 static void sync_warp(void *self) { wait_warp(self, WARP); }
@@ -184,10 +161,10 @@ static void sync_warp(void *self) { wait_warp(self, WARP); }
 static unsigned long long shuffle(void *self, unsigned long long bits, unsigned lane)
 {
     Crew *c = self;
-    const uint32_t w = c->self / LANES, turn = c->warp[w].turn % 2;
+    const uint32_t w = c->self / EMU_LANES, turn = c->warp[w].turn % 2;
     c->held[turn][c->self] = bits;
     wait_warp(c, "a shuffle");
-    return c->held[turn][w * LANES + MIN_OF(lane, lanes_of(c, w) - 1)];
+    return c->held[turn][w * EMU_LANES + MIN_OF(lane, lanes_of(c, w) - 1)];
 }
 
 static void access(void *self, const void *at, unsigned bytes, unsigned how)
@@ -195,8 +172,11 @@ static void access(void *self, const void *at, unsigned bytes, unsigned how)
     Crew *c = self;
     const CUresult wrong = watch_access(c->emu, &c->watch, c->f, c->self, at, bytes, how);
     if (wrong != 0) fail(c, wrong);
-    if ((how & EMU_WRITE) && !(how & EMU_LATE) && (size_t)((const char *)at - c->f->module->shared) < c->f->module->shared_bytes)
+    if (!(how & EMU_WRITE) || (how & EMU_LATE)) return;
+    if ((size_t)((const char *)at - c->f->module->shared) < c->f->module->shared_bytes)
         c->wrote[c->self] = true;
+    else if (c->together && !c->loose[c->self])
+        c->loose[c->self] = true, c->nloose++;
 }
 
 /* array: its type in quotes, as the compiler writes it. */
@@ -282,6 +262,14 @@ static void copies_wait(void *self, unsigned left)
     all->n -= n;
 }
 
+static void meet(void *self, void *at, unsigned blocks)
+{
+    Crew *c = self;
+    if (c->together && (c->owes || c->nloose > 0)) misuse(c, "meets other blocks after writes that no __threadfence orders");
+    access(c, at, 8, EMU_WRITE | EMU_ATOMIC);
+    grid_meet(c, at, blocks);
+}
+
 static void set_condition(void *self, unsigned long long handle, unsigned value)
 {
     Crew *c = self;
@@ -289,99 +277,46 @@ static void set_condition(void *self, unsigned long long handle, unsigned value)
     if (wrong != 0) fail(c, wrong);
 }
 
-static CUresult stuck(Crew *c)
+CUresult crew_stuck(Crew *c)
 {
     uint32_t t = 0, n = 0;
     for (uint32_t i = c->threads; i-- > 0;)
         if (c->waits[i]) t = i, n++;
     snprintf(c->emu->fault, sizeof c->emu->fault,
-        "%s: in block %u, %u of %u threads wait, thread %u in %s, for others that never come", c->f->kernel->name, c->side->block.x,
-        n, c->threads, t, c->waits[t]);
+        "%s: in block %u, %u of %u threads wait, thread %u in %s, for others that never come", c->f->kernel->name, c->at.x, n,
+        c->threads, t, c->waits[t]);
     return CUDA_ERROR_LAUNCH_FAILED;
 }
 
-static CUresult block_run(Crew *c)
+/* ---- a block ------------------------------------------------------------------------------------------------------ */
+const EmuCalls crew_calls = {sync_block, sync_warp, shuffle, access, copy, copies_group, copies_wait, set_condition, shared_written,
+    group_read, fence, meet, misuse, no_element};
+
+void crew_begin(Crew *c)
 {
     memset(c->waits, 0, sizeof c->waits);
     memset(c->warp, 0, sizeof c->warp);
     c->block = (Barrier){0};
-    watch_block(&c->watch);
-    c->nready = c->stack = c->nstale = 0;
+    c->nready = c->stack = c->nstale = c->nloose = 0;
+    c->owes = false;
+    c->meets = NULL;
     memset(c->wrote, 0, sizeof c->wrote);
     memset(c->stale, 0, sizeof c->stale);
+    memset(c->loose, 0, sizeof c->loose);
     for (uint32_t t = 0; t < c->threads; t++) c->copies[t].n = c->copies[t].group = 0;
     c->left = c->nborn = c->threads;
     for (uint32_t t = 0; t < c->threads; t++) c->born[t] = t;
-    while (c->left > 0) {
-        if (c->nready + c->nborn == 0) return stuck(c);
+}
+
+CUresult crew_go(Crew *c)
+{
+    while (c->left > 0 && crew_can_go(c) && c->result == 0) {
         if (emu_draw(c->emu, c->nready + c->nborn) < c->nready) {
             set_thread(c, take(c, c->ready, &c->nready));
             resume(c, c->self);
         } else {
-            begin(c, MOST, c->stacks + (size_t)STACK * c->stack++);
+            begin(c, EMU_THREADS, c->stacks + (size_t)EMU_STACK * c->stack++);
         }
-        if (c->result != 0) return c->result;
-    }
-    return 0;
-}
-
-/* ---- launches ----------------------------------------------------------------------------------------------------- */
-static bool crew_make(Emu *e)
-{
-    if (e->crew) return true;
-    /* Not of the allocator, whose end would be a launch's that was taken. The stacks come first. */
-    char *stacks =
-        mmap(NULL, (size_t)STACK * MOST + sizeof(Crew), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (stacks == MAP_FAILED) return false;
-    Crew *c = (Crew *)(void *)(stacks + (size_t)STACK * MOST);
-    c->emu = e;
-    c->stacks = stacks;
-    e->crew = c;
-    return true;
-}
-
-void crew_free(Emu *e)
-{
-    if (!e->crew) return;
-    munmap(e->crew->stacks, (size_t)STACK * MOST + sizeof(Crew));
-    e->crew = NULL;
-}
-
-static uint64_t without_common(uint64_t a, uint64_t b)
-{
-    while (b != 0) {
-        const uint64_t r = a % b;
-        a = b;
-        b = r;
-    }
-    return a;
-}
-
-CUresult grid_run(Emu *e, CUfunction f, const Grid *g, void **params)
-{
-    static const EmuCalls calls = {sync_block, sync_warp, shuffle, access, copy, copies_group, copies_wait, set_condition,
-        shared_written, group_read, misuse, no_element};
-    const uint64_t n = (uint64_t)g->grid.x * g->grid.y * g->grid.z;
-    if (!crew_make(e)) return CUDA_ERROR_OUT_OF_MEMORY;
-    Crew *c = e->crew;
-    c->f = f;
-    c->params = params;
-    c->side = f->module->is->side;
-    *c->side = (EmuSide){.grid = g->grid,
-        .threads = g->block,
-        .shared = g->shared,
-        .calls = calls,
-        .self = c,
-        .stacks = c->stacks,
-        .stack_bytes = (size_t)STACK * MOST};
-    c->threads = g->block.x * g->block.y * g->block.z;
-    c->result = watch_launch(e, &c->watch, f->module, n);
-    uint64_t at = emu_draw(e, n), step = 1 + emu_draw(e, n); /* goes through all blocks if it shares no factor with n */
-    while (without_common(step, n) != 1) step++;
-    for (uint64_t i = 0; i < n && c->result == 0; i++, at = (at + step) % n) {
-        c->side->block =
-            (EmuDim3){(unsigned)(at % g->grid.x), (unsigned)(at / g->grid.x % g->grid.y), (unsigned)(at / g->grid.x / g->grid.y)};
-        c->result = block_run(c);
     }
     return c->result;
 }

@@ -168,6 +168,24 @@ static CUresult add_kernel(CUgraphNode *to, CUgraph g, const CUgraphNode *after,
     return emu_leave(e, 0);
 }
 
+/* A node of a body may not be cooperative: a driver of 12.4 knows no such nodes. */
+static CUresult set_attribute(CUgraphNode n, int attribute, const CUlaunchAttributeValue *value)
+{
+    CUresult r;
+    Emu *e = emu_enter(&r);
+    if (!e) return r;
+    CUgraph g = e->graph;
+    CUgraphNode known = NULL;
+    for (; g && !known; g = g->next)
+        for (known = g->first; known && known != n;) known = known->next;
+    if (!known || !n->f || attribute != CU_LAUNCH_ATTRIBUTE_COOPERATIVE) return emu_leave(e, CUDA_ERROR_INVALID_VALUE);
+    Grid now = n->grid;
+    now.together = value->cooperative != 0;
+    r = now.together && n->graph->owner ? CUDA_ERROR_NOT_SUPPORTED : grid_together(e, &now);
+    if (r == 0) n->grid = now;
+    return emu_leave(e, r);
+}
+
 static CUresult handle_create(CUgraphConditionalHandle *to, CUgraph g, CUcontext c, unsigned value, unsigned flags)
 {
     CUresult r;
@@ -220,6 +238,7 @@ void graph_calls(CudaDriver *d, bool graphs, bool conditionals)
     d->GraphCreate = graphs ? create : NULL;
     d->GraphDestroy = graphs ? destroy : NULL;
     d->GraphAddKernelNode = graphs ? add_kernel : NULL;
+    d->GraphKernelNodeSetAttribute = graphs ? set_attribute : NULL;
     exec_calls(d, graphs);
     d->GraphConditionalHandleCreate = graphs && conditionals ? handle_create : NULL;
     d->GraphAddNode = graphs && conditionals ? add_node : NULL;

@@ -45,7 +45,9 @@ bool graph_known(const Emu *e, CUgraph g);
 CUresult graph_kernel_wrong(const Emu *e, const CUDA_KERNEL_NODE_PARAMS *p); /* 0: nothing is */
 static inline Grid graph_grid(const CUDA_KERNEL_NODE_PARAMS *p)
 {
-    return (Grid){{p->gridDimX, p->gridDimY, p->gridDimZ}, {p->blockDimX, p->blockDimY, p->blockDimZ}, p->sharedMemBytes};
+    return (Grid){.grid = {p->gridDimX, p->gridDimY, p->gridDimZ},
+        .block = {p->blockDimX, p->blockDimY, p->blockDimZ},
+        .shared = p->sharedMemBytes};
 }
 
 /* graph_exec.c */

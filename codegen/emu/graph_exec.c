@@ -247,7 +247,9 @@ static CUresult set_params(CUgraphExec x, CUgraphNode n, const CUDA_KERNEL_NODE_
     part->args = args;
     part->f = p->func;
     part->module = p->func->module;
+    const bool together = part->grid.together;
     part->grid = graph_grid(p);
+    part->grid.together = together;
     return emu_leave(e, 0);
 }
 

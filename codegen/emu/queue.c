@@ -16,6 +16,7 @@ struct Task {
     void *host_to;
     const void *host_from;
     size_t bytes;
+    unsigned word;
     CUfunction f;
     Grid grid;
     GraphLaunch *graph;
@@ -220,6 +221,25 @@ CUresult ask_copy_out(CUstream s, void *to, CUdeviceptr from, size_t bytes)
     const CUresult r = ask(s, t);
     if (!is_pinned(s->emu, to, bytes)) stream_drain(s, s->asked);
     return r;
+}
+
+static CUresult fill_now(Emu *e, Task *t)
+{
+    char *to = heap_real(e, t->to, t->bytes);
+    if (!to) return lost(e, "a fill");
+    for (size_t i = 0; i < t->bytes; i += sizeof t->word) memcpy(to + i, &t->word, sizeof t->word);
+    return 0;
+}
+
+CUresult ask_fill(CUstream s, CUdeviceptr to, unsigned word, size_t n)
+{
+    Task *t = task(0);
+    if (!t) return CUDA_ERROR_OUT_OF_MEMORY;
+    t->run = fill_now;
+    t->to = to;
+    t->bytes = n * sizeof word;
+    t->word = word;
+    return ask(s, t);
 }
 
 static CUresult born_now(Emu *e, Task *t)

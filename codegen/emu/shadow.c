@@ -16,7 +16,8 @@
  * Nobody: 0, since no launch's first block is that. */
 typedef uint64_t Mark;
 enum { WHO = 21, ATOMIC = 1 << 20, TIMES = 1 << 20 };
-enum { WARP = EMU_THREADS, WARPS = WARP + EMU_WARPS, BLOCKS }; /* several of warp WARP + w, of several warps, of several blocks */
+enum { WARP = EMU_THREADS, WARPS = WARP + EMU_WARPS, BLOCKS, COLUMNS };
+/* several of warp WARP + w, of several warps, of several blocks; in a cooperative launch: of one column, or of several */
 
 typedef struct Cell {
     Mark wrote, read;
@@ -30,10 +31,12 @@ typedef struct Page { /* PAGE bytes of memory */
 #define PAGE ((size_t)4096)
 #define QUICK __attribute__((always_inline)) /* on the way of each access */
 #define CHUNK ((size_t)1 << 20)
+#define WATCH_TIMES ((size_t)1 << 20) /* of a cooperative launch */
 
 struct Shadow {
-    Page *heap, *shared;
-    size_t heap_pages, shared_pages;
+    Page *heap, *shared[EMU_RESIDENT];
+    size_t heap_pages, shared_pages[EMU_RESIDENT];
+    WatchTime *time;   /* NULL: no launch was cooperative */
     Cell *spare[2];    /* of no page, coarse and fine; each names the next */
     char *chunk, *cut; /* where more are cut from; its first word names the chunk before it */
 };
@@ -99,18 +102,18 @@ static bool shadow_make(Emu *e)
     return s;
 }
 
-static bool shared_make(Shadow *s, size_t bytes)
+static bool shared_make(Shadow *s, uint32_t slot, size_t bytes)
 {
     const size_t pages = bytes / PAGE + 2;
-    if (pages <= s->shared_pages) return true;
+    if (pages <= s->shared_pages[slot]) return true;
     Page *all = map(pages * sizeof *all);
     if (!all) return false;
-    if (s->shared) {
-        memcpy(all, s->shared, s->shared_pages * sizeof *all);
-        munmap(s->shared, s->shared_pages * sizeof *all);
+    if (s->shared[slot]) {
+        memcpy(all, s->shared[slot], s->shared_pages[slot] * sizeof *all);
+        munmap(s->shared[slot], s->shared_pages[slot] * sizeof *all);
     }
-    s->shared = all;
-    s->shared_pages = pages;
+    s->shared[slot] = all;
+    s->shared_pages[slot] = pages;
     return true;
 }
 
@@ -129,31 +132,46 @@ void shadow_clear(Emu *e)
         munmap(c, CHUNK);
     }
     munmap(s->heap, s->heap_pages * sizeof *s->heap);
-    if (s->shared) munmap(s->shared, s->shared_pages * sizeof *s->shared);
+    for (uint32_t i = 0; i < EMU_RESIDENT; i++)
+        if (s->shared[i]) munmap(s->shared[i], s->shared_pages[i] * sizeof *s->shared[i]);
+    if (s->time) munmap(s->time, WATCH_TIMES * sizeof *s->time);
     munmap(s, sizeof *s);
     e->shadow = NULL;
 }
 
 /* ---- order -------------------------------------------------------------------------------------------------------- */
-CUresult watch_launch(Emu *e, Watch *w, CUmodule m, uint64_t blocks)
+CUresult watch_launch(Emu *e, Watch *w, CUmodule m, uint32_t slot, uint64_t blocks, bool together)
 {
-    if (w->serial + blocks * 2 > UINT32_MAX) shadow_clear(e), w->serial = 0;
-    w->first = w->serial + 1;
+    if (e->serial + blocks * 2 + WATCH_TIMES > UINT32_MAX) shadow_clear(e), e->serial = 0;
+    w->last = &e->serial;
+    w->first = e->serial + 1;
+    w->slot = slot;
     memset(w->recent, 0, sizeof w->recent);
-    return shadow_make(e) && shared_make(e->shadow, m->shared_bytes) ? 0 : CUDA_ERROR_OUT_OF_MEMORY;
+    if (!shadow_make(e) || !shared_make(e->shadow, slot, m->shared_bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (together && !e->shadow->time) e->shadow->time = map(WATCH_TIMES * sizeof *w->time);
+    w->time = together ? e->shadow->time : NULL;
+    return together && !w->time ? CUDA_ERROR_OUT_OF_MEMORY : 0;
 }
 
 static void new_time(Watch *w)
 {
-    w->serial++;
+    w->serial = ++*w->last;
     w->now = w->all = 0;
     memset(w->warp, 0, sizeof w->warp);
+    if (w->time) w->time[w->serial % WATCH_TIMES] = w->at;
 }
 
-void watch_block(Watch *w)
+void watch_block(Watch *w, uint32_t column)
 {
+    w->at = (WatchTime){.column = column};
     new_time(w);
     w->block = w->serial;
+}
+
+void watch_met(Watch *w)
+{
+    w->at.met++;
+    new_time(w);
 }
 
 /* When a block has no more times, what was done is held for ordered, as if this were another launch. */
@@ -171,47 +189,60 @@ void watch_synced(Watch *w, uint32_t warp, bool all)
 
 QUICK static inline uint32_t who(Mark m) { return m >> WHO & 0x7ff; }
 
+static inline const WatchTime *time_of(const Watch *w, Mark m) { return &w->time[(m >> 32) % WATCH_TIMES]; }
+
+/* Of a cooperative launch: by blocks of the same column, before they met last; or so long ago that it is held for ordered. */
+static bool is_met(const Watch *w, Mark m)
+{
+    if (*w->last - (uint32_t)(m >> 32) >= WATCH_TIMES) return true;
+    return who(m) != COLUMNS && time_of(w, m)->column == w->at.column && time_of(w, m)->met < w->at.met;
+}
+
 /* first: the first block whose doings are not over. */
 QUICK static inline bool is_before(const Watch *w, uint32_t first, Mark m, uint32_t t)
 {
     const uint32_t serial = (uint32_t)(m >> 32), by = who(m), at = m & (TIMES - 1);
     if (serial < first) return true;
-    if (serial != w->serial || by == BLOCKS) return false;
+    if (serial != w->serial) return w->time && is_met(w, m);
+    if (by >= BLOCKS) return false;
     if (at < w->all || by == t) return true;
     return (by < WARP ? by / EMU_LANES : by - WARP) == t / EMU_LANES && at < w->warp[t / EMU_LANES];
 }
 
 /* Both of two that nothing orders; the second is of thread t. */
-static Mark joined(Mark m, Mark mine, uint32_t t)
+static Mark joined(const Watch *w, Mark m, Mark mine, uint32_t t)
 {
     const uint32_t by = who(m), warp = t / EMU_LANES;
     uint32_t all = WARPS;
-    if (m >> 32 != mine >> 32 || by == BLOCKS)
+    if (w->time && (by == COLUMNS || time_of(w, m)->column != w->at.column))
+        all = COLUMNS;
+    else if (m >> 32 != mine >> 32 || by == BLOCKS)
         all = BLOCKS;
     else if ((by < WARP ? by / EMU_LANES : by - WARP) == warp)
         all = WARP + warp;
+    if (w->time && all >= BLOCKS && time_of(w, m)->met > w->at.met) mine = m; /* the later of the two */
     return (mine & ~((Mark)0x7ff << WHO)) | (Mark)all << WHO;
 }
 
 static Mark with(const Watch *w, uint32_t first, Mark m, Mark mine, uint32_t t)
 {
-    return is_before(w, first, m, t) ? mine : joined(m, mine, t);
+    return is_before(w, first, m, t) ? mine : joined(w, m, mine, t);
 }
 
 /* Nothing that this access changes or could find: the thread has done it since its last barrier, or what it reads was written
  * before this launch and is known to be read by several blocks. Most accesses of a product are so. */
-QUICK static inline bool is_old_news(uint32_t first, const Cell *c, Mark mine, unsigned how)
+QUICK static inline bool is_old_news(const Watch *w, uint32_t first, const Cell *c, Mark mine, unsigned how)
 {
     if (how & EMU_WRITE) return c->wrote == mine && c->read == 0;
     if (c->read == mine) return c->wrote == mine || c->wrote >> 32 < first;
-    return c->wrote >> 32 < first && who(c->read) == BLOCKS && c->read >> 32 >= first;
+    return c->wrote >> 32 < first && who(c->read) == (w->time ? COLUMNS : BLOCKS) && c->read >> 32 >= first;
 }
 
 /* 0, or what nothing orders it with; *wrote: that was a write. */
 QUICK static inline Mark cell_access(const Watch *w, uint32_t first, Cell *c, uint32_t t, unsigned how, bool *wrote)
 {
     const Mark mine = (Mark)w->serial << 32 | (Mark)t << WHO | (how & EMU_ATOMIC ? ATOMIC : 0) | w->now;
-    if (is_old_news(first, c, mine, how)) return 0;
+    if (is_old_news(w, first, c, mine, how)) return 0;
     *wrote = true;
     if (c->wrote != mine && !is_before(w, first, c->wrote, t) && !(c->wrote & mine & ATOMIC)) return c->wrote;
     if (!(how & EMU_WRITE)) {
@@ -292,7 +323,7 @@ static CUresult race(const Access *a, Mark m, bool wrote)
     Text t = {0};
     const uint32_t by = who(m);
     begin_fault(a, &t);
-    if (by == BLOCKS || m >> 32 != a->w->serial)
+    if (by >= BLOCKS || m >> 32 != a->w->serial)
         text_printf(&t, ", and another block");
     else if (by >= WARPS)
         text_printf(&t, ", and several threads of the block");
@@ -372,6 +403,6 @@ CUresult watch_access(Emu *e, Watch *w, CUfunction f, uint32_t thread, const voi
         if (r != 0 || (e->heap.open[at / EMU_PART] && at % EMU_PART + bytes <= EMU_PART)) return r;
         return heap_open(&e->heap, at, bytes) ? 0 : CUDA_ERROR_OPERATING_SYSTEM;
     }
-    if (shared < f->module->shared_bytes) return !even ? misaligned(&a) : in_pages(&a, e->shadow->shared, shared, true);
+    if (shared < f->module->shared_bytes) return !even ? misaligned(&a) : in_pages(&a, e->shadow->shared[w->slot], shared, true);
     return out_of_bounds(&a);
 }

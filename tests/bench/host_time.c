@@ -69,11 +69,18 @@ IDLE(LaunchKernel,
     (CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, CUstream stream,
         void **params, void **extra),
     (void)0)
+IDLE(LaunchCooperativeKernel,
+    (CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, CUstream stream,
+        void **params),
+    (void)0)
+IDLE(OccupancyMaxActiveBlocks, (int *n, CUfunction f, int threads, size_t shared), *n = 4)
+IDLE(MemsetD32Async, (CUdeviceptr at, unsigned word, size_t n, CUstream s), (void)0)
 IDLE(GraphCreate, (CUgraph * g, unsigned flags), *g = HANDLE(CUgraph, 7))
 IDLE(GraphDestroy, (CUgraph g), (void)0)
 IDLE(GraphAddKernelNode,
     (CUgraphNode * n, CUgraph g, const CUgraphNode *after, size_t nafter, const CUDA_KERNEL_NODE_PARAMS *params),
     *n = HANDLE(CUgraphNode, 8))
+IDLE(GraphKernelNodeSetAttribute, (CUgraphNode n, int attribute, const CUlaunchAttributeValue *value), (void)0)
 IDLE(GraphInstantiate, (CUgraphExec * x, CUgraph g, unsigned long long flags), *x = HANDLE(CUgraphExec, 9))
 IDLE(GraphExecKernelNodeSetParams, (CUgraphExec x, CUgraphNode n, const CUDA_KERNEL_NODE_PARAMS *params), (void)0)
 IDLE(GraphLaunch, (CUgraphExec x, CUstream s), (void)0)
@@ -86,7 +93,7 @@ static bool build(const CudaDriver *d, const char *source, const char *name, Tex
 
 static bool idle_device(Status *st)
 {
-    static CudaDriver idle = {.build = build, .device = "idle", .capability = 90, .version = 13000, .context = HANDLE(CUcontext, 1)};
+    static CudaDriver idle = {.build = build, .device = "idle", .capability = 90, .together = 132, .version = 13000, .context = HANDLE(CUcontext, 1)};
 #define CUDA_CALL(member, symbol, params) idle.member = idle_##member;
     CUDA_CALLS
     CUDA_GRAPH_CALLS
