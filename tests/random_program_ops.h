@@ -1,0 +1,45 @@
+/* random_program_ops: the operations that random programs draw from, by what they take. Only random_program.c includes it. */
+#ifndef KILN_TESTS_RANDOM_PROGRAM_OPS_H
+#define KILN_TESTS_RANDOM_PROGRAM_OPS_H
+
+#include <kiln/kiln.h>
+
+typedef kiln_tensor *Unary(kiln_site at, kiln_operand x);
+typedef kiln_tensor *Binary(kiln_site at, kiln_operand x, kiln_operand y);
+typedef kiln_tensor *Reduce(kiln_site at, kiln_operand x, kiln_axes axes);
+typedef kiln_tensor *Along(kiln_site at, kiln_operand x, int axis);
+typedef enum Takes { TAKES_ALL, TAKES_NUMBERS, TAKES_FLOATS, TAKES_WHOLE } Takes;
+
+#define OP(t, name) {kiln_##name##_at, #name, TAKES_##t}
+static const struct { Unary *f; const char *name; Takes takes; } unary[] = {
+    OP(NUMBERS, neg), OP(NUMBERS, abs), OP(NUMBERS, sign), OP(FLOATS, floor), OP(FLOATS, ceil), OP(FLOATS, trunc), OP(FLOATS, round),
+    OP(FLOATS, sqrt), OP(FLOATS, exp), OP(FLOATS, exp2), OP(FLOATS, expm1), OP(FLOATS, log), OP(FLOATS, log2), OP(FLOATS, log10),
+    OP(FLOATS, log1p), OP(FLOATS, sin), OP(FLOATS, cos), OP(FLOATS, tan), OP(FLOATS, asin), OP(FLOATS, acos), OP(FLOATS, atan),
+    OP(FLOATS, sinh), OP(FLOATS, cosh), OP(FLOATS, tanh), OP(FLOATS, erf), OP(WHOLE, not), OP(NUMBERS, square), OP(FLOATS, reciprocal),
+    OP(FLOATS, rsqrt), OP(ALL, relu), OP(FLOATS, sigmoid), OP(FLOATS, silu), OP(FLOATS, softplus), OP(FLOATS, gelu), OP(FLOATS, gelu_tanh),
+    OP(FLOATS, isnan), OP(FLOATS, isfinite), OP(ALL, zeros_like), OP(ALL, ones_like), OP(ALL, stop_gradient), OP(FLOATS, norm),
+};
+static const struct { Binary *f; const char *name; Takes takes; } binary[] = {
+    OP(NUMBERS, add), OP(NUMBERS, sub), OP(NUMBERS, mul), OP(FLOATS, div), OP(NUMBERS, floor_div), OP(NUMBERS, mod), OP(FLOATS, pow),
+    OP(ALL, max), OP(ALL, min), OP(FLOATS, atan2), OP(ALL, eq), OP(ALL, ne), OP(ALL, lt), OP(ALL, le), OP(ALL, gt), OP(ALL, ge),
+    OP(WHOLE, and), OP(WHOLE, or), OP(WHOLE, xor),
+};
+static const struct { Reduce *f; const char *name; Takes takes; } reduce[] = {
+    OP(NUMBERS, sum), OP(NUMBERS, prod), OP(FLOATS, mean), OP(ALL, reduce_max), OP(ALL, reduce_min), OP(FLOATS, variance),
+};
+static kiln_tensor *sum_before(kiln_site at, kiln_operand x, int axis) { return kiln_cumsum_at(at, x, axis, KILN_EXCLUSIVE); }
+static kiln_tensor *product_behind(kiln_site at, kiln_operand x, int axis) { return kiln_cumprod_at(at, x, axis, KILN_REVERSE); }
+static kiln_tensor *sort_down(kiln_site at, kiln_operand x, int axis) { return kiln_sort_at(at, x, axis, KILN_DESCENDING); }
+static kiln_tensor *order(kiln_site at, kiln_operand x, int axis) { return kiln_argsort_at(at, x, axis, 0); }
+static kiln_tensor *best(kiln_site at, kiln_operand x, int axis) { return kiln_top_k_at(at, x, 1, axis, NULL); }
+static kiln_tensor *largest_first(kiln_site at, kiln_operand x, int axis)
+{
+    return kiln_scatter_at(at, x, kiln_of_i(0), kiln_of_tensor(kiln_gather_at(at, x, kiln_of_i(1), axis)), axis, KILN_SCATTER_MAX);
+}
+static const struct { Along *f; const char *name; Takes takes; } along[] = {
+    OP(NUMBERS, argmax), OP(NUMBERS, argmin), OP(FLOATS, softmax), OP(FLOATS, log_softmax), OP(FLOATS, logsumexp),
+    {sum_before, "cumsum", TAKES_NUMBERS}, {product_behind, "cumprod", TAKES_NUMBERS}, {sort_down, "sort", TAKES_ALL}, {order, "argsort", TAKES_ALL},
+    {best, "top_k", TAKES_ALL}, {largest_first, "scatter", TAKES_NUMBERS},
+};
+
+#endif
