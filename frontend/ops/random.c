@@ -1,7 +1,7 @@
-/* random: generators and what is drawn from them. A generator is a u64[2] variable (seed, counter). A draw uses its value as the
- * key of random_bits and adds 1 to the counter, so that generators are captured, compiled and saved like any state. Relies on ops.h
- * and variables. Draws bits only through random_bits. */
-#include "effect.h"
+/* random: generators, and uniform and normal numbers drawn from them. A generator is a u64[2] variable (seed, counter). A draw uses
+ * its value as the key of random_bits and adds 1 to the counter, so that generators are captured, compiled and saved like any
+ * state. Relies on ops.h and variables. Draws bits only through random_bits. */
+#include "random.h"
 
 #include <math.h>
 
@@ -33,9 +33,9 @@ static kiln_variable zero_start = {.name = "zeros"};
 
 kiln_variable *kiln_zero_start(void) { return &zero_start; }
 
-static Thread *generator_thread(kiln_variable *g) { return g && g->k ? thread_of(g->k) : thread_last(); }
+Thread *generator_thread(const kiln_variable *g) { return g && g->k ? thread_of(g->k) : thread_last(); }
 
-static bool is_generator(Thread *t, kiln_site at, const char *op, const kiln_variable *g)
+bool is_generator(Thread *t, kiln_site at, const char *op, const kiln_variable *g)
 {
     if (g && g->type.dtype == DT_u64 && g->type.rank == 1 && g->type.dim[0] == 2) return true;
     fail(t, at, KILN_EVALUE, "%s: the generator %s", op,
@@ -45,38 +45,30 @@ static bool is_generator(Thread *t, kiln_site at, const char *op, const kiln_var
     return false;
 }
 
-/* The source of a draw: a generator, whose value is the key and which advances when the draw has succeeded, or a key alone. */
-typedef struct Draw {
-    kiln_operand source;
-    kiln_tensor *key;
-    Composite c;
-} Draw;
-
-static Draw draw_begin(Thread *t, kiln_site at, const char *op, kiln_operand source)
+Draw draw_begin(Thread *t, kiln_site at, const char *op, kiln_operand source)
 {
     Draw d = {.source = source, .c = composite_begin(t, op)};
     d.key = operand_named(t, at, "random", source, NULL);
     return d;
 }
 
-static kiln_tensor *draw_bits(Thread *t, kiln_site at, const Draw *d, const Dim *dim, int rank)
+kiln_tensor *draw_bits(Thread *t, kiln_site at, const Draw *d, const Dim *dim, int rank)
 {
     return tensor_ok(d->key) ? apply1(t, at, OP_random_bits, d->key, dim, (uint32_t)rank) : d->key;
 }
 
-/* Ends the draw with its result; only now does the generator advance. */
-static kiln_tensor *draw_end(Thread *t, kiln_site at, Draw *d, kiln_tensor *r)
+kiln_tensor *draw_end(Thread *t, kiln_site at, Draw *d, kiln_tensor *r)
 {
     if (d->source.kind == 2 && tensor_ok(r)) {
         kiln_tensor *step = iota_of(t, at, &(Type){.dtype = DT_u64, .rank = 1, .dim = {2}}, 0, d->key); /* (0, 1) */
-        kiln_operand next = OP2(add, of(d->key), of(step));
+        kiln_operand moved = d->moves > 1 ? OP2(mul, of(step), kiln_of_u(d->moves)) : of(step);
+        kiln_operand next = OP2(add, of(d->key), moved);
         if (composite_well(t, &d->c)) kiln_assign_at(at, d->source.as.variable, next);
     }
     return composite_end(t, &d->c, composite_well(t, &d->c) ? r : &t->k->poison);
 }
 
-/* In [0, 1): the top 24 bits. */
-static kiln_operand unit_f32(kiln_site at, kiln_tensor *bits)
+kiln_operand unit_f32(kiln_site at, kiln_tensor *bits)
 {
     return OP2(mul, OP2(cast, OP2(shr, of(bits), kiln_of_i(8)), KILN_F32), kiln_of_f(0x1p-24));
 }
@@ -97,7 +89,7 @@ static kiln_operand unit(Thread *t, kiln_site at, const Draw *from, DType d, Dim
     return OP2(mul, OP2(add, OP2(mul, high, kiln_of_f(0x1p26)), low), kiln_of_f(0x1p-53));
 }
 
-static bool floats(Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *type)
+bool draw_floats(Thread *t, kiln_site at, const char *op, kiln_dtype d, const kiln_shape *s, Type *type)
 {
     if (!type_from_shape(t, at, op, d, s, type)) return false;
     if (dtype_is_float((DType)d)) return true;
@@ -113,8 +105,7 @@ static double nearest(DType d, double v)
     return dtype_load_f64(d, &bits);
 }
 
-/* The largest number of the dtype below v. */
-static double below(DType d, double v)
+double draw_below(DType d, double v)
 {
     uint64_t bits = 0;
     dtype_store_f64(d, &bits, v);
@@ -127,11 +118,9 @@ static double below(DType d, double v)
     return dtype_load_f64(d, &bits);
 }
 
-/* The smallest number of the dtype that is not below v. */
-static double least(DType d, double v) { return nearest(d, v) < v ? -below(d, -v) : nearest(d, v); }
+double draw_least(DType d, double v) { return nearest(d, v) < v ? -draw_below(d, -v) : nearest(d, v); }
 
-/* Whether v is a number of the dtype, not beyond its largest. False: recorded. */
-static bool within(Thread *t, kiln_site at, const char *op, const char *what, kiln_dtype d, double v)
+bool draw_within(Thread *t, kiln_site at, const char *op, const char *what, kiln_dtype d, double v)
 {
     if (isfinite(nearest((DType)d, v))) return true;
     fail(t, at, KILN_EVALUE, "%s: %s is %g, %s", op, what, v,
@@ -141,17 +130,18 @@ static bool within(Thread *t, kiln_site at, const char *op, const char *what, ki
 
 static bool interval_fits(Thread *t, kiln_site at, kiln_dtype d, double lo, double hi)
 {
-    if (!within(t, at, "uniform", "the lower bound", d, lo) || !within(t, at, "uniform", "the upper bound", d, hi)) return false;
+    if (!draw_within(t, at, "uniform", "the lower bound", d, lo) || !draw_within(t, at, "uniform", "the upper bound", d, hi))
+        return false;
     if (!(lo < hi) || isinf(hi - lo))
         return fail(t, at, KILN_EVALUE, "uniform: the bounds are %g and %g; the lower must be smaller, and their difference finite",
                    lo, hi),
                false;
-    if (below((DType)d, hi) >= least((DType)d, lo)) return true;
+    if (draw_below((DType)d, hi) >= draw_least((DType)d, lo)) return true;
     fail(t, at, KILN_EVALUE, "uniform: there is no %s from %.17g to below %.17g", dtype_info[d].name, lo, hi);
     return false;
 }
 
-static kiln_tensor *shaped(Thread *t, kiln_site at, kiln_operand flat, const Type *type)
+kiln_tensor *draw_shaped(Thread *t, kiln_site at, kiln_operand flat, const Type *type)
 {
     kiln_tensor *r = cast_to(t, at, flat.as.tensor, (DType)type->dtype);
     return reshape_to(t, at, r, type->dim, type->rank);
@@ -160,18 +150,18 @@ static kiln_tensor *shaped(Thread *t, kiln_site at, kiln_operand flat, const Typ
 static kiln_tensor *uniform(Thread *t, kiln_site at, kiln_operand source, kiln_dtype d, kiln_shape shape, double lo, double hi)
 {
     Type type;
-    if (!floats(t, at, "uniform", d, &shape, &type)) return &t->k->poison;
+    if (!draw_floats(t, at, "uniform", d, &shape, &type)) return &t->k->poison;
     if (!interval_fits(t, at, d, lo, hi)) return &t->k->poison;
     Draw from = draw_begin(t, at, "uniform", source);
     const DType own = (DType)d, wide = (DType)dtype_info[d].compute;
     const double last = wide == DT_f64 ? 1 - 0x1p-53 : 1 - 0x1p-24; /* the largest number that unit draws */
     kiln_operand u = unit(t, at, &from, wide, type_count(&type));
     if (lo != 0 || hi != 1) u = OP2(add, OP2(mul, u, kiln_of_f(hi - lo)), kiln_of_f(lo));
-    kiln_tensor *r = shaped(t, at, u, &type);
+    kiln_tensor *r = draw_shaped(t, at, u, &type);
     /* Rounding may give hi itself, or a number below lo. */
     if (lo != 0 || nearest(own, nearest(wide, nearest(wide, hi) * last)) >= hi)
-        r = kiln_min_at(at, of(r), kiln_of_f(below(own, hi)));
-    if (nearest(own, nearest(wide, lo)) < lo) r = kiln_max_at(at, of(r), kiln_of_f(least(own, lo)));
+        r = kiln_min_at(at, of(r), kiln_of_f(draw_below(own, hi)));
+    if (nearest(own, nearest(wide, lo)) < lo) r = kiln_max_at(at, of(r), kiln_of_f(draw_least(own, lo)));
     return draw_end(t, at, &from, r);
 }
 
@@ -196,8 +186,8 @@ kiln_tensor *kiln_normal_at(kiln_site at, kiln_variable *g, kiln_dtype d, kiln_s
     Thread *t = generator_thread(g);
     Type type;
     if (!t) return NULL;
-    if (!is_generator(t, at, "normal", g) || !floats(t, at, "normal", d, &shape, &type)) return &t->k->poison;
-    if (!within(t, at, "normal", "the mean", d, mean) || !within(t, at, "normal", "the deviation", d, deviation))
+    if (!is_generator(t, at, "normal", g) || !draw_floats(t, at, "normal", d, &shape, &type)) return &t->k->poison;
+    if (!draw_within(t, at, "normal", "the mean", d, mean) || !draw_within(t, at, "normal", "the deviation", d, deviation))
         return &t->k->poison;
     if (deviation < 0) return fail(t, at, KILN_EVALUE, "normal: the deviation is %g; it must be 0 or more", deviation);
     Draw from = draw_begin(t, at, "normal", kiln_of_variable(g));
@@ -212,55 +202,5 @@ kiln_tensor *kiln_normal_at(kiln_site at, kiln_variable *g, kiln_dtype d, kiln_s
     kiln_tensor *z = kiln_concat_at(at, both, 2, 0);
     if (tensor_ok(z) && n != 2 * half) z = slice_axis(t, at, z, 0, 0, n);
     if (mean != 0 || deviation != 1) z = kiln_add_at(at, OP2(mul, of(z), kiln_of_f(deviation)), kiln_of_f(mean));
-    return draw_end(t, at, &from, tensor_ok(z) ? shaped(t, at, of(z), &type) : z);
-}
-
-static bool rate_fits(Thread *t, kiln_site at, kiln_operand rate)
-{
-    double r = rate.kind == 3 ? rate.as.f : (double)rate.as.i;
-    if (r >= 0 && r < 1) return true;
-    fail(t, at, KILN_EVALUE, "dropout: the rate is %g; it must lie in [0, 1)", r);
-    return false;
-}
-
-/* The value of a rate tensor is known only when the function runs. Like an index it is clamped, or an error in a checked engine. If
- * it is in range its gradient is unchanged. */
-static kiln_tensor *rate_in_range(Thread *t, kiln_site at, kiln_tensor *r)
-{
-    char text[160];
-    if (!tensor_ok(r)) return r;
-    if (r->type.rank != 0 || !dtype_is_float((DType)r->type.dtype))
-        return fail(t, at, KILN_ESHAPE, "dropout: the rate must be a float scalar, not %s", tensor_text(r, text, sizeof text));
-    kiln_operand low = OP2(lt, of(r), kiln_of_i(0)), high = OP2(gt, of(r), kiln_of_i(1));
-    if (t->k->checked && t->quiet == 0) {
-        kiln_operand fits = OP2(and, OP2(ge, of(r), kiln_of_i(0)), OP2(le, of(r), kiln_of_i(1)));
-        const char *called = t->called;
-        t->called = NULL; /* worded as compiled code does */
-        const bool holds = effect_holds(t, at, fits.as.tensor, "the rate of a dropout is not in [0, 1]");
-        t->called = called;
-        if (!holds) return &t->k->poison;
-    }
-    return kiln_where_at(at, low, kiln_of_i(0), of(kiln_where_at(at, high, kiln_of_i(1), of(r))));
-}
-
-kiln_tensor *kiln_dropout_at(kiln_site at, kiln_operand xo, kiln_operand rate, kiln_variable *g)
-{
-    kiln_operand o[2] = {xo, rate};
-    Thread *t = op_thread(o, 2);
-    if (!t) return NULL;
-    kiln_tensor *x = operand_float(t, at, "dropout", xo);
-    if (!tensor_ok(x)) return x;
-    if (!is_generator(t, at, "dropout", g) || (operand_is_number(rate) && !rate_fits(t, at, rate))) return &t->k->poison;
-    kiln_tensor *r = operand_named(t, at, "dropout", rate, &(Type){.dtype = DT_f32});
-    Draw from = draw_begin(t, at, "dropout", kiln_of_variable(g));
-    if (!operand_is_number(rate)) r = rate_in_range(t, at, r);
-    kiln_tensor *bits = tensor_ok(r) ? draw_bits(t, at, &from, x->type.dim, x->type.rank) : r;
-    if (!tensor_ok(bits)) return draw_end(t, at, &from, &t->k->poison);
-    kiln_operand keep = OP2(ge, unit_f32(at, bits), of(r));
-    /* If nothing is kept, dropped elements are not divided by 0 either, because their gradient would be 0 / 0. */
-    DType own = (DType)x->type.dtype;
-    kiln_operand share = OP2(sub, kiln_of_f(1), of(cast_to(t, at, r, wide_dtype(x))));
-    share = of(kiln_where_at(at, OP2(le, share, kiln_of_i(0)), kiln_of_i(1), share));
-    kiln_operand kept = OP2(div, of(cast_to(t, at, x, wide_dtype(x))), share);
-    return draw_end(t, at, &from, cast_to(t, at, kiln_where_at(at, keep, kept, kiln_of_f(0)), own));
+    return draw_end(t, at, &from, tensor_ok(z) ? draw_shaped(t, at, of(z), &type) : z);
 }

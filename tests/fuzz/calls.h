@@ -148,12 +148,44 @@ static kiln_tensor *applied(Input *in, kiln_tensor *a, kiln_tensor *b)
     }
 }
 
+/* The engine has no generator yet: each draw is the first of one. */
+static kiln_tensor *drawn(kiln *k, Input *in, kiln_dtype t, kiln_shape s)
+{
+    kiln_variable *g = kiln_generator(k, 7);
+    const int64_t n = number(in), m = number(in);
+    const double a = (double)n, b = (double)m;
+    const bool whole = byte(in) & 1, distinct = byte(in) & 1;
+    kiln_tensor *x = kiln_full(k, KILN_F32, KILN_SHAPE(2, 3), (float)byte(in) / 4), *r;
+    const kiln_operand p = whole ? kiln_of_f(a) : kiln_of_tensor(x);
+    switch (byte(in) % 16) {
+    case 0: r = kiln_randint(g, t, s, n, m); break;
+    case 1: r = kiln_bernoulli(g, p, s); break;
+    case 2: r = kiln_permutation(g, n); break;
+    case 3: r = kiln_shuffle(g, x, (int)n); break;
+    case 4: r = kiln_choice(g, x, n, (int)m, whole ? kiln_mean(x, KILN_AXES(0)) : NULL, distinct * KILN_DISTINCT); break;
+    case 5: r = kiln_categorical(g, x, n, distinct * KILN_DISTINCT); break;
+    case 6: r = kiln_exponential(g, t, s, a); break;
+    case 7: r = kiln_gumbel(g, t, s, a, b); break;
+    case 8: r = kiln_laplace(g, t, s, a, b); break;
+    case 9: r = kiln_logistic(g, t, s, a, b); break;
+    case 10: r = kiln_cauchy(g, t, s, a, b); break;
+    case 11: r = kiln_truncated_normal(g, t, s, 0.5, b, a - 1, a + b); break;
+    case 12: r = kiln_gamma(g, t, s, p); break;
+    case 13: r = kiln_beta(g, t, s, p, b); break;
+    case 14: r = kiln_dirichlet(g, t, s, p); break;
+    default: r = kiln_poisson(g, t, s, p); break;
+    }
+    kiln_variable_free(g);
+    return r;
+}
+
 static inline kiln_tensor *made(kiln *k, Input *in)
 {
     kiln_dtype t = dtype(in);
     uint8_t kind = byte(in);
     kiln_shape s = shape(in);
-    switch (kind % 4) {
+    switch (kind % 5) {
+    case 3: return drawn(k, in, t, s);
     case 0: return kiln_full(k, t, s, number(in));
     case 1: return kiln_iota(k, t, s, (int)number(in));
     case 2: return kiln_random_bits(kiln_full(k, KILN_U64, KILN_SHAPE(2), 7), s);
