@@ -21,6 +21,7 @@ static const Hooks hooks = {
     .note_leaf = tapes_note_leaf,
     .block = tapes_block,
     .retire = tape_retire,
+    .custom_of_many = custom_of_many,
     .effect_happens = effect_happens,
     .hold_call = recorded_call_hold,
     .drop_call = recorded_call_drop,

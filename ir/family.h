@@ -1,8 +1,8 @@
 /* family: what the files of the families of ops share: ir/op_NAME.c, in which all that ir knows of a few structured ops stands side
- * by side. As their rows of ops.def say: infer_NAME, the result types; vjp_NAME, the gradient; fold_NAME, what a node is worth
- * without running it; map_NAME, where operands are demanded inside a kernel. infer_types has checked the operand count and the
- * attributes' number and kinds before infer_NAME runs, and checks the results' sizes after it. Private to op*.c, infer.c and
- * fold.c. */
+ * by side. As their rows of ops.def say: infer_NAME, the result types; vjp_NAME, the gradient; vmap_NAME, how it works on many
+ * examples; fold_NAME, what a node is worth without running it; map_NAME, where operands are demanded inside a kernel. infer_types
+ * has checked the operand count and the attributes' number and kinds before infer_NAME runs, and checks the results' sizes after
+ * it. Private to op*.c, infer.c and fold.c. */
 #ifndef KILN_IR_FAMILY_H
 #define KILN_IR_FAMILY_H
 
@@ -10,14 +10,16 @@
 #include "fold.h"
 #include "index.h"
 #include "infer.h"
+#include "vmap.h"
 
 #define UNARY(...)
 #define BINARY(...)
 #define TERNARY(...)
-#define OP(name, nin, nout, flags, role, vjp, fold, map, attrs) \
-    bool infer_##name(Infer *);                                 \
-    void vjp_##vjp(Vjp *);                                      \
-    Value fold_##fold(const Folding *);                         \
+#define OP(name, nin, nout, flags, role, vjp, vmap, fold, map, attrs) \
+    bool infer_##name(Infer *);                                       \
+    void vjp_##vjp(Vjp *);                                            \
+    void vmap_##vmap(Vmap *);                                         \
+    Value fold_##fold(const Folding *);                               \
     bool map_##map(const Mapping *);
 #include "ops.def"
 #include "ops_undef.h"

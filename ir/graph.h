@@ -42,11 +42,11 @@ typedef struct Attr { /* immutable, in the module's arena; layout per op as its 
 #define UNARY(...)
 #define BINARY(...)
 #define TERNARY(...)
-#define OP(name, nin, nout, flags, role, vjp, fold, map, attrs) \
-    struct name##_attrs {                                       \
-        struct {                                                \
-        } first;                                                \
-        attrs                                                   \
+#define OP(name, nin, nout, flags, role, vjp, vmap, fold, map, attrs) \
+    struct name##_attrs {                                             \
+        struct {                                                      \
+        } first;                                                      \
+        attrs                                                         \
     };
 #include "ops.def"
 #include "ops_undef.h"

@@ -60,6 +60,7 @@
 
 enum { OPF_0 = 0, OPF_ALONE = 0, RESULT_T = 0, RESULT_B = OPF_TO_BOOL };
 #define vjp_0 NULL /* no rule */
+#define vmap_0 NULL
 #define fold_0 NULL
 #define map_0 NULL
 
@@ -93,9 +94,9 @@ const OpDef op_def[OP_COUNT] = {
     [OP_##n] = {.name = #n, .nin = 3, .nout = 1, .role = ROLE_COMPUTE, .flags = OPF_ELEMENTWISE, .domain = #d[0], .value_f = f_##n,       \
                 .value_i = f_##n, .attrs = "",                                                                        \
                 .grad = {UNLESS_NONE(gx, gx_##n), UNLESS_NONE(gy, gy_##n), UNLESS_NONE(gz, gz_##n)}},
-#define OP(n, in, out, flag, r, v, f, m, schema)                                                                \
+#define OP(n, in, out, flag, r, v, many, f, m, schema)                                                          \
     [OP_##n] = {.name = #n, .nin = in, .nout = out, .flags = OPF_##flag, .role = ROLE_##r, .attrs = "" schema,     \
-                .infer = infer_##n, .vjp = vjp_##v, .fold = fold_##f, .map = map_##m},
+                .infer = infer_##n, .vjp = vjp_##v, .vmap = vmap_##many, .fold = fold_##f, .map = map_##m},
 /* clang-format on */
 #include "ops.def"
 };

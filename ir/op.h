@@ -54,6 +54,7 @@ typedef struct GradTok {
 typedef uint32_t Value; /* of a graph (graph.h) */
 struct Infer;
 struct Vjp;
+struct Vmap;
 struct Folding;
 struct Mapping;
 
@@ -69,6 +70,7 @@ typedef struct OpDef {
     const char *attrs;        /* structured: a letter per attribute, i d v t g; last perhaps I D G for all that follow, or ? T */
     bool (*infer)(struct Infer *);
     void (*vjp)(struct Vjp *);             /* NULL: no gradient flows */
+    void (*vmap)(struct Vmap *);           /* structured: NULL: a loop over the examples */
     Value (*fold)(const struct Folding *); /* NULL: nothing is known */
     bool (*map)(const struct Mapping *);   /* NULL: at the same place */
 } OpDef;

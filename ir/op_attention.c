@@ -227,3 +227,25 @@ void vjp_attention_keys(Vjp *v)
     if (v->wanted[4]) v->dx[4] = product(&w, w.p, value);
     backwards(v, &w, product_nt(&w, w.q, key), product_nt(&w, w.g, value));
 }
+
+/* ---- many examples: more heads ------------------------------------------------------------------------------ */
+
+/* A mask may be one for all heads: then it is one for all heads of each example, or of all. */
+static Value mask_of(const Vmap *v)
+{
+    const Type mask = vmap_type(v, 3), q = vmap_type(v, 0);
+    if (mask.dim[0] == 1 && q.dim[0] == 1 && v->many[3]) return vmap_merge(v, v->in[3]);
+    if (mask.dim[0] == 1 && !v->many[3]) return v->in[3];
+    Type each = mask;
+    each.dim[0] = q.dim[0];
+    each = vmap_with_axis(v, &each);
+    return vmap_merge(v, emit_broadcast(v->e, v->in[3], &each));
+}
+
+void vmap_attention(Vmap *v)
+{
+    Value in[7];
+    for (uint32_t i = 0; i < v->node->nin; i++) in[i] = i == 3 ? mask_of(v) : vmap_merge(v, vmap_all(v, i));
+    vmap_as(v, in, v->node->attr->at, v->node->attr->len);
+    for (uint32_t i = 0; i < v->node->nout; i++) v->out[i] = vmap_split(v, v->out[i]);
+}

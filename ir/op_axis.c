@@ -305,3 +305,26 @@ uint32_t index_joined(IndexEnv *env, const Graph *g, const Node *n, const IndexM
     }
     return first;
 }
+
+/* ---- many examples ----------------------------------------------------------------------------------- */
+
+void vmap_slice(Vmap *v)
+{
+    const struct slice_attrs *old = ATTRS(slice, v->node->attr->at);
+    struct slice_attrs *s = ATTRS_ROOM(slice, 3 * (MAX_RANK + 1));
+    const uint32_t rank = vmap_type(v, 0).rank;
+    s->axis[0].size = v->run->n;
+    s->axis[0].step = 1;
+    memcpy(s->axis + 1, old->axis, rank * sizeof *s->axis);
+    vmap_as(v, v->in, ATTRS_TO(s, s->axis + rank + 1));
+}
+
+void vmap_pad(Vmap *v)
+{
+    const struct pad_attrs *old = ATTRS(pad, v->node->attr->at);
+    struct pad_attrs *p = ATTRS_ROOM(pad, 2 * (MAX_RANK + 1));
+    const uint32_t rank = vmap_type(v, 0).rank;
+    p->fill = old->fill;
+    memcpy(p->axis + 1, old->axis, rank * sizeof *p->axis);
+    vmap_as(v, v->in, ATTRS_TO(p, p->axis + rank + 1));
+}

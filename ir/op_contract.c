@@ -27,3 +27,14 @@ void vjp_matmul(Vjp *v)
     if (v->wanted[0]) v->dx[0] = emit2(v->e, OP_matmul, v->g[0], emit_swap_last(v->e, v->in[1]));
     if (v->wanted[1]) v->dx[1] = emit2(v->e, OP_matmul, emit_swap_last(v->e, v->in[0]), v->g[0]);
 }
+
+/* Rows of all examples are more rows, where there is one matrix for them; else the examples are one more leading axis. */
+void vmap_matmul(Vmap *v)
+{
+    if (v->many[1] || vmap_type(v, 0).rank != 2) {
+        vmap_elements(v);
+        return;
+    }
+    vmap_as(v, (Value[]){vmap_merge(v, v->in[0]), v->in[1]}, v->node->attr->at, v->node->attr->len);
+    v->out[0] = vmap_split(v, v->out[0]);
+}

@@ -189,3 +189,58 @@ void vjp_conv_filter(Vjp *v)
     if (v->wanted[0]) v->dx[0] = convolved(e, v->in[1], turned(e, v->g[0], a.groups), &b, &x);
     if (v->wanted[1]) v->dx[1] = convolved(e, v->in[0], v->g[0], &a, &y);
 }
+
+/* ---- many examples: more images where the other operand is the same for all, else more groups ------------------------------ */
+
+/* [n, ..., c] as [..., n c] */
+static Value into_channels(const Vmap *v, Value x)
+{
+    if (x == 0) return 0;
+    const uint32_t rank = v->e->type(v->e, x)->rank;
+    x = vmap_back(v->e, x, rank - 2);
+    if (x == 0) return 0;
+    Type t = *v->e->type(v->e, x);
+    t.dim[rank - 2] = dim_mul(emit_dims(v->e), t.dim[rank - 2], t.dim[rank - 1]);
+    t.rank--;
+    return emit_reshape(v->e, x, &t);
+}
+
+/* [..., n c] as [n, ..., c] */
+static Value out_of_channels(const Vmap *v, Value x)
+{
+    if (x == 0) return 0;
+    Type t = *v->e->type(v->e, x);
+    Dim each = 0;
+    if (!dim_divides(emit_dims(v->e), t.dim[t.rank - 1], v->run->n, &each)) return 0;
+    t.dim[t.rank - 1] = v->run->n;
+    t.dim[t.rank++] = each;
+    return vmap_front(v->e, emit_reshape(v->e, x, &t), t.rank - 2u);
+}
+
+static void by_groups(Vmap *v, int64_t *attr, int64_t *groups)
+{
+    if (!dim_is_const(v->run->n) || v->run->n < 1 || *groups > DIM_MAX / v->run->n) {
+        vmap_by_loop(v);
+        return;
+    }
+    *groups *= v->run->n;
+    vmap_as(v, (Value[]){into_channels(v, vmap_all(v, 0)), into_channels(v, vmap_all(v, 1))}, attr, v->node->attr->len);
+    v->out[0] = out_of_channels(v, v->out[0]);
+}
+
+void vmap_conv(Vmap *v)
+{
+    int64_t *attr = arena_copy(v->run->m->arena, v->node->attr->at, v->node->attr->len * sizeof *attr);
+    if (v->many[1]) {
+        by_groups(v, attr, &((struct conv_attrs *)attr)->groups);
+        return;
+    }
+    vmap_as(v, (Value[]){vmap_merge(v, v->in[0]), v->in[1]}, attr, v->node->attr->len);
+    v->out[0] = vmap_split(v, v->out[0]);
+}
+
+void vmap_conv_filter(Vmap *v)
+{
+    int64_t *attr = arena_copy(v->run->m->arena, v->node->attr->at, v->node->attr->len * sizeof *attr);
+    by_groups(v, attr, &((struct conv_filter_attrs *)attr)->groups);
+}

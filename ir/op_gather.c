@@ -146,3 +146,81 @@ bool map_gather(const Mapping *p)
     map_push(out, seen.dim[2], &seen.at[2]);
     return true;
 }
+
+/* ---- many examples: where their indices differ, rows of one table, example after example ------------------------------- */
+
+static Value size_value(Emit *e, Dim d, DType t)
+{
+    const Value n = dim_is_const(d) ? e->op(e, OP_constant, NULL, 0, ATTRS_OF(constant, .dtype = DT_i64, .value = d))
+                                    : e->op(e, OP_dim_size, NULL, 0, ATTRS_OF(dim_size, .dim = d));
+    return emit_cast(e, n, t);
+}
+
+/* Indices of all examples, [n, ...], as those of rows of a table in which each example has `size` of them. */
+static Value rows_of(const Vmap *v, Value indices, Dim size)
+{
+    Emit *e = v->e;
+    Type t = *e->type(e, indices);
+    const DType own = (DType)t.dtype == DT_u64 ? DT_u64 : DT_i64; /* clamped before what i64 does not hold is lost */
+    Value last = emit2(e, OP_sub, size_value(e, size, own), size_value(e, 1, own));
+    Value i = emit2(e, OP_min, emit_cast(e, indices, own), emit_broadcast(e, last, &t));
+    i = emit_cast(e, i, DT_i64);
+    t.dtype = DT_i64;
+    i = emit2(e, OP_max, i, emit_constant(e, 0, &t));
+    struct iota_attrs *a = ATTRS_ROOM(iota, MAX_RANK);
+    a->dtype = DT_i64;
+    memcpy(a->shape, t.dim, t.rank * sizeof *t.dim);
+    const Value number = e->op(e, OP_iota, NULL, 0, ATTRS_TO(a, a->shape + t.rank));
+    return emit2(e, OP_add, i, emit2(e, OP_mul, number, emit_broadcast(e, size_value(e, size, DT_i64), &t)));
+}
+
+/* x [n, before, size, after] as a table [n size, before, after]. */
+static Value table_of(const Vmap *v, Value x, uint32_t axis)
+{
+    if (x == 0) return 0;
+    const uint32_t rank = v->e->type(v->e, x)->rank;
+    int64_t from[MAX_RANK] = {0, axis + 1};
+    for (uint32_t i = 2; i < rank; i++) from[i] = i <= axis + 1 ? i - 1 : i;
+    return vmap_merge(v, emit_transpose(v->e, x, from, rank));
+}
+
+/* [n, moved..., before..., after...] as [n, before..., moved..., after...], or back. */
+static Value moved(const Vmap *v, Value x, uint32_t moving, uint32_t before, bool back)
+{
+    if (x == 0) return 0;
+    const uint32_t rank = v->e->type(v->e, x)->rank, first = back ? before : moving, second = back ? moving : before;
+    int64_t from[MAX_RANK] = {0};
+    for (uint32_t i = 1; i < rank; i++) from[i] = i <= second ? i + first : i <= first + second ? i - second : i;
+    return emit_transpose(v->e, x, from, rank);
+}
+
+void vmap_gather(Vmap *v)
+{
+    const int64_t axis = ATTRS(gather, v->node->attr->at)->axis;
+    const uint32_t indices = vmap_type(v, 1).rank;
+    const Dim size = vmap_type(v, 0).dim[axis];
+    if (!v->many[1]) {
+        v->out[0] = gather(v->e, v->in[0], v->in[1], axis + 1);
+    } else if (!v->many[0]) {
+        v->out[0] = vmap_front(v->e, gather(v->e, v->in[0], v->in[1], axis), (uint32_t)axis);
+    } else {
+        const Value rows = gather(v->e, table_of(v, v->in[0], (uint32_t)axis), rows_of(v, v->in[1], size), 0);
+        v->out[0] = moved(v, rows, indices, (uint32_t)axis, false);
+    }
+}
+
+void vmap_scatter(Vmap *v)
+{
+    const struct scatter_attrs *a = ATTRS(scatter, v->node->attr->at);
+    const uint32_t axis = (uint32_t)a->axis, indices = vmap_type(v, 1).rank;
+    const Value x = vmap_all(v, 0), updates = vmap_all(v, 2);
+    if (x == 0 || updates == 0) return;
+    if (!v->many[1]) {
+        v->out[0] = scatter(v->e, x, v->in[1], updates, axis + 1, a->fold);
+        return;
+    }
+    const Dim size = vmap_type(v, 0).dim[axis];
+    const Value table =
+        scatter(v->e, table_of(v, x, axis), rows_of(v, v->in[1], size), moved(v, updates, indices, axis, true), 0, a->fold);
+    v->out[0] = moved(v, vmap_split(v, table), 1, axis, false);
+}

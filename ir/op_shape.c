@@ -171,3 +171,36 @@ bool map_broadcast(const Mapping *p)
         if (keeps[i]) map_push(&p->out->map, seen.dim[i], &seen.at[i]);
     return true;
 }
+
+/* ---- many examples --------------------------------------------------------------------------------- */
+
+/* The op with a shape for its attributes, which gets the examples' axis. */
+static void shaped(Vmap *v, Value x)
+{
+    Type t = {.rank = (uint8_t)v->node->attr->len};
+    memcpy(t.dim, v->node->attr->at, t.rank * sizeof *t.dim);
+    t = vmap_with_axis(v, &t);
+    vmap_as(v, &x, t.dim, t.rank);
+}
+
+void vmap_reshape(Vmap *v) { shaped(v, v->in[0]); }
+
+/* Axes that the broadcast puts in front come behind that of the examples. */
+void vmap_broadcast(Vmap *v)
+{
+    const Type t = vmap_type(v, 0);
+    Type wide = t;
+    const uint32_t more = v->node->attr->len - t.rank;
+    wide.rank = (uint8_t)v->node->attr->len;
+    for (uint32_t i = 0; i < wide.rank; i++) wide.dim[i] = i < more ? 1 : t.dim[i - more];
+    wide = vmap_with_axis(v, &wide);
+    shaped(v, emit_reshape(v->e, v->in[0], &wide));
+}
+
+void vmap_transpose(Vmap *v)
+{
+    int64_t from[MAX_RANK + 1] = {0};
+    const uint32_t n = v->node->attr->len;
+    for (uint32_t i = 0; i < n; i++) from[1 + i] = v->node->attr->at[i] + 1;
+    vmap_as(v, v->in, from, n + 1);
+}

@@ -146,3 +146,12 @@ bool map_window_add(const Mapping *p)
     map_push(&p->out->map, x->dim[5], &seen.at[3]);
     return true;
 }
+
+/* ---- many examples: more images ------------------------------------------------------------------------ */
+
+void vmap_window(Vmap *v)
+{
+    const Value x = vmap_merge(v, v->in[0]);
+    vmap_as(v, &x, v->node->attr->at, v->node->attr->len);
+    v->out[0] = vmap_split(v, v->out[0]);
+}

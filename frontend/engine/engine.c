@@ -154,6 +154,8 @@ bool engine_unlist(kiln *k)
 
 void engine_free(kiln *k)
 {
+    for (uint32_t i = 0; i < k->ncustom; i++)
+        if (k->custom[i].free_user) k->custom[i].free_user(k->custom[i].user);
     mem_free(k->custom, k->custom_cap * sizeof *k->custom);
     threads_free(k->threads);
     store_close(k->store);

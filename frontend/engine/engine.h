@@ -184,6 +184,8 @@ typedef struct Hooks {
     /* tapes around frame f learn that they cannot see all its reads of v */
     void (*block)(Thread *t, const Frame *f, kiln_variable *v);
     void (*retire)(kiln_tape *tape);
+    /* a custom gradient (grad/vmap_custom.c) for many examples of those operands that are many; -1: no memory */
+    int64_t (*custom_of_many)(Thread *t, int64_t number, const bool *many, uint32_t n);
     /* effects of compiled code (ops/effect_record.c) */
     int32_t (*effect_happens)(const KilnHost *h, int64_t number, int64_t nin, int64_t nout, void *const *buf, const int64_t *type);
     /* recorded calls (function/call_gradient.c) */
@@ -239,6 +241,7 @@ struct kiln {
 typedef struct CustomGradient {
     void (*backward)(kiln *, kiln_tensor *, kiln_tensor *const *, kiln_tensor **, void *);
     void *user;
+    void (*free_user)(void *user); /* with the engine; NULL: it is the program's */
 } CustomGradient;
 
 typedef enum Profiling { PROFILE_OFF, PROFILE_TEXT, PROFILE_JSON } Profiling;

@@ -460,7 +460,7 @@ bool kiln_call_all_at(kiln_site at, kiln_function *f, const kiln_operand *in, in
     kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, given + (size_t)have), **results = x ? x + given : NULL;
     ok = ok && x;
     ok = ok && function_alive(t, at, f) && function_arguments(t, at, f, in, nin, x) && has_outputs(t, at, f, nout);
-    if (ok && (t->trace || f->k->eager_only)) {
+    if (ok && (t->trace || (f->k->eager_only && !f->maps))) {
         if (!t->trace) latest_note(f, signature_key(t, x, nin), x, nin);
         ok = function_inline(t, at, f, x, nin, results);
     } else if (ok) {

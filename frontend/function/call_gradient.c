@@ -282,7 +282,7 @@ static kiln_function *instance_gradient(Thread *t, kiln_site at, kiln_function *
             fail(t, at, KILN_EMEMORY, "%s: no memory", name);
         } else {
             function_derived(at, f->k, name, instance_gradient_body, rg, free_user,
-                (int)(inst->traced.nsource + inst->traced.nsaved) + ny, nx ? nx : 1, f, &inst->vjp);
+                (int)(inst->traced.nsource + inst->traced.nsaved) + ny, nx ? nx : 1, f, false, &inst->vjp);
             if (inst->vjp)
                 own_vjp(inst, inst->traced.nsource + inst->traced.nsaved + (uint32_t)ny);
             else

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_body *body, void *user, void (*free_user)(void *),
-    int inputs, int outputs, kiln_function *like, kiln_function **slot)
+    int inputs, int outputs, kiln_function *like, bool declared, kiln_function **slot)
 {
     kiln_function_options o = {.name = name,
         .inputs_count = inputs,
@@ -16,7 +16,7 @@ kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_bo
         .cache_bytes = like->options.cache_bytes,
         .fixed_sizes = like->options.fixed_sizes,
         .compile = like->options.compile};
-    if (inputs == (int)like->nspec) o.input_list = like->spec;
+    if (declared && inputs == (int)like->nspec) o.input_list = like->spec;
     kiln_function *f = kiln_function_new_sized(at, k, body, user, &o, sizeof o);
     if (!f) return NULL;
     f->free_user = free_user;
@@ -26,7 +26,7 @@ kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_bo
     like->children = f;
     pthread_mutex_lock(&k->lock);
     like->held++;
-    *slot = f;
+    if (slot) *slot = f;
     pthread_mutex_unlock(&k->lock);
     return f;
 }
@@ -89,7 +89,7 @@ static void derive_new(Thread *t, kiln_function *f, bool value, kiln_function **
     *d = (Derived){f, value};
     char name[128];
     snprintf(name, sizeof name, "%s_%s", f->name, value ? "value_and_grad" : "grad");
-    if (!function_derived(at, f->k, name, grad_body, d, free_derived, nin, (value ? f->options.outputs : 0) + nin, f, slot))
+    if (!function_derived(at, f->k, name, grad_body, d, free_derived, nin, (value ? f->options.outputs : 0) + nin, f, true, slot))
         free_derived(d);
 }
 

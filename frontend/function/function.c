@@ -272,7 +272,7 @@ static void leave_parent(kiln_function *f)
     while (*link && *link != f) link = &(*link)->sibling;
     if (*link) *link = f->sibling;
     pthread_mutex_lock(&f->k->lock);
-    if (*f->slot == f) *f->slot = NULL;
+    if (f->slot && *f->slot == f) *f->slot = NULL;
     pthread_mutex_unlock(&f->k->lock);
     pthread_mutex_unlock(&parent->deriving);
 }

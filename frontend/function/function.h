@@ -170,15 +170,16 @@ struct kiln_function {
     _Atomic uint64_t latest_key;
     /* derived functions, each made once */
     pthread_mutex_t deriving; /* no body runs under it */
-    kiln_function *grad, *value_and_grad, *jvp;
+    kiln_function *grad, *value_and_grad, *jvp, *jacobian, *hvp;
     kiln_function *children, *sibling; /* the functions derived from it, under its `deriving`; the next one of the same parent */
-    /* of a derived function: what it was derived from, and the member of that one that points here */
+    /* of a derived function: what it was derived from, and the member of that one that points here, if one does */
     kiln_function *parent, **slot;
     Instance *inst; /* of a gradient: the parent's instance whose gradient it is */
     uint32_t held;  /* recorded calls and derived functions that need it; under the engine's lock */
     /* it goes with the last that holds it and the last running call; set under the engine's lock, like `held` */
     _Atomic bool freed;
     Loc loc;
+    bool maps; /* its body must be traced (vmap.c, jacobian.c), also where others run eagerly */
 };
 
 /* cache.c: every use of a function's instances lies between the two. False: recorded, nothing entered. */
@@ -291,10 +292,11 @@ static inline bool function_alive(Thread *t, kiln_site at, const kiln_function *
 {
     return LIKELY(!f->freed) || function_gone(t, at, f);
 }
-/* A function of ours whose body is ordinary internal code; free_user may be NULL. Under the deriving lock of `like`. NULL:
+/* A function of ours whose body is ordinary internal code; free_user and slot may be NULL. declared: it takes the inputs that
+ * `like` declares. Under the deriving lock of `like`. NULL:
  * recorded. */
 kiln_function *function_derived(kiln_site at, kiln *k, const char *name, kiln_body *body, void *user, void (*free_user)(void *),
-    int inputs, int outputs, kiln_function *like, kiln_function **slot);
+    int inputs, int outputs, kiln_function *like, bool declared, kiln_function **slot);
 
 /* ---- static_argument.c ------------------------------------------------------------------------------------------------ */
 kiln_tensor *static_argument(Thread *t, kiln_site at, kiln_operand o); /* the handle that a body reads; NULL: recorded */

@@ -115,7 +115,7 @@ static void derive_jvp(Thread *t, kiln_function *f)
     }
     *j = (Jvp){f, n};
     snprintf(name, sizeof name, "%s_jvp", f->name);
-    if (!function_derived(at, f->k, name, jvp_body, j, free_jvp, 2 * n, 2 * f->options.outputs, f, &f->jvp)) free_jvp(j);
+    if (!function_derived(at, f->k, name, jvp_body, j, free_jvp, 2 * n, 2 * f->options.outputs, f, false, &f->jvp)) free_jvp(j);
 }
 
 kiln_function *kiln_jvp(kiln_function *f)

@@ -70,4 +70,6 @@ void tapes_free_closed(Thread *t);
 /* Several outputs with cotangents (NULL or poison-free tensors); what kiln_gradients_at does for one. */
 bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, kiln_tensor *const *seed, uint32_t ny,
     const kiln_operand *x, int count, kiln_tensor **dx);
+/* custom.c: Hooks.custom_of_many */
+int64_t custom_of_many(Thread *t, int64_t number, const bool *many, uint32_t n);
 #endif

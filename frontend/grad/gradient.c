@@ -393,59 +393,6 @@ kiln_tensor *kiln_gradient_at(kiln_site at, kiln_tape *tape, kiln_operand y, kil
     return dx;
 }
 
-/* ---- custom gradients ----------------------------------------------------------------------------------------------- */
-static int64_t custom_number(
-    kiln *k, void (*backward)(kiln *, kiln_tensor *, kiln_tensor *const *, kiln_tensor **, void *), void *user)
-{
-    pthread_mutex_lock(&k->lock);
-    int64_t n = 0;
-    while (n < k->ncustom && (k->custom[n].backward != backward || k->custom[n].user != user)) n++;
-    if (n == k->ncustom && k->ncustom == k->custom_cap) {
-        uint32_t cap = k->custom_cap ? 2 * k->custom_cap : 8;
-        CustomGradient *c = mem_resize(k->custom, k->custom_cap * sizeof *c, cap * sizeof *c);
-        if (c)
-            k->custom = c, k->custom_cap = cap;
-        else
-            n = -1;
-    }
-    if (n == k->ncustom) k->custom[k->ncustom++] = (CustomGradient){backward, user};
-    pthread_mutex_unlock(&k->lock);
-    return n;
-}
-
-/* y itself as in[0], with a node of its own. */
-static kiln_tensor *custom_apply(Thread *t, kiln_site at, kiln_tensor *const *in, uint32_t nin, int64_t number)
-{
-    if (t->trace) return trace_apply(t, at, OP_custom, in, nin, ATTRS_OF(custom, .gradient = number), NULL, 0);
-    kiln_tensor *out = tensor_alias(t, at, in[0]);
-    if (!tensor_ok(out)) return out;
-    out->uid = ++t->next_uid;
-    if (t->recording) tape_record(t, at, OP_custom, in, nin, ATTRS_OF(custom, .gradient = number), &out, 1);
-    return out;
-}
-
-kiln_tensor *kiln_custom_gradient_at(kiln_site at, kiln_tensor *y, kiln_tensor *const *x, int count,
-    void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user), void *user)
-{
-    Thread *t = y ? thread_of(y->k) : thread_last();
-    if (!t || !tensor_ok(y)) return t ? fail(t, at, KILN_ESTATE, "custom gradient: y is NULL, closed or failed") : NULL;
-    if (!list_there(t, at, "custom gradient", x, count)) return &t->k->poison;
-    if (!backward) return fail(t, at, KILN_EVALUE, "custom gradient: the backward function is NULL");
-    for (int i = 0; i < count; i++)
-        if (!tensor_ok(x[i])) return fail(t, at, KILN_ESTATE, "custom gradient: operand %d is NULL, closed or failed", i);
-    int64_t number = custom_number(t->k, backward, user);
-    if (number < 0) return fail(t, at, KILN_EMEMORY, "custom gradient: no memory");
-    ScratchMark mark = scratch_mark(&t->scratch);
-    kiln_tensor **in = SCRATCH(t, at, kiln_tensor *, (size_t)count + 1), *out = &t->k->poison;
-    if (in) {
-        in[0] = y;
-        if (count) memcpy(in + 1, x, (size_t)count * sizeof *in);
-        out = custom_apply(t, at, in, (uint32_t)count + 1, number);
-    }
-    scratch_reset(&t->scratch, mark);
-    return out;
-}
-
 bool kiln_gradients_of_at(kiln_site at, kiln_tape *tape, kiln_operand y, kiln_operands x, kiln_tensor **dx)
 {
     Thread *t = tape ? tape->t : thread_last();
@@ -455,17 +402,4 @@ bool kiln_gradients_of_at(kiln_site at, kiln_tape *tape, kiln_operand y, kiln_op
     bool ok = kiln_gradients_at(at, tape, of_y, NULL, a.at, x.count, dx);
     operand_array_close(&a, x);
     return ok;
-}
-
-kiln_tensor *kiln_custom_gradient_of_at(kiln_site at, kiln_operand y, kiln_operands x,
-    void (*backward)(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx, void *user), void *user)
-{
-    Thread *t = op_thread(&y, 1);
-    if (!t) return NULL;
-    ScratchMark mark = scratch_mark(&t->scratch);
-    kiln_tensor **in = list_tensors(t, at, "custom_gradient", x, false),
-                *out = in ? operand_named(t, at, "custom_gradient", y, NULL) : NULL;
-    out = tensor_ok(out) ? kiln_custom_gradient_at(at, out, in, x.count, backward, user) : &t->k->poison;
-    scratch_reset(&t->scratch, mark);
-    return out;
 }

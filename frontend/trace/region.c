@@ -72,7 +72,7 @@ typedef struct Close {
     Status st;
 } Close;
 
-static bool assigns(const Frame *f, const Slot *s)
+bool frame_assigns(const Frame *f, const Slot *s)
 {
     if (!s->assigned) return false; /* or forgotten: a local that went */
     return s->variable->frame != f || s->variable->trace_id != f->trace->id;
@@ -113,7 +113,7 @@ static void match_all(Close *c)
         const Frame *f = c->r->frame[k];
         for (uint32_t i = 0; i < f->slot.len; i++) {
             const Slot *s = &f->slot.at[i];
-            Match *m = assigns(f, s) ? free_match(c, key_of(s->variable, 0)) : NULL;
+            Match *m = frame_assigns(f, s) ? free_match(c, key_of(s->variable, 0)) : NULL;
             if (m) m->carried = true;
         }
     }
@@ -162,7 +162,7 @@ static void set_results(Close *c, uint32_t k)
         const Match *m = c->order.at[i];
         if (!m->carried) continue;
         const Slot *s = frame_slot(f, m->column.variable);
-        graph_result(f->g, s && assigns(f, s) ? s->now : m->param[k]);
+        graph_result(f->g, s && frame_assigns(f, s) ? s->now : m->param[k]);
     }
     for (uint32_t i = 0; i < r->stacked; i++) graph_result(f->g, r->result[k][given + i]);
 }
@@ -251,8 +251,7 @@ static void close_body(void *arg)
     append_node(c);
 }
 
-/* False: no memory, recorded. */
-static bool block_tapes(Thread *t, kiln_site at, const Frame *f, kiln_variable *v)
+bool frame_block(Thread *t, kiln_site at, const Frame *f, kiln_variable *v)
 {
     if (t->tape) t->k->hooks->block(t, f, v);
     return v->local || trace_note(t, at, v, 0);
@@ -279,7 +278,7 @@ bool region_close(Thread *t, kiln_site at, const Region *r, kiln_tensor **out)
     }
     if (!hold_bound(t, at, r, parent, c.out)) return false;
     for (uint32_t i = 0; i < c.ncarried; i++) {
-        if (c.blocked[i] && !block_tapes(t, at, first, c.carried[i])) return false;
+        if (c.blocked[i] && !frame_block(t, at, first, c.carried[i])) return false;
         kiln_tensor *now = tensor_traced(t, at, parent, c.out + r->carries + i);
         if (!tensor_ok(now) || !trace_assign(t, at, c.carried[i], now)) return false;
     }

@@ -16,6 +16,10 @@ Frame *frame_open(Thread *t, kiln_site at, FrameKind kind, const char *what);
 /* Ends the frame, closed or given up: its parent is the innermost again. No effect on a frame that is not open any longer. */
 void frame_leave(Thread *t, const Frame *f);
 
+bool frame_assigns(const Frame *f, const Slot *s); /* a variable that is not its own */
+/* Tapes around the frame learn that they cannot see all its reads of v. False: no memory, recorded. */
+bool frame_block(Thread *t, kiln_site at, const Frame *f, kiln_variable *v);
+
 /* A region about to become a node of its frames' parent. Frames: a loop's body, before it the condition if there is one; a
  * branch's cases. */
 typedef struct Region {

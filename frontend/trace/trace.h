@@ -99,6 +99,19 @@ void trace_forget(Thread *t, const kiln_variable *v); /* v is about to go: no sl
 
 kiln_tensor *tensor_traced(Thread *t, kiln_site at, Frame *f, Value v);
 
+/* ---- many examples (vmap.c) ---- */
+typedef struct VmapCall {
+    const char *what; /* as messages name it */
+    Dim n;            /* examples */
+    const bool *many; /* per input: it has the examples' axis, as its first; else it is the same for all */
+    int nin, nout;
+    bool (*run)(Thread *t, kiln_site at, kiln_tensor *const *in, kiln_tensor **out, void *user); /* for one. False: recorded */
+    void (*loops)(void *user, const char *ops); /* NULL, or: is told which ops run in a loop over the examples, if any */
+    void *user;
+} VmapCall;
+/* In a trace. many: per output, whether it has the examples' axis. False: recorded. */
+bool trace_vmap(Thread *t, kiln_site at, const VmapCall *c, kiln_tensor *const *in, kiln_tensor **out, bool *many);
+
 /* ---- bodies ---- */
 /* What a body is given: nin inputs, a NULL, then tensors that say that they were not given when they are used. `to` has room for
  * nin + BODY_ROOM and may be `in`. */

@@ -1,5 +1,5 @@
 /* kiln.h: what programs include (#include <kiln/kiln.h>). Tensors and scopes (core.h), devices (device.h), operations (ops.h),
- * tapes and traced functions (function.h), loops and branches (control.h), assertions, text and callbacks (effect.h). Layers and
+ * tapes and traced functions (function.h), functions made of functions (transform.h), loops and branches (control.h), assertions, text and callbacks (effect.h). Layers and
  * optimisers, data, files and ahead-of-time compilation have headers of their own: nn.h, data.h, io.h, aot.h. */
 #ifndef KILN_H
 #define KILN_H
@@ -10,5 +10,6 @@
 #include "effect.h"
 #include "function.h"
 #include "ops.h"
+#include "transform.h"
 
 #endif

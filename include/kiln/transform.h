@@ -1,0 +1,53 @@
+/* transform.h: functions made of functions: one that works on many examples at once, and matrices of derivatives. kiln_grad,
+ * kiln_value_and_grad and kiln_jvp are in function.h. kiln.h includes it; it compiles alone as C11 and C++17. */
+#ifndef KILN_TRANSFORM_H
+#define KILN_TRANSFORM_H
+
+#include <limits.h>
+
+#include "function.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Along which axis of an input the examples lie; negative axes count from the end. */
+#define KILN_SHARED INT_MIN /* along none: the input is the same for all examples */
+typedef struct kiln_vmap_options {
+    int in[KILN_MAX_ARGS];  /* per input; 0: the first axis */
+    int out[KILN_MAX_ARGS]; /* per output: where its axis of the examples goes; 0: first */
+} kiln_vmap_options;
+/* A function of as many inputs and outputs that runs f, written for one example, on all examples at once: each operation works on an
+ * array with one axis more, so that a product of a vector and a matrix becomes a product of matrices. Sizes of the examples' axis must
+ * agree. f must declare its number of inputs (inputs_count or inputs) and outputs; static arguments, and inputs that are KILN_SHARED,
+ * are the same for all. An output that is the same for all examples is repeated.
+ *   loops      one whose condition or trip count differs runs until all examples are done; those that are done keep what they have
+ *   branches   of a selector that differs each case runs that some example takes
+ *   random     a generator is read and advanced once: every example sees the same draw, unless its key is made of what differs
+ *   variables  may be read, and assigned what is the same for all: another value for each example is KILN_EUNSUPPORTED, which names the
+ *              line, as are prints and calls of C code; assertions must hold for each example that comes to them
+ * Gradients flow; f may take gradients itself, have custom gradients, be mapped, or call functions. It is traced even where functions
+ * run eagerly (kiln_eager, .no_compile). Every call makes a new function, which lives as long as f. NULL after an error. */
+KILN_API kiln_function *kiln_vmap_sized(kiln_site at, kiln_function *f, const kiln_vmap_options *options, size_t size);
+/* options: &(kiln_vmap_options){...} or NULL */
+#define kiln_vmap(f, ...) kiln_vmap_sized(KILN_HERE, (f), __VA_ARGS__, sizeof(kiln_vmap_options))
+/* The operations of f, a result of kiln_vmap, that its last trace ran in a loop over the examples, since they do not work on many at
+ * once: "random_bits"; "" if there were none. Valid until f is traced again. */
+KILN_API const char *kiln_vmap_why(const kiln_function *f);
+
+/* A function of f's inputs with an output for each output y of f and each input x, the inputs of one output side by side: dy/dx, of
+ * y's shape followed by x's; zeros where either is no float. It costs a forward pass, and for each output one backward pass on
+ * as many examples as y has elements. Made once. */
+KILN_API kiln_function *kiln_jacobian(kiln_function *f);
+/* The second derivatives of the first output's sum: kiln_jacobian(kiln_grad(f)). For inputs x and y, in that order, outputs dxx, dxy,
+ * dyx, dyy. */
+KILN_API kiln_function *kiln_hessian(kiln_function *f);
+/* A function of f's inputs, then a vector for each, of its dtype and shape: the Hessian of the first output's sum times these vectors,
+ * an output for each input. It costs about two gradients, and never makes the matrix. Made once. */
+KILN_API kiln_function *kiln_hvp(kiln_function *f);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
