@@ -36,6 +36,7 @@ void emu_reset(int ordinal, uint64_t seed);
 /* The n-th call from now on that works on the device does nothing but give that error; n = 0: none does. */
 void emu_fail(int ordinal, uint64_t n, int error);
 uint64_t emu_called(int ordinal); /* such calls since it was opened or reset */
+uint64_t emu_boxes(int ordinal);  /* that its kernels have copied by tensor maps */
 /* What ended the device's context; an empty text: nothing did. */
 const char *emu_fault(int ordinal);
 

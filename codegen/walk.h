@@ -28,8 +28,8 @@ typedef struct WalkHead {
 
 typedef enum WalkStep {
     /* function, threads of a block, bytes of shared memory to ask for, groups, { what their product is divided by, Dims, the Dims
-     * }, operands, the buffers. There are as many blocks as the product of all groups says, each rounded up; at most `most` of
-     * them. */
+     * }, operands, the most blocks, the buffers, 0 or 2 maps (tensor_map.h), { buffer, Dim where it begins, axes, the two extents
+     * of a box, { extent, stride } }. There are as many blocks as the product of all groups says, each rounded up. */
     WALK_LAUNCH,
     WALK_COPY, /* from, to, bytes of an element, Dims, the Dims */
     /* trip buffer, trip Dim (INT64_MAX: none), index buffer, whether it counts down, slices, { buffer, of which one, bytes of an

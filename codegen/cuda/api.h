@@ -1,9 +1,10 @@
 /* api: declares the functions of the CUDA driver and of NVRTC that are called, so that no CUDA header is needed; they are opened at
- * run time. Names, types and numbers are those of cuda.h and nvrtc.h (CUDA 11.2 and later). Relies on base alone. */
+ * run time. Names, types and numbers are those of cuda.h and nvrtc.h (CUDA 11.2 and later). Relies on base and tensor_map alone. */
 #ifndef KILN_CODEGEN_CUDA_API_H
 #define KILN_CODEGEN_CUDA_API_H
 
 #include "../../runtime/base.h"
+#include "../tensor_map.h"
 
 typedef int CUresult; /* 0: CUDA_SUCCESS */
 typedef int CUdevice;
@@ -23,7 +24,7 @@ enum { CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75, CU_DEVICE_ATTRIBUTE_CO
 enum { CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16, CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH = 95 };
 enum { CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8 };
 enum { CU_STREAM_NON_BLOCKING = 1, CU_EVENT_DISABLE_TIMING = 2 };
-enum { CUDA_ERROR_OUT_OF_MEMORY = 2, CUDA_ERROR_NOT_FOUND = 500, CUDA_ERROR_NOT_READY = 600 };
+enum { CUDA_ERROR_INVALID_VALUE = 1, CUDA_ERROR_OUT_OF_MEMORY = 2, CUDA_ERROR_NOT_FOUND = 500, CUDA_ERROR_NOT_READY = 600 };
 enum { CU_GRAPH_NODE_TYPE_CONDITIONAL = 13, CU_GRAPH_COND_TYPE_IF = 0, CU_GRAPH_COND_TYPE_WHILE = 1 };
 
 enum { CU_LAUNCH_ATTRIBUTE_COOPERATIVE = 2 };
@@ -115,7 +116,7 @@ typedef struct CUgraphNodeParams {
     CUDA_CALL(MemsetD32Async, cuMemsetD32Async, (CUdeviceptr at, unsigned word, size_t n, CUstream s))
 
 /* What an older driver may lack: all members of the first list are there (CUDA 12.0), or none; so are those of the second, which
- * make conditional nodes (12.4). */
+ * make conditional nodes (12.4), and those of the third, which make maps of tensors (12.0). */
 #define CUDA_GRAPH_CALLS                                                                                              \
     CUDA_CALL(GraphCreate, cuGraphCreate, (CUgraph * g, unsigned flags))                                              \
     CUDA_CALL(GraphDestroy, cuGraphDestroy, (CUgraph g))                                                              \
@@ -133,12 +134,17 @@ typedef struct CUgraphNodeParams {
         (CUgraphConditionalHandle * h, CUgraph g, CUcontext c, unsigned value, unsigned flags)) \
     CUDA_CALL(GraphAddNode, cuGraphAddNode_v2,                                                  \
         (CUgraphNode * n, CUgraph g, const CUgraphNode *after, const void *edges, size_t nafter, CUgraphNodeParams *params))
+#define CUDA_MAP_CALLS                                                                                         \
+    CUDA_CALL(TensorMapEncodeTiled, cuTensorMapEncodeTiled,                                                    \
+        (CUtensorMap * map, int type, uint32_t rank, void *at, const uint64_t *extent, const uint64_t *stride, \
+            const uint32_t *box, const uint32_t *element_stride, int interleave, int swizzle, int promotion, int fill))
 
 typedef struct CudaDriver {
 #define CUDA_CALL(member, symbol, params) CUresult(*member) params;
     CUDA_CALLS
     CUDA_GRAPH_CALLS
     CUDA_CONDITIONAL_CALLS
+    CUDA_MAP_CALLS
 #undef CUDA_CALL
     /* CUDA C (a whole program's text) to what ModuleLoadData takes, appended to image: by NVRTC, or by the host's compiler for an
      * emulated device. False: st. */

@@ -5,6 +5,18 @@
 const char *const control_name[CONTROLS] = {
     "graph_place", "graph_copy", "loop_turn", "loop_next", "loop_decide", "branch_choose", "graph_assert", "graph_check"};
 
+/* An address that no map can begin at keeps its product from using it. */
+static const char maps_text[] = "struct Moved {\n    i64 map, use, of, stride, base;\n};\n"
+                                "KILN_DEVICE void move_maps(const u64 *table, const Moved *all, i64 n, i64 index, u32 threads)\n"
+                                "{\n"
+                                "    for (i64 i = threadIdx.x; i < n; i += threads) {\n"
+                                "        const u64 at = table[all[i].of] + u64(index * all[i].stride + all[i].base);\n"
+                                "        *(u64 *)all[i].use = KILN_MAPS_MOVE && at % 16 == 0 ? 1 : 0;\n"
+                                "        if (KILN_MAPS_MOVE && at % 16 == 0) map_move((Map *)all[i].map, at);\n"
+                                "    }\n"
+                                "    maps_moved();\n"
+                                "}\n\n";
+
 /* The places from `from` on get n addresses; up to `to`, those of temporaries in the workspace, whose address follows. */
 static const char place_text[] = "struct Places {\n    u64 at[%u];\n};\n"
                                  "#if defined(__CUDACC_VER_MAJOR__) && __CUDACC_VER_MAJOR__ >= 12\n"
@@ -12,12 +24,12 @@ static const char place_text[] = "struct Places {\n    u64 at[%u];\n};\n"
                                  "#else\n"
                                  "#define KILN_IN_PLACE\n"
                                  "#endif\n" CUDA_HEAD "graph_place(u64 *table, const i64 *offset, i64 *failed,\n"
-                                 "    const u32 from, const u32 n, const u32 to, const KILN_IN_PLACE Places places)\n"
+                                 "    const u32 from, const u32 n, const u32 to, %sconst KILN_IN_PLACE Places places)\n"
                                  "{\n"
                                  "    for (u32 i = threadIdx.x; i < n; i += 256u) table[from + i] = places.at[i];\n"
                                  "    for (u32 i = from + n + threadIdx.x; i < to; i += 256u)\n"
                                  "        if (offset[i] >= 0) table[i] = places.at[n] + u64(offset[i]);\n"
-                                 "    if (threadIdx.x == 0) *failed = 0;\n"
+                                 "    if (threadIdx.x == 0) *failed = 0;\n%s"
                                  "}\n\n";
 
 static const char copy_text[] =
@@ -49,12 +61,12 @@ static const char ways_text[] =
 
 /* All lanes know all; what one of them writes, the others have read before. */
 static const char loop_text[] =
-    "struct Loop {\n    i64 turn, trip, most, trip_at, index, count, selector, kind, back, code, slices;\n};\n"
+    "struct Loop {\n    i64 turn, trip, most, trip_at, index, count, selector, kind, back, code, slices, maps;\n};\n"
     "struct Slice {\n    i64 at, of, stride;\n};\n"
     "KILN_DEVICE void open_slices(u64 *table, const Loop *l, const Slice *slice, i64 index)\n"
     "{\n"
     "    for (i64 i = threadIdx.x; i < l->slices; i += 32)\n"
-    "        table[slice[i].at] = table[slice[i].of] + u64(index * slice[i].stride);\n"
+    "        table[slice[i].at] = table[slice[i].of] + u64(index * slice[i].stride);\n%s"
     "}\n\n";
 
 static const char turn_text[] =
@@ -136,14 +148,18 @@ void control_needs(const Program *p, bool needs[CONTROLS])
     needs_of(p->step, p->nstep, needs);
 }
 
-void control_text(const Program *p, Text *out)
+void control_text(const Program *p, bool maps, Text *out)
 {
+    static const char in_place[] = "    __syncthreads();\n    if (to != 0) move_maps(table, moved, maps, 0, 256);\n";
+    static const char in_turn[] =
+        "    if (l->maps > 0) move_maps(table, (const Moved *)(slice + l->slices), l->maps, index, 32);\n";
     bool needs[CONTROLS];
     control_needs(p, needs);
-    text_printf(out, place_text, control_places(p));
+    if (maps) text_printf(out, "%s", maps_text);
+    text_printf(out, place_text, control_places(p), maps ? "const Moved *moved, const u32 maps, " : "", maps ? in_place : "");
     if (needs[C_COPY]) text_printf(out, "%s", copy_text);
     if (control_turns(needs)) text_printf(out, "%s", ways_text);
-    if (needs[C_TURN] || needs[C_DECIDE]) text_printf(out, "%s", loop_text);
+    if (needs[C_TURN] || needs[C_DECIDE]) text_printf(out, loop_text, maps ? in_turn : "");
     if (needs[C_TURN]) text_printf(out, "%s", turn_text);
     if (needs[C_DECIDE]) text_printf(out, "%s", while_text);
     if (needs[C_CHOOSE]) text_printf(out, "%s", choose_text);

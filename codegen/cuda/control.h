@@ -19,12 +19,18 @@ typedef struct LoopWords {
     int64_t selector, kind; /* of a while: where it is said whether to go on, and what lies there: bytes, negative if signed */
     int64_t back;           /* it counts down */
     int64_t code;           /* what the program ends with when a while goes on after its bound */
-    int64_t slices;         /* SliceWords of this loop */
+    int64_t slices, maps;   /* SliceWords of this loop, and the MapWords of its slices, which follow them */
 } LoopWords;
 
 typedef struct SliceWords {
     int64_t at, of, stride; /* bytes for each turn. No slice is of another one of the same loop */
 } SliceWords;
+
+/* The map of a product's operand, which changes with the addresses of a call, or with the turns of a loop. */
+typedef struct MapWords {
+    int64_t map, use;         /* where it lies, and where it is said whether it may be used */
+    int64_t of, stride, base; /* the place of what the operand is part of; bytes for each turn, and from where it begins */
+} MapWords;
 
 /* What a program ends with when the assertion that is step `number` does not hold, until its operands are looked at. */
 #define CONTROL_ASSERTED ((int64_t)1 << 32)
@@ -44,6 +50,6 @@ static inline bool control_turns(const bool needs[CONTROLS])
 {
     return needs[C_TURN] || needs[C_DECIDE] || needs[C_CHOOSE] || needs[C_CHECK];
 }
-void control_text(const Program *p, Text *out); /* those */
+void control_text(const Program *p, bool maps, Text *out); /* those; maps: of a program that has some (maps.h) */
 
 #endif

@@ -1,7 +1,6 @@
 /* cuda_contract: products as CUDA C: a function for each distinct one, which goes through tiles as its plan says and calls what
  * product_text.c has. Relies on print.h, schedule.h, ir/tree.h. Never calls a library, never decides how a product runs. */
-#include "print.h"
-#include "schedule.h"
+#include "maps.h"
 
 /* ---- which products a program has ------------------------------------------------------------ */
 
@@ -42,7 +41,16 @@ static const char *tile_type(const Print *c, const Step *s, const ProductPlan *p
     return fits && tiles <= INT32_MAX ? "u32" : "i64"; /* and adding a grid to a tile does not wrap */
 }
 
-static void open_batch(Print *c, const Step *s, const char *t)
+/* The place along an axis of the batch, for the maps that have it. */
+static void print_map_place(Print *c, const OperandMap *map, uint32_t axis, const char *place)
+{
+    for (uint32_t i = 0; map && i < 2; i++)
+        for (uint32_t a = 2; a < map[i].rank; a++)
+            if (map[i].batch[a] == axis) cuda_line(c, "bulk.%s_batch[%u] = i32(%s);", i ? "b" : "a", a - 2, place);
+}
+
+/* map: NULL, or the maps of both operands. */
+static void open_batch(Print *c, const Step *s, const char *t, const OperandMap *map)
 {
     cuda_line(c, "i64 left = %s, right = %s;", cuda_dim(c, s->contract.a_base), cuda_dim(c, s->contract.b_base));
     cuda_line(c, "%s batch = tile / (down * across);", t);
@@ -54,6 +62,7 @@ static void open_batch(Print *c, const Step *s, const char *t)
         const char *n = cuda_dim(c, s->contract.batch[i]);
         cuda_line(c, "left += batch %% %s(%s) * %s;", t, n, cuda_dim(c, s->contract.a_batch[i]));
         cuda_line(c, "right += batch %% %s(%s) * %s;", t, n, cuda_dim(c, s->contract.b_batch[i]));
+        print_map_place(c, map, i, arena_printf(c->arena, "batch %% %s(%s)", t, n));
         cuda_line(c, "batch /= %s(%s);", t, n);
     }
 }
@@ -192,18 +201,10 @@ static void print_fma(Print *c, const Step *s, const ProductPlan *plan)
     cuda_line(c, "    a_row, a_col, b_row, b_col, end);");
 }
 
-/* Along rows only where neighbours surely lie side by side there, and not along k. */
-static bool lies_along_k(const Print *c, const Strides *outer, const Strides *inner)
-{
-    int64_t n;
-    if (cuda_dim_const(c->p, strides_last(inner), &n) && n == 1) return true;
-    return !cuda_dim_const(c->p, strides_last(outer), &n) || n != 1;
-}
-
 static const char *lines_wide(
     Print *c, const Strides *outer, const Strides *inner, Dim extent, Dim k, int64_t piece, const char *at)
 {
-    const bool along = lies_along_k(c, outer, inner);
+    const bool along = product_along_k(c->p, outer, inner);
     return is_wide(c, along ? has_pieces(c, inner, outer, k, piece) : has_pieces(c, outer, inner, extent, piece), at, 16);
 }
 
@@ -211,7 +212,7 @@ static const char *lines_of(
     Print *c, const Step *s, const ProductPlan *plan, uint32_t width, const Strides *outer, const Strides *inner)
 {
     return arena_printf(c->arena, "Lines<%s, %u, %u, %d, %d>", cuda_memory_type((DType)s->contract.to), width, plan->deep,
-        lies_along_k(c, outer, inner), inner->n > 1);
+        product_along_k(c->p, outer, inner), inner->n > 1);
 }
 
 /* What adds a step to a warp's sums. */
@@ -222,9 +223,10 @@ static const char *unit_of(Print *c, const Step *s, const ProductPlan *plan)
     return t == DT_f32 ? "ByWarp<MmaTf32>" : t == DT_bf16 ? "ByWarp<MmaBf16>" : "ByWarp<MmaF16>";
 }
 
-static void print_mma(Print *c, const Step *s, const ProductPlan *plan)
+static void print_mma(Print *c, const Step *s, const ProductPlan *plan, bool bulk)
 {
     const Strides *const a[] = {&s->contract.a_row, &s->contract.a_col}, *const b[] = {&s->contract.b_col, &s->contract.b_row};
+    cuda_line(c, bulk ? "bulk.row = i32(row), bulk.column = i32(column);" : "NoBulk bulk;");
     const int64_t piece = 16 / (int64_t)dtype_bytes((DType)s->contract.to);
     cuda_line(c, "product_mma<%d, %s, %s, %u, %u, %u, %u, %u, %u, %d, %d, %u,", s->contract.ended, unit_of(c, s, plan),
         move_of(c, s), plan->rows, plan->columns, plan->down, plan->across, plan->deep, plan->stages, TREE_PRODUCT, TREE_RUN,
@@ -233,7 +235,7 @@ static void print_mma(Print *c, const Step *s, const ProductPlan *plan)
     cuda_line(c, "    tile_a[0].at, tile_b[0].at, a + left, b + right, %s, row, column, m, n, k,", to_of(c, s));
     cuda_line(c, "    %s, %s, %s,", lines_wide(c, a[0], a[1], s->contract.m, s->contract.k, piece, "a + left"),
         lines_wide(c, b[0], b[1], s->contract.n, s->contract.k, piece, "b + right"), stores_wide(c, s, 2));
-    cuda_line(c, "    a_row, a_col, b_row, b_col, end);");
+    cuda_line(c, "    a_row, a_col, b_row, b_col, end, bulk);");
 }
 
 /* Steps of both operands. Of FMA, lines end in a piece of nothing, so that a warp's accesses meet all banks. */
@@ -255,20 +257,31 @@ static void print_shared(Print *c, const Step *s, const ProductPlan *plan)
     if (!mma) cuda_line(c, "__shared__ i64 inner[%d][%d];", 2 * plan->stages, plan->deep);
 }
 
+/* Barriers of bulk copies, and what they know of the operands. */
+static void print_bulk(Print *c, const ProductPlan *plan, const OperandMap map[2])
+{
+    cuda_line(c, "__shared__ u64 full[%u];", plan->stages);
+    cuda_line(c, "Bulk<%u, %u> bulk = {};", map[0].rank, map[1].rank);
+    cuda_line(c, "bulk.template open<%u, %d>(%s, full);", plan->stages, c->table, c->table ? "maps" : "&maps");
+}
+
 void cuda_product_body(Print *c, const Step *s)
 {
     if (is_empty(c, s)) return;
     const ProductPlan *plan = product_plan(c->p, s, c->sm);
+    OperandMap map[2];
+    const bool bulk = product_maps(c->p, s, plan, map);
     const char *batches = "1ll", *tile = tile_type(c, s, plan);
     for (uint32_t i = 0; i < s->contract.nbatch; i++)
         batches = arena_printf(c->arena, "%s * %s", batches, cuda_dim(c, s->contract.batch[i]));
     print_shared(c, s, plan);
+    if (bulk) print_bulk(c, plan, map);
     cuda_line(
         c, "const i64 m = %s, n = %s, k = %s;", cuda_dim(c, s->contract.m), cuda_dim(c, s->contract.n), cuda_dim(c, s->contract.k));
     cuda_line(c, "const %s down = %s((m + %d) / %d), across = %s((n + %d) / %d), tiles = %s(%s) * down * across;", tile, tile,
         plan->rows - 1, plan->rows, tile, plan->columns - 1, plan->columns, tile, batches);
     cuda_open(c, "for (%s tile = blockIdx.x; tile < tiles; tile += gridDim.x)", tile);
-    open_batch(c, s, tile);
+    open_batch(c, s, tile, bulk ? map : NULL);
     cuda_line(c, "const %s band = tile %% (down * across) / (%d * across) * %d, high = down - band < %d ? down - band : %d;", tile,
         PRODUCT_BAND, PRODUCT_BAND, PRODUCT_BAND, PRODUCT_BAND);
     cuda_line(c, "const %s at = tile %% (down * across) - band * across;", tile);
@@ -278,7 +291,7 @@ void cuda_product_body(Print *c, const Step *s)
     if (plan->kind == PRODUCT_FMA)
         print_fma(c, s, plan);
     else
-        print_mma(c, s, plan);
+        print_mma(c, s, plan, bulk);
     cuda_close(c);
 }
 
@@ -292,5 +305,5 @@ void cuda_products_prelude(const Print *c, const Products *all)
         group = used[all->at[i]->contract.to == DT_bf16][plan->columns] = true;
     }
     if (all->len > 0) text_printf(c->out, "%s%s", cuda_product_prelude, mma ? cuda_mma_prelude : "");
-    if (group) cuda_wgmma_prelude(c->out, used);
+    if (group) cuda_wgmma_prelude(c->out, used, products_maps(c->p, all, c->sm));
 }

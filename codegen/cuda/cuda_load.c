@@ -1,9 +1,9 @@
-/* cuda_load: loads programs that were compiled, and lets them go. Relies on run.h, parts.h, schedule.h. Never prints, compiles or
+/* cuda_load: loads programs that were compiled, and lets them go. Relies on run.h, parts.h, maps.h. Never prints, compiles or
  * runs one.
  */
+#include "maps.h"
 #include "parts.h"
 #include "run.h"
-#include "schedule.h"
 
 static void name_functions(void *arg)
 {
@@ -14,6 +14,7 @@ static void name_functions(void *arg)
     c->shared = ARENA_ARRAY(&c->arena, uint32_t, c->text.n + 1);
     for (uint32_t i = 0; i < c->text.products.len; i++)
         c->shared[p->kernel.len + i] = product_shared(product_plan(p, c->text.products.at[i], cuda_sm(c->driver)));
+    c->maps = products_maps(p, &c->text.products, cuda_sm(c->driver));
     c->shape = ARENA_ARRAY(&c->arena, CudaShape, p->kernel.len + 1);
     c->module = ARENA_ARRAY(&c->arena, CUmodule, CUDA_PARTS);
     for (uint32_t i = 0; i < p->kernel.len; i++) c->shape[i] = cuda_shape(p, &p->kernel.at[i]);

@@ -3,8 +3,8 @@
 #include "../effect.h"
 #include "../host_stack.h"
 #include "blas.h"
+#include "maps.h"
 #include "run.h"
-#include "schedule.h"
 #include "timed.h"
 
 #define ALIGN 256
@@ -157,9 +157,15 @@ static bool run_product(Run *r, const Step *s)
     uint32_t f = r->c->p->kernel.len + cuda_product_of(&r->c->text.products, s);
     uint32_t buf[CUDA_OPERANDS];
     const uint32_t n = cuda_product_operands(r->c->p, s, buf);
-    void *args[CUDA_OPERANDS + 1];
+    void *args[CUDA_OPERANDS + 2];
     for (uint32_t i = 0; i < n; i++) args[i] = &r->at[buf[i]];
-    args[n] = dims_of(r);
+    OperandMap map[2];
+    ProductMaps maps;
+    const bool bulk = product_maps(r->c->p, s, product_plan(r->c->p, s, cuda_sm(r->d)), map);
+    const CUdeviceptr at[] = {r->at[s->contract.a], r->at[s->contract.b]};
+    if (bulk && !cuda_maps(r->d, r->c->p, map, r->call->dim, at, &maps, r->st)) return false;
+    args[n] = &maps;
+    args[n + bulk] = dims_of(r);
     return launch(r, f, cuda_product_blocks(r->c, s, r->call->dim), CUDA_BLOCK, args, s->loc);
 }
 

@@ -1,8 +1,8 @@
 /* cuda_text: prints a kernel as a CUDA C function, and a whole program as one source: points, stages, instructions, streams (sweeps
  * are in cuda_reduce.c). Relies on print.h. Makes no decision that belongs to the kernel; never runs or compiles anything. */
 #include "control.h"
+#include "maps.h"
 #include "parts.h"
-#include "print.h"
 
 #include <stdio.h>
 
@@ -317,6 +317,10 @@ static void cuda_product(Print *c, const Step *step, uint32_t number)
     } else {
         parameter(c, to, "c");
     }
+    OperandMap map[2];
+    if (product_maps(c->p, step, product_plan(c->p, step, c->sm), map))
+        c->params =
+            arena_printf(c->arena, "%s%s, ", c->params, c->table ? "const Maps *maps" : "const __grid_constant__ Maps maps");
     print_function(c, arena_printf(c->arena, "product%u", number), cuda_product_body, step);
 }
 
@@ -377,7 +381,7 @@ static void print_program(void *arg)
             cuda_launch(c, &text.launches.at[i - text.first_launch], text.name[i]);
     }
     if (c->table && parts > 1) text_printf(c->out, CUDA_PART_LINE, parts - 1);
-    if (c->table) control_text(c->p, c->out);
+    if (c->table) control_text(c->p, products_maps(c->p, &text.products, c->sm), c->out);
 }
 
 static bool program_text(const Program *p, int sm, bool table, Text *out, Status *st)

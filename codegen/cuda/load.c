@@ -81,10 +81,14 @@ static bool open_device(CudaDriver *d, int ordinal, Status *st)
 }
 
 /* What not every driver has; its first members say whether it is there. */
-static void open_graphs(void *lib, CudaDriver *d)
+static void open_newer(void *lib, CudaDriver *d)
 {
     CudaDriver found = {0};
     bool graphs = d->version >= 12000, conditionals = d->version >= 12040;
+#define CUDA_CALL(member, symbol, params) \
+    if (d->version >= 12000) library_symbol(lib, #symbol, &d->member, "libcuda.so.1", &(Status){0});
+    CUDA_MAP_CALLS
+#undef CUDA_CALL
 #define CUDA_CALL(member, symbol, params) \
     graphs = graphs && library_symbol(lib, #symbol, &found.member, "libcuda.so.1", &(Status){0});
     CUDA_GRAPH_CALLS
@@ -117,7 +121,7 @@ static bool open_driver(CudaDriver *d, int *devices, Status *st)
     d->parts = true;
     const bool ok = cuda_ok(d, d->Init(0), st, "starting the driver") &&
                     cuda_ok(d, d->DriverGetVersion(&d->version), st, "asking for the driver's version");
-    if (ok) open_graphs(lib, d);
+    if (ok) open_newer(lib, d);
     return ok && cuda_ok(d, d->DeviceGetCount(devices), st, "counting devices") &&
            (*devices > 0 || status_fail(st, ST_DEVICE, "cuda: the driver is installed, but it sees no device"));
 }

@@ -110,8 +110,9 @@ void cuda_product_body(Print *c, const Step *step);
 void cuda_products_prelude(const Print *c, const Products *all);
 extern const char cuda_product_prelude[], cuda_mma_prelude[];
 #define CUDA_GROUP_COLUMNS 128 /* at most, of one instruction of four warps */
-/* used: by bf16, and by columns: those instructions there are. */
-void cuda_wgmma_prelude(Text *out, const bool used[2][CUDA_GROUP_COLUMNS + 1]);
+/* used: by bf16, and by columns: those instructions there are. bulk: and bulk copies. */
+void cuda_wgmma_prelude(Text *out, const bool used[2][CUDA_GROUP_COLUMNS + 1], bool bulk);
+void cuda_bulk_prelude(Text *out);
 
 /* Kernels side by side that are one launch; its operands are their buffers, one kernel's after the other's. */
 typedef struct CudaLaunch {

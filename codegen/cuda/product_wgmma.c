@@ -95,11 +95,12 @@ static void instruction(Text *out, uint32_t columns, bool brain)
     text_printf(out, " : \"l\"(a), \"l\"(b), \"n\"(A), \"n\"(B));\n    }\n};\n#endif\n");
 }
 
-void cuda_wgmma_prelude(Text *out, const bool used[2][CUDA_GROUP_COLUMNS + 1])
+void cuda_wgmma_prelude(Text *out, const bool used[2][CUDA_GROUP_COLUMNS + 1], bool bulk)
 {
     text_printf(out, "%s", functions);
     for (uint32_t brain = 0; brain < 2; brain++)
         for (uint32_t n = 0; n <= CUDA_GROUP_COLUMNS; n++)
             if (used[brain][n]) instruction(out, n, brain);
     text_printf(out, "%s", unit);
+    if (bulk) cuda_bulk_prelude(out);
 }

@@ -2,42 +2,8 @@
  * graph's first nodes write from the addresses of a call; so nothing but their arguments changes from call to call. A loop is a
  * conditional node whose body ends in a kernel that turns it; a branch is one for each block. Nodes follow one another as the steps
  * do. Relies on run.h, control.h. Never launches anything. */
+#include "maps.h"
 #include "run.h"
-
-uint32_t record_least = 4;
-
-/* ---- which programs -------------------------------------------------------------------------- */
-
-static uint32_t launches(const Step *s, uint32_t n)
-{
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        sum += (s[i].kind == STEP_KERNEL && !s[i].ends) || s[i].kind == STEP_CONTRACT || s[i].kind == STEP_COPY;
-        for (uint32_t k = 0; k < s[i].nblock; k++) sum += launches(s[i].block[k].step, s[i].block[k].n);
-    }
-    return sum;
-}
-
-/* Whether the host takes part in none of the steps, but for looking at an assertion that did not hold. It does where a product may
- * go to a BLAS, which takes addresses, not places of addresses. */
-static bool runs_alone(const Step *s, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if ((s[i].kind == STEP_EFFECT && s[i].effect.op != OP_assert) || s[i].kind == STEP_HOST) return false;
-        if (s[i].kind == STEP_CONTRACT && s[i].contract.blas) return false;
-        for (uint32_t k = 0; k < s[i].nblock; k++)
-            if (!runs_alone(s[i].block[k].step, s[i].block[k].n)) return false;
-    }
-    return true;
-}
-
-bool cuda_records(const Program *p, const CudaDriver *d)
-{
-    bool needs[CONTROLS];
-    if (!d || !cuda_has_graphs(d) || p->nstack != 0 || !runs_alone(p->step, p->nstep)) return false;
-    control_needs(p, needs);
-    return control_turns(needs) ? cuda_has_conditionals(d) : launches(p->step, p->nstep) >= record_least;
-}
 
 /* ---- one recording --------------------------------------------------------------------------- */
 
@@ -54,6 +20,7 @@ typedef struct Making {
     uint32_t words, room;
     int64_t *size;    /* the values of Program.dim */
     CUdeviceptr dims; /* and where they lie, if a launch does not bring them along */
+    RecordedMaps maps;
     bool ok;
 } Making;
 
@@ -118,13 +85,16 @@ static bool record_product(Making *m, const Step *s)
     const uint32_t f = m->c->p->kernel.len + cuda_product_of(&m->c->text.products, s);
     uint32_t buf[CUDA_OPERANDS];
     const uint32_t n = cuda_product_operands(m->c->p, s, buf);
-    CUdeviceptr at[CUDA_OPERANDS];
-    void *args[CUDA_OPERANDS + 1];
+    CUdeviceptr at[CUDA_OPERANDS], maps = 0;
+    void *args[CUDA_OPERANDS + 2];
     for (uint32_t i = 0; i < n; i++) {
         at[i] = place_of(m, buf[i]);
         args[i] = &at[i];
     }
-    args[n] = dims_of(m);
+    const RecordedMap *bulk = recorded_map(&m->maps, s);
+    if (bulk) maps = address(m, bulk->word);
+    args[n] = &maps;
+    args[bulk ? n + 1 : n] = dims_of(m);
     return add_kernel(
         m, m->c->function[f], cuda_product_blocks(m->c, s, m->dim), CUDA_BLOCK, m->c->shared[f], args, m->c->text.name[f]);
 }
@@ -227,7 +197,29 @@ static int64_t kind_of(const Making *m, uint32_t buf)
     return t == DT_i8 || t == DT_i16 || t == DT_i32 || t == DT_i64 ? -bytes : bytes;
 }
 
-/* The words of a loop; those of its slices follow. */
+/* What is to be written into maps when the places of the table are known that change with a loop (UINT32_MAX: that do not), as
+ * MapWords. Returns how many. */
+static uint32_t map_words(Making *m, uint32_t loop)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->maps.len; i++)
+        for (uint32_t k = 0; k < 2; k++) {
+            const RecordedMap *r = &m->maps.at[i];
+            const Buf *b = &m->c->p->buf.at[r->map[k].buf];
+            if (!r->there[k] || (b->kind == BUF_SLICE ? b->loop : UINT32_MAX) != loop) continue;
+            uint32_t of = r->map[k].buf;
+            MapWords w = {.map = (int64_t)(address(m, r->word) + k * sizeof(CUtensorMap)),
+                .use = (int64_t)(address(m, r->word) + offsetof(ProductMaps, use) + k * sizeof(uint64_t)),
+                .stride = loop == UINT32_MAX ? 0 : slice_of(m, of, loop, &of),
+                .base = size_of(m, r->map[k].base) * (int64_t)sizeof(uint16_t)};
+            w.of = of;
+            memcpy(m->word + take_words(m, sizeof w / 8), &w, sizeof w);
+            n++;
+        }
+    return n;
+}
+
+/* The words of a loop; those of its slices follow, and of maps. */
 static uint32_t loop_words(Making *m, const Step *s)
 {
     const Program *p = m->c->p;
@@ -248,6 +240,7 @@ static uint32_t loop_words(Making *m, const Step *s)
         memcpy(m->word + take_words(m, sizeof w / 8), &w, sizeof w);
         l.slices++;
     }
+    l.maps = map_words(m, s->id);
     memcpy(m->word + at, &l, sizeof l);
     return at;
 }
@@ -359,44 +352,34 @@ static bool record_steps(Making *m, const Step *s, uint32_t n)
     return true;
 }
 
-/* Words that the steps take, each as often as it is recorded. */
-static uint32_t words_of(const Program *p, const Step *s, uint32_t n)
+/* How many products may have maps. */
+static uint32_t products_of(const Compiled *c, const Step *s, uint32_t n)
 {
+    uint32_t sum = 0;
+    for (uint32_t i = 0; c->maps && i < n; i++) {
+        sum += s[i].kind == STEP_CONTRACT;
+        for (uint32_t k = 0; k < s[i].nblock; k++) sum += products_of(c, s[i].block[k].step, s[i].block[k].n);
+    }
+    return sum;
+}
+
+/* Words that the steps take, each as often as it is recorded. */
+static uint32_t words_of(const Compiled *c, const Step *s, uint32_t n)
+{
+    const Program *p = c->p;
     uint32_t sum = 0;
     for (uint32_t i = 0; i < n; i++) {
         if (s[i].kind == STEP_BRANCH) sum += s[i].nblock;
-        if (s[i].kind == STEP_LOOP) sum += sizeof(LoopWords) / 8;
+        if (s[i].kind == STEP_LOOP) sum += sizeof(LoopWords) / 8 + 2 * sizeof(MapWords) / 8 * products_of(c, &s[i], 1);
         for (uint32_t k = 0; s[i].kind == STEP_LOOP && k < p->buf.len; k++)
             if (is_slice(&p->buf.at[k], s[i].id)) sum += sizeof(SliceWords) / 8;
         for (uint32_t k = 0; k < s[i].nblock; k++)
-            sum += words_of(p, s[i].block[k].step, s[i].block[k].n) * (s[i].kind == STEP_LOOP && k == 1 ? 2 : 1);
+            sum += words_of(c, s[i].block[k].step, s[i].block[k].n) * (s[i].kind == STEP_LOOP && k == 1 ? 2 : 1);
     }
     return sum;
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
-
-CUDA_KERNEL_NODE_PARAMS cuda_place(const Compiled *c, Recording *r, uint32_t number, const CudaCall *call, PlaceArgs *a)
-{
-    const Program *p = c->p;
-    const uint32_t all = p->ninput + p->noutput, most = control_places(p), left = all - number * most;
-    a->from = number * most;
-    a->n = MIN_OF(left, most);
-    a->to = left < most ? p->buf.len : 0;
-    for (uint32_t i = 0; i < a->n; i++) a->at[i] = (uint64_t)(uintptr_t)call->buf[a->from + i];
-    if (left < most) a->at[a->n] = (uint64_t)(uintptr_t)call->work;
-    void *const arg[] = {&r->table, &r->offset, &r->failed, &a->from, &a->n, &a->to, a->at};
-    memcpy(a->arg, arg, sizeof arg);
-    return (CUDA_KERNEL_NODE_PARAMS){.func = c->control[C_PLACE],
-        .gridDimX = 1,
-        .gridDimY = 1,
-        .gridDimZ = 1,
-        .blockDimX = CUDA_BLOCK,
-        .blockDimY = 1,
-        .blockDimZ = 1,
-        .kernelParams = a->arg,
-        .ctx = c->driver->context};
-}
 
 /* The first nodes, whose addresses each call sets. */
 static bool record_places(Making *m)
@@ -412,11 +395,13 @@ static bool record_places(Making *m)
     return true;
 }
 
-/* The table's room, the offsets of temporaries, the code, and the sizes that launches do not bring along. */
+/* The maps, which lie at multiples of 128 bytes, the table's room, the offsets of temporaries, the code, and the sizes that
+ * launches do not bring along. */
 static void lay_out(Making *m)
 {
     const Program *p = m->c->p;
     const bool by_value = cuda_dims_by_value(p);
+    take_words(m, m->maps.len * MAP_WORDS);
     m->r->table = address(m, take_words(m, p->buf.len));
     const uint32_t offset = take_words(m, p->buf.len);
     m->r->offset = address(m, offset);
@@ -436,8 +421,13 @@ static void record(void *arg)
     Making *m = arg;
     const Program *p = m->c->p;
     m->word = ARENA_ARRAY(&m->arena, int64_t, m->room);
+    recorded_maps(&m->arena, p, cuda_sm(m->d), p->step, p->nstep, &m->maps);
     lay_out(m);
-    m->ok = record_places(m) && record_steps(m, p->step, p->nstep);
+    m->ok = recorded_maps_make(m->d, p, m->dim, m->r->memory, &m->maps, m->word, m->st);
+    const uint32_t first = m->words;
+    m->r->maps = address(m, first);
+    m->r->nmap = m->ok ? map_words(m, UINT32_MAX) : 0;
+    m->ok = m->ok && record_places(m) && record_steps(m, p->step, p->nstep);
 }
 
 /* The recording's own arrays, in one block. */
@@ -468,7 +458,8 @@ bool cuda_record(const Compiled *c, CudaQueue *q, const int64_t *dim, Recording 
     const Program *p = c->p;
     Making m = {.c = c, .d = d, .dim = dim, .r = r, .st = st};
     if (!make_room(c, dim, r, st)) return false;
-    m.room = 2 * p->buf.len + 1 + p->dim.len + words_of(p, p->step, p->nstep);
+    m.room = 2 * p->buf.len + 1 + p->dim.len + words_of(c, p->step, p->nstep) +
+             (MAP_WORDS + 2 * sizeof(MapWords) / 8) * products_of(c, p->step, p->nstep);
     r->bytes = m.room * sizeof *m.word;
     arena_init(&m.arena);
     bool ok = cuda_take(q, r->bytes, &r->memory, st);

@@ -1,9 +1,73 @@
-/* replay: what was recorded of a program is kept, a recording for each vector of sizes, and replayed. One thread at a time sets the
- * addresses of a recording and launches it; the driver puts launches of one graph in order, whatever streams they are in. Relies on
- * record.c. */
+/* replay: which programs are recorded. What was recorded of one is kept, a recording for each vector of sizes, and replayed. One
+ * thread at a time sets the addresses of a recording and launches it; the driver puts launches of one graph in order, whatever
+ * streams they are in. Relies on record.c. */
 #include <pthread.h>
 
 #include "run.h"
+
+uint32_t record_least = 4;
+
+/* ---- which programs -------------------------------------------------------------------------- */
+
+static uint32_t launches(const Step *s, uint32_t n)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        sum += (s[i].kind == STEP_KERNEL && !s[i].ends) || s[i].kind == STEP_CONTRACT || s[i].kind == STEP_COPY;
+        for (uint32_t k = 0; k < s[i].nblock; k++) sum += launches(s[i].block[k].step, s[i].block[k].n);
+    }
+    return sum;
+}
+
+/* Whether the host takes part in none of the steps, but for looking at an assertion that did not hold. It does where a product may
+ * go to a BLAS, which takes addresses, not places of addresses. */
+static bool runs_alone(const Step *s, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if ((s[i].kind == STEP_EFFECT && s[i].effect.op != OP_assert) || s[i].kind == STEP_HOST) return false;
+        if (s[i].kind == STEP_CONTRACT && s[i].contract.blas) return false;
+        for (uint32_t k = 0; k < s[i].nblock; k++)
+            if (!runs_alone(s[i].block[k].step, s[i].block[k].n)) return false;
+    }
+    return true;
+}
+
+bool cuda_records(const Program *p, const CudaDriver *d)
+{
+    bool needs[CONTROLS];
+    if (!d || !cuda_has_graphs(d) || p->nstack != 0 || !runs_alone(p->step, p->nstep)) return false;
+    control_needs(p, needs);
+    return control_turns(needs) ? cuda_has_conditionals(d) : launches(p->step, p->nstep) >= record_least;
+}
+
+/* ---- a call's addresses ---------------------------------------------------------------------- */
+
+CUDA_KERNEL_NODE_PARAMS cuda_place(const Compiled *c, Recording *r, uint32_t number, const CudaCall *call, PlaceArgs *a)
+{
+    const Program *p = c->p;
+    const uint32_t all = p->ninput + p->noutput, most = control_places(p), left = all - number * most;
+    a->from = number * most;
+    a->n = MIN_OF(left, most);
+    a->to = left < most ? p->buf.len : 0;
+    for (uint32_t i = 0; i < a->n; i++) a->at[i] = (uint64_t)(uintptr_t)call->buf[a->from + i];
+    if (left < most) a->at[a->n] = (uint64_t)(uintptr_t)call->work;
+    uint32_t n = 0;
+    void *const arg[] = {&r->table, &r->offset, &r->failed, &a->from, &a->n, &a->to};
+    for (; n < COUNT_OF(arg); n++) a->arg[n] = arg[n];
+    if (c->maps) a->arg[n++] = &r->maps, a->arg[n++] = &r->nmap;
+    a->arg[n] = a->at;
+    return (CUDA_KERNEL_NODE_PARAMS){.func = c->control[C_PLACE],
+        .gridDimX = 1,
+        .gridDimY = 1,
+        .gridDimZ = 1,
+        .blockDimX = CUDA_BLOCK,
+        .blockDimY = 1,
+        .blockDimZ = 1,
+        .kernelParams = a->arg,
+        .ctx = c->driver->context};
+}
+
+/* ---- what is kept ---------------------------------------------------------------------------- */
 
 #define KEPT 8 /* recordings of a program; the one that was not used for longest gives way */
 

@@ -18,6 +18,7 @@ struct Compiled {
     Arena arena;
     size_t bytes; /* of the image */
     CUfunction control[CONTROLS];
+    bool maps;                     /* some products take maps of their operands */
     struct Recordings *recordings; /* of a program that is recorded (replay.c); NULL: it is launched kernel by kernel */
 };
 
@@ -79,6 +80,8 @@ typedef struct Recording { /* one vector of sizes, as a graph */
     CUdeviceptr memory; /* the table and all else that the graph's kernels read and write beside buffers */
     size_t bytes;
     CUdeviceptr table, offset, failed; /* in it; failed: the code that the program ended with */
+    CUdeviceptr maps;                  /* and nmap MapWords of what changes with a call's addresses */
+    uint32_t nmap;
     uint64_t used;
 } Recording;
 
@@ -90,7 +93,7 @@ void cuda_record_free(const Compiled *c, Recording *r); /* it does not run any m
 typedef struct PlaceArgs {
     uint32_t from, n, to;
     uint64_t at[CONTROL_PLACES];
-    void *arg[7];
+    void *arg[9];
 } PlaceArgs;
 CUDA_KERNEL_NODE_PARAMS cuda_place(const Compiled *c, Recording *r, uint32_t number, const CudaCall *call, PlaceArgs *a);
 

@@ -18,10 +18,14 @@ typedef struct Row {
  * longer k find no room beside them. A card has a hundred multiprocessors or so, each of which wants such a tile. Few rows, or
  * columns, are strips, narrow enough that a few thousand columns are a block for each. */
 static const Row row[] = {
-    {.tensor = 2, .own_sm = CUDA_SM_90A, .most_n = 16, .most_k = TREE_RUN, .plan = {128, 16, 16, 16, 32, 4, PRODUCT_WGMMA}},
-    {.tensor = 2, .own_sm = CUDA_SM_90A, .most_k = TREE_RUN, .large = true, .plan = {128, 128, 16, 128, 64, 4, PRODUCT_WGMMA}},
-    {.tensor = 2, .own_sm = CUDA_SM_90A, .most_k = TREE_RUN, .plan = {128, 64, 16, 64, 32, 4, PRODUCT_WGMMA}},
-    {.tensor = 2, .own_sm = CUDA_SM_90A, .plan = {128, 32, 16, 32, 32, 4, PRODUCT_WGMMA}},
+    {.tensor = 2, .own_sm = CUDA_SM_90A, .most_n = 16, .most_k = TREE_RUN, .plan = {128, 16, 16, 16, 32, 4, PRODUCT_WGMMA, true}},
+    {.tensor = 2,
+        .own_sm = CUDA_SM_90A,
+        .most_k = TREE_RUN,
+        .large = true,
+        .plan = {128, 128, 16, 128, 64, 4, PRODUCT_WGMMA, true}},
+    {.tensor = 2, .own_sm = CUDA_SM_90A, .most_k = TREE_RUN, .plan = {128, 64, 16, 64, 32, 4, PRODUCT_WGMMA, true}},
+    {.tensor = 2, .own_sm = CUDA_SM_90A, .plan = {128, 32, 16, 32, 32, 4, PRODUCT_WGMMA, true}},
     {.tensor = 2, .from_sm = 80, .most_m = 16, .most_k = TREE_RUN, .plan = {16, 128, 16, 16, 32, 3, PRODUCT_MMA}},
     {.tensor = 2, .from_sm = 80, .most_n = 16, .most_k = TREE_RUN, .plan = {128, 16, 16, 16, 32, 3, PRODUCT_MMA}},
     {.tensor = 2, .from_sm = 80, .most_k = TREE_RUN, .large = true, .plan = {128, 128, 64, 32, 32, 3, PRODUCT_MMA}},

@@ -17,6 +17,8 @@ typedef struct ProductPlan {
     uint8_t down, across;   /* of them, that one of its CUDA_BLOCK threads makes, or with PRODUCT_MMA one of its warps */
     uint8_t deep, stages;   /* a block copies so many of k at a time into shared memory, and holds so many of these steps there */
     uint8_t kind;
+    bool bulk; /* by maps of its operands where they have some (maps.h): the lines of a step in shared memory are as copies of boxes
+                  lay them out */
 } ProductPlan;
 
 /* Blocks that run at the same time should read few rows and few columns: tiles are counted down so many of them, then across. */
@@ -25,11 +27,13 @@ typedef struct ProductPlan {
 extern int64_t product_large; /* elements of the result that are worth large tiles; tests take fewer */
 /* sm: the architecture (api.h). Never NULL. Bits depend on the kind alone, which extents do not decide. */
 const ProductPlan *product_plan(const Program *p, const Step *s, int sm);
-/* Bytes of shared memory that a launch of it must ask for; 0: its function has what every block may have, 48 KB, or less. */
+/* Bytes of shared memory that a launch of it must ask for; 0: its function has what every block may have, 48 KB, or less. Barriers
+ * of bulk copies lie beside them. */
 static inline uint32_t product_shared(const ProductPlan *p)
 {
     const uint32_t bytes = (uint32_t)(p->rows + p->columns) * p->deep * p->stages * (uint32_t)sizeof(uint16_t);
-    return p->kind == PRODUCT_WGMMA && bytes > 48 << 10 ? bytes : 0;
+    const uint32_t barriers = p->bulk ? p->stages * (uint32_t)sizeof(uint64_t) : 0;
+    return p->kind == PRODUCT_WGMMA && bytes + barriers > 48 << 10 ? bytes : 0;
 }
 /* How many blocks one matrix of a batch takes. */
 static inline int64_t product_tiles(const ProductPlan *p, int64_t m, int64_t n)

@@ -2,7 +2,7 @@
  * cuda_run.c. Relies on walk.h, print.h. Never compiles. */
 #include "table.h"
 
-#include "schedule.h"
+#include "maps.h"
 
 typedef struct Table {
     const Program *p;
@@ -58,6 +58,19 @@ static void put_operands(Table *t, const uint32_t *buf, uint32_t n)
     t->most = MAX_OF(t->most, (int64_t)n);
 }
 
+static void put_maps(Table *t, const OperandMap *map, uint32_t n)
+{
+    put(t, n);
+    for (uint32_t i = 0; i < n; i++) {
+        put(t, map[i].buf);
+        put(t, map[i].base);
+        put(t, map[i].rank);
+        put(t, map[i].box[0]);
+        put(t, map[i].box[1]);
+        for (uint32_t a = 0; a < map[i].rank; a++) put(t, map[i].extent[a]), put(t, map[i].stride[a]);
+    }
+}
+
 static void put_kernel(Table *t, const Step *s)
 {
     const Kernel *k = &t->p->kernel.at[s->kernel];
@@ -73,6 +86,7 @@ static void put_kernel(Table *t, const Step *s)
     put(t, cuda_points(&shape));
     put_dims(t, points, n);
     put_operands(t, s->buf, k->nbuf);
+    put_maps(t, NULL, 0);
 }
 
 static void put_product(Table *t, const Step *s)
@@ -91,6 +105,8 @@ static void put_product(Table *t, const Step *s)
     put(t, 1);
     put_dims(t, s->contract.batch, s->contract.nbatch);
     put_operands(t, buf, n);
+    OperandMap map[2];
+    put_maps(t, map, product_maps(t->p, s, plan, map) ? 2 : 0);
 }
 
 static void put_launch(Table *t, uint32_t number)
@@ -103,6 +119,7 @@ static void put_launch(Table *t, uint32_t number)
     put(t, 1);
     put_dims(t, (const Dim[]){l->blocks}, 1);
     put_operands(t, l->buf, l->nbuf);
+    put_maps(t, NULL, 0);
 }
 
 static void put_copy(Table *t, const Step *s)

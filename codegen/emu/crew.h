@@ -1,7 +1,9 @@
-/* crew: the threads of a block: what fiber.c, which runs them, and grid.c, which runs blocks, share. Relies on watch.h. */
+/* crew: the threads of a block: what fiber.c, which runs them, grid.c, which runs blocks, and bulk.c share. Relies on watch.h,
+ * bulk.h. */
 #ifndef KILN_CODEGEN_EMU_CREW_H
 #define KILN_CODEGEN_EMU_CREW_H
 
+#include "bulk.h"
 #include "watch.h"
 
 #if !defined(__x86_64__)
@@ -36,6 +38,7 @@ struct Crew {
     uint32_t born[EMU_THREADS], nborn;   /* threads that have not begun */
     uint32_t ready[EMU_THREADS], nready; /* that may go on */
     const char *waits[EMU_THREADS];      /* for what; NULL: it does not */
+    const void *full[EMU_THREADS];       /* the barrier of bulk.c, if it is one of those */
     Copies copies[EMU_THREADS];
     bool wrote[EMU_THREADS],
         stale[EMU_THREADS]; /* into shared memory, and not said so to tensor cores; the same, before a barrier */
@@ -45,6 +48,7 @@ struct Crew {
     bool owes;                     /* what threads had written before a barrier, no fence has come after */
     uint64_t held[2][EMU_THREADS]; /* what a thread shows the others of its warp, at an even and an odd turn */
     Barrier block, warp[EMU_WARPS];
+    Bulk bulk;
     EmuDim3 at;           /* the block's place in the grid */
     uint32_t meeter;      /* the thread that does */
     void *meets;          /* where it waits for the others of its column; NULL: it does not */
@@ -69,6 +73,12 @@ CUresult crew_stuck(Crew *c);
 /* The running thread goes on when another one, or another block, wakes it. */
 void crew_wait(Crew *c, const char *how);
 void crew_wake(Crew *c, uint32_t thread);
+/* Ends the launch; the thread that calls it does not go on. */
+void crew_fail(Crew *c, CUresult e);
+/* Where the library reads and writes what a thread may: memory that waits for its next user, as a workspace that was given back
+ * while a call runs, is still read by work that was asked for before, and only the handle is told to be nobody's
+ * (runtime/poison.h). */
+void *crew_real(const Crew *c, const void *at);
 extern const EmuCalls crew_calls;
 
 /* grid.c: the block's thread meets the other blocks of its column, which are so many. */

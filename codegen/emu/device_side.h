@@ -31,6 +31,17 @@ typedef struct EmuCalls {
     void (*misuse)(void *self, const char *why); /* ends the launch */
     /* So does this: the thread is at an element that the array does not have. */
     void (*no_element)(void *self, unsigned long long index, const char *array);
+    /* Barriers of bulk.h: one for so many arrivals; the thread's own may be used by copies; it arrives, and so many bytes will; it
+     * waits until the phase of that parity is over. */
+    void (*barrier_make)(void *self, void *at, unsigned count);
+    void (*barriers_made)(void *self);
+    void (*barrier_expect)(void *self, void *at, unsigned bytes);
+    void (*barrier_wait)(void *self, void *at, unsigned parity);
+    /* Copies a map's box, from those places on; it arrives at the barrier. A map in memory gets another address, which a fence
+     * shows (map: to this thread's copies; NULL: what this thread has changed, to others). */
+    void (*copy_box)(void *self, void *to, const void *map, void *barrier, const int *at, unsigned rank);
+    void (*map_move)(void *self, void *map, unsigned long long address);
+    void (*map_fence)(void *self, const void *map);
 } EmuCalls;
 enum { EMU_WRITE = 1, EMU_ATOMIC = 2, EMU_LATE = 4 /* a write; what lies there until it has arrived is nothing */ };
 
@@ -161,7 +172,12 @@ extern "C" EMU_OWN inline void cudaGraphSetConditional(unsigned long long handle
 /* ---- kernels ----------------------------------------------------------------------------------------------------- */
 struct EmuParam {
     void *at;
-    template <typename T> EMU_OWN operator T() const { return *(T *)at; }
+    template <typename T> EMU_OWN operator T() const
+    {
+        T x;
+        __builtin_memcpy(&x, at, sizeof x); /* it may want to lie at multiples of more bytes */
+        return x;
+    }
 };
 template <typename... A> struct EmuSizes {
     static constexpr unsigned short at[] = {sizeof(A)...};
@@ -418,6 +434,21 @@ template <int N> EMU_OWN static inline void group_wait(float *)
     g.begun = false;
     emu_flying[threadIdx.x] = g.n > 0;
 }
+
+/* ---- bulk copies (codegen/cuda/product_bulk.c) ---------------------------------------------------------------------- */
+#define __grid_constant__
+#define KILN_MAPS_MOVE true
+static inline void barrier_make(void *at, unsigned n) { emu_side.calls.barrier_make(emu_side.self, at, n); }
+static inline void barriers_made() { emu_side.calls.barriers_made(emu_side.self); }
+static inline void barrier_expect(void *at, unsigned bytes) { emu_side.calls.barrier_expect(emu_side.self, at, bytes); }
+static inline void barrier_wait(void *at, unsigned parity) { emu_side.calls.barrier_wait(emu_side.self, at, parity); }
+template <int RANK> static inline void copy_box(void *to, const void *map, void *barrier, const int *at)
+{
+    emu_side.calls.copy_box(emu_side.self, to, map, barrier, at, RANK);
+}
+static inline void map_move(void *map, unsigned long long to) { emu_side.calls.map_move(emu_side.self, map, to); }
+static inline void maps_moved() { emu_side.calls.map_fence(emu_side.self, nullptr); }
+static inline void map_taken(const void *map) { emu_side.calls.map_fence(emu_side.self, map); }
 
 /* ---- scalars ------------------------------------------------------------------------------------------------------ */
 static inline float __int_as_float(int x) { return emu_bits<float>(x); }

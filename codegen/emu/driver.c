@@ -1,7 +1,7 @@
 /* driver: the table of functions of emulated devices, and which device a thread works on. Each call takes the device's lock; one
  * that was told to fail, or that comes after an error which killed the context, does nothing else. Relies on memory.c, queue.c,
  * module.c. */
-#include "emulated.h"
+#include "bulk.h"
 #include "image.h"
 
 #include <stdio.h>
@@ -196,6 +196,7 @@ static void set_version(Emu *e)
 {
     e->calls.version = version_now;
     graph_calls(&e->calls, version_now >= 12000, version_now >= 12040);
+    e->calls.TensorMapEncodeTiled = version_now >= 12000 ? emu_map_encode : NULL;
 }
 
 static void set_architecture(Emu *e, int sm)
@@ -267,6 +268,7 @@ void *emu_symbol(const char *name)
 #define CUDA_CALL(member, symbol, params) \
     if (d && strcmp(name, #symbol) == 0) memcpy(&at, &d->member, sizeof at);
     CUDA_CALLS
+    CUDA_MAP_CALLS
 #undef CUDA_CALL
     return at;
 }
@@ -328,6 +330,15 @@ uint64_t emu_called(int ordinal)
     Emu *e = &device[ordinal];
     pthread_mutex_lock(&e->lock);
     const uint64_t n = e->called;
+    pthread_mutex_unlock(&e->lock);
+    return n;
+}
+
+uint64_t emu_boxes(int ordinal)
+{
+    Emu *e = &device[ordinal];
+    pthread_mutex_lock(&e->lock);
+    const uint64_t n = e->boxes;
     pthread_mutex_unlock(&e->lock);
     return n;
 }

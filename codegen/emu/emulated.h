@@ -15,7 +15,6 @@
 #include <sys/types.h>
 
 enum {
-    CUDA_ERROR_INVALID_VALUE = 1,
     CUDA_ERROR_NOT_INITIALIZED = 3,
     CUDA_ERROR_INVALID_DEVICE = 101,
     CUDA_ERROR_INVALID_IMAGE = 200,
@@ -188,6 +187,7 @@ struct CUctx_st {
     uint64_t handles; /* of conditions, that there ever were */
     uint32_t pending; /* tasks in all streams */
     uint64_t seed;
+    uint64_t boxes;           /* that kernels copied by maps */
     uint64_t called, fail_at; /* calls so far; the one that fails */
     CUresult fail_with, dead; /* dead: what every call gives from now on */
     CUresult about;           /* the error that the text tells of */

@@ -82,8 +82,7 @@ static void work(Crew *c)
     leave(c, c->self);
 }
 
-/* Ends the launch; the thread that calls it does not go on. */
-static void fail(Crew *c, CUresult e)
+void crew_fail(Crew *c, CUresult e)
 {
     c->result = e;
     leave(c, c->self);
@@ -127,7 +126,7 @@ static void wait(Crew *c, Barrier *b, uint32_t first, uint32_t n, const char *ho
     if (b->waiting > 0 && b->how != how) {
         snprintf(c->emu->fault, sizeof c->emu->fault, "%s: threads of a warp wait for each other in %s and in %s",
             c->f->kernel->name, b->how, how);
-        fail(c, CUDA_ERROR_LAUNCH_FAILED);
+        crew_fail(c, CUDA_ERROR_LAUNCH_FAILED);
     }
     b->how = how;
     if (++b->waiting < n) {
@@ -171,7 +170,7 @@ static void access(void *self, const void *at, unsigned bytes, unsigned how)
 {
     Crew *c = self;
     const CUresult wrong = watch_access(c->emu, &c->watch, c->f, c->self, at, bytes, how);
-    if (wrong != 0) fail(c, wrong);
+    if (wrong != 0) crew_fail(c, wrong);
     if (!(how & EMU_WRITE) || (how & EMU_LATE)) return;
     if ((size_t)((const char *)at - c->f->module->shared) < c->f->module->shared_bytes)
         c->wrote[c->self] = true;
@@ -185,14 +184,14 @@ static void no_element(void *self, unsigned long long index, const char *array)
     Crew *c = self;
     snprintf(c->emu->fault, sizeof c->emu->fault, "%s: block %u, thread %u is at element %llu of an array that is %s",
         c->f->kernel->name, c->side->block.x, c->self, index, array);
-    fail(c, CUDA_ERROR_ILLEGAL_ADDRESS);
+    crew_fail(c, CUDA_ERROR_ILLEGAL_ADDRESS);
 }
 
 static void misuse(void *self, const char *why)
 {
     Crew *c = self;
     snprintf(c->emu->fault, sizeof c->emu->fault, "%s: block %u, thread %u %s", c->f->kernel->name, c->side->block.x, c->self, why);
-    fail(c, CUDA_ERROR_LAUNCH_FAILED);
+    crew_fail(c, CUDA_ERROR_LAUNCH_FAILED);
 }
 
 /* Tensor cores see what was written before a barrier if each who wrote said so before it. */
@@ -214,18 +213,17 @@ static void no_copy(Crew *c, const char *why, const void *at)
 {
     snprintf(c->emu->fault, sizeof c->emu->fault, "%s: block %u, thread %u copies to %p, %s", c->f->kernel->name, c->side->block.x,
         c->self, at, why);
-    fail(c, CUDA_ERROR_LAUNCH_FAILED);
+    crew_fail(c, CUDA_ERROR_LAUNCH_FAILED);
+}
+
+void *crew_real(const Crew *c, const void *at)
+{
+    const Heap *h = &c->emu->heap;
+    const size_t from = (size_t)((const char *)at - h->handle);
+    return from < h->space ? h->real + from : (void *)(uintptr_t)at;
 }
 
 /* Bounds and races are judged at once: from now on nobody may use what lies there. */
-/* Where the library reads what a thread may: memory that waits for its next user, as a workspace that was given back while a call
- * runs, is still read by work that was asked for before, and only the handle is told to be nobody's (runtime/poison.h). */
-static const void *real_of(const Crew *c, const void *at)
-{
-    const size_t from = (size_t)((const char *)at - c->emu->heap.handle);
-    return from < c->emu->heap.space ? c->emu->heap.real + from : at;
-}
-
 static void copy(void *self, void *to, const void *from, unsigned bytes, unsigned there)
 {
     Crew *c = self;
@@ -236,7 +234,7 @@ static void copy(void *self, void *to, const void *from, unsigned bytes, unsigne
     if (there) access(c, from, bytes, 0);
     access(c, to, bytes, EMU_WRITE | EMU_LATE);
     memset(to, 0xa5, bytes);
-    all->at[all->n++] = (Copy){to, there ? real_of(c, from) : NULL, bytes, all->group};
+    all->at[all->n++] = (Copy){to, there ? crew_real(c, from) : NULL, bytes, all->group};
 }
 
 static void copies_group(void *self)
@@ -274,7 +272,7 @@ static void set_condition(void *self, unsigned long long handle, unsigned value)
 {
     Crew *c = self;
     const CUresult wrong = graph_set(c->emu, c->f->kernel->name, handle, value);
-    if (wrong != 0) fail(c, wrong);
+    if (wrong != 0) crew_fail(c, wrong);
 }
 
 CUresult crew_stuck(Crew *c)
@@ -288,9 +286,17 @@ CUresult crew_stuck(Crew *c)
     return CUDA_ERROR_LAUNCH_FAILED;
 }
 
+/* Shared memory is another block's by the time they arrive. */
+static CUresult unfinished(const Crew *c)
+{
+    snprintf(
+        c->emu->fault, sizeof c->emu->fault, "%s: block %u ends while bulk copies are on their way", c->f->kernel->name, c->at.x);
+    return CUDA_ERROR_LAUNCH_FAILED;
+}
+
 /* ---- a block ------------------------------------------------------------------------------------------------------ */
 const EmuCalls crew_calls = {sync_block, sync_warp, shuffle, access, copy, copies_group, copies_wait, set_condition, shared_written,
-    group_read, fence, meet, misuse, no_element};
+    group_read, fence, meet, misuse, no_element, bulk_make, bulk_made, bulk_expect, bulk_wait, bulk_box, bulk_map, bulk_map_fence};
 
 void crew_begin(Crew *c)
 {
@@ -300,6 +306,7 @@ void crew_begin(Crew *c)
     c->nready = c->stack = c->nstale = c->nloose = 0;
     c->owes = false;
     c->meets = NULL;
+    c->bulk.nbarrier = c->bulk.nbox = c->bulk.ntaken = c->bulk.nmoved = 0;
     memset(c->wrote, 0, sizeof c->wrote);
     memset(c->stale, 0, sizeof c->stale);
     memset(c->loose, 0, sizeof c->loose);
@@ -310,7 +317,7 @@ void crew_begin(Crew *c)
 
 CUresult crew_go(Crew *c)
 {
-    while (c->left > 0 && crew_can_go(c) && c->result == 0) {
+    while (c->left > 0 && (crew_can_go(c) || bulk_arrives(c)) && c->result == 0) {
         if (emu_draw(c->emu, c->nready + c->nborn) < c->nready) {
             set_thread(c, take(c, c->ready, &c->nready));
             resume(c, c->self);
@@ -318,5 +325,5 @@ CUresult crew_go(Crew *c)
             begin(c, EMU_THREADS, c->stacks + (size_t)EMU_STACK * c->stack++);
         }
     }
-    return c->result;
+    return c->result == 0 && c->left == 0 && c->bulk.nbox > 0 ? unfinished(c) : c->result;
 }

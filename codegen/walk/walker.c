@@ -4,6 +4,7 @@
 #include "../walk.h"
 #include "../kernel.h"
 #include "../program.h"
+#include "../tensor_map.h"
 
 /* ---- the driver --------------------------------------------------------------------------------- */
 
@@ -30,7 +31,10 @@ typedef uint64_t Address;
     CALL(WAIT, "cuStreamSynchronize", (Handle stream))                                                                   \
     CALL(LAUNCH, "cuLaunchKernel",                                                                                       \
         (Handle function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, \
-            Handle stream, void **params, void **extra))
+            Handle stream, void **params, void **extra))                                                                 \
+    CALL(MAP, "cuTensorMapEncodeTiled", /* of CUDA 12: the one that may be absent */                                     \
+        (CUtensorMap * map, int type, uint32_t rank, void *at, const uint64_t *extent, const uint64_t *stride,           \
+            const uint32_t *box, const uint32_t *element_stride, int interleave, int swizzle, int promotion, int fill))
 
 #define CALL(name, symbol, params) CALL_##name,
 enum { DRIVER CALLS };
@@ -115,8 +119,26 @@ static int64_t product(const Run *r, const int64_t **at)
     return all;
 }
 
+/* The maps of a product's operands, if there are any: *some. */
+static bool make_maps(Run *r, const int64_t *s, const char *name, ProductMaps *maps, bool *some)
+{
+    const int64_t n = *s++;
+    *some = n != 0;
+    for (uint32_t i = 0; i < n; i++) {
+        TensorBox b;
+        b.address = r->at[s[0]] + 2 * (uint64_t)size_of(r, s[1]);
+        b.rank = (uint32_t)s[2], b.box[0] = (uint32_t)s[3], b.box[1] = (uint32_t)s[4];
+        s += 5;
+        for (uint32_t a = 0; a < b.rank; a++, s += 2) b.extent[a] = size_of(r, s[0]), b.stride[a] = size_of(r, s[1]);
+        if (!done(r->w, tensor_map_make((TensorMapEncode *)r->w->call[CALL_MAP], maps, i, &b), CALL_MAP, name)) return false;
+    }
+    return true;
+}
+
 static bool launch(Run *r, const int64_t *s)
 {
+    ProductMaps maps;
+    bool some;
     const int64_t f = *s++, threads = *s++, shared = *s++;
     int64_t blocks = 1, groups = *s++;
     const char *name = (const char *)(r->table + r->h->names) + r->table[r->h->function + f];
@@ -125,9 +147,11 @@ static bool launch(Run *r, const int64_t *s)
         blocks *= (all + by - 1) / by;
     }
     const int64_t n = *s++, most = *s++;
-    for (int64_t i = 0; i < n; i++) r->args[i] = &r->at[s[i]];
-    r->args[n] = r->h->by_value ? (void *)r->dim : &r->dims;
     if (blocks <= 0) return true;
+    for (int64_t i = 0; i < n; i++) r->args[i] = &r->at[s[i]];
+    if (!make_maps(r, s + n, name, &maps, &some)) return false;
+    r->args[n] = &maps;
+    r->args[n + some] = r->h->by_value ? (void *)r->dim : &r->dims;
     if (blocks > most) blocks = most;
     if (shared != 0 && !DO(r->w, ATTRIBUTE, name, (Handle)r->w->word[f], 8 /* most shared memory */, (int)shared)) return false;
     return DO(r->w, LAUNCH, name, (Handle)r->w->word[f], (unsigned)blocks, 1, 1, (unsigned)threads, 1, 1, (unsigned)shared,
@@ -337,7 +361,7 @@ static bool find_driver(Walk *w, void *library, void *(*symbol)(void *, const ch
 {
     for (int i = 0; i < CALLS; i++) {
         w->call[i] = symbol(library, symbol_of(i));
-        if (w->call[i]) continue;
+        if (w->call[i] || i == CALL_MAP) continue;
         say(w, "the driver's library is too old: it has no ");
         say(w, symbol_of(i));
         return false;
