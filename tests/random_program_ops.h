@@ -32,6 +32,7 @@ static kiln_tensor *product_behind(kiln_site at, kiln_operand x, int axis) { ret
 static kiln_tensor *sort_down(kiln_site at, kiln_operand x, int axis) { return kiln_sort_at(at, x, axis, KILN_DESCENDING); }
 static kiln_tensor *order(kiln_site at, kiln_operand x, int axis) { return kiln_argsort_at(at, x, axis, 0); }
 static kiln_tensor *best(kiln_site at, kiln_operand x, int axis) { return kiln_top_k_at(at, x, 1, axis, NULL); }
+static kiln_tensor *unit(kiln_site at, kiln_operand x, int axis) { return kiln_normalize_at(at, x, 2, axis, 0); }
 static kiln_tensor *largest_first(kiln_site at, kiln_operand x, int axis)
 {
     return kiln_scatter_at(at, x, kiln_of_i(0), kiln_of_tensor(kiln_gather_at(at, x, kiln_of_i(1), axis)), axis, KILN_SCATTER_MAX);
@@ -39,7 +40,7 @@ static kiln_tensor *largest_first(kiln_site at, kiln_operand x, int axis)
 static const struct { Along *f; const char *name; Takes takes; } along[] = {
     OP(NUMBERS, argmax), OP(NUMBERS, argmin), OP(FLOATS, softmax), OP(FLOATS, log_softmax), OP(FLOATS, logsumexp),
     {sum_before, "cumsum", TAKES_NUMBERS}, {product_behind, "cumprod", TAKES_NUMBERS}, {sort_down, "sort", TAKES_ALL}, {order, "argsort", TAKES_ALL},
-    {best, "top_k", TAKES_ALL}, {largest_first, "scatter", TAKES_NUMBERS},
+    {best, "top_k", TAKES_ALL}, OP(NUMBERS, hardmax), {unit, "normalize", TAKES_FLOATS}, {largest_first, "scatter", TAKES_NUMBERS},
 };
 
 #endif

@@ -45,6 +45,12 @@ static kiln_tensor *gathered(kiln_tensor *x) /* each row many times over */
     C(mse_number, kiln_mse(x, 0.3))                                                                                    \
     C(cross_entropy, kiln_cross_entropy(x, labels()))                                                                  \
     C(cross_entropy_soft, kiln_cross_entropy(x, probabilities(x)))                                                     \
+    C(huber, kiln_huber(x, kiln_mul(kiln_zeros_like(x), 2.0), 0.7, KILN_LOSS_EACH))                                    \
+    C(binary_entropy, kiln_binary_cross_entropy_with_logits(x, 0.3, NULL, KILN_LOSS_MEAN))                             \
+    C(classes, kiln_softmax_cross_entropy(x, labels(), &(kiln_class_loss){.smoothing = 0.1}))                          \
+    C(rmsnorm, kiln_rmsnorm(x, KILN_AXES(1), ramp(x, 0.125), 0))                                                       \
+    C(batchnorm, kiln_batchnorm_training(x, NULL, ramp(x, 0.5), 1, 0, NULL, NULL))                                     \
+    C(unit, kiln_normalize(x, 2, 1, 0))                                                                                \
     C(norm, kiln_norm(x))                                                                                              \
     C(mean, kiln_mean(x, KILN_AXES(1)))                                                                                \
     C(variance, kiln_variance(x, KILN_AXES(0)))                                                                        \

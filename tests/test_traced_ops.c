@@ -34,6 +34,19 @@ EXPRESSION(where_is, kiln_argmax(x, 1))
 EXPRESSION(mse, kiln_mse(x, kiln_zeros_like(x)))
 EXPRESSION(entropy, kiln_cross_entropy(x, kiln_argmin(x, 1)))
 EXPRESSION(entropy_of_probabilities, kiln_cross_entropy(x, kiln_softmax(kiln_neg(x), 1)))
+EXPRESSION(huber, kiln_huber(x, kiln_cos(x), 0.5, KILN_LOSS_BATCH_MEAN))
+EXPRESSION(classes, kiln_softmax_cross_entropy(x, kiln_argmin(x, 1), &(kiln_class_loss){.smoothing = 0.1, .ignores = true, .ignore = 2}))
+EXPRESSION(classes_of_probabilities, kiln_softmax_cross_entropy(x, kiln_softmax(kiln_neg(x), 1), &(kiln_class_loss){.how = KILN_LOSS_EACH, .smoothing = 0.1}))
+EXPRESSION(binary_entropy, kiln_binary_cross_entropy_with_logits(x, kiln_sigmoid(kiln_cos(x)), 3, KILN_LOSS_SUM))
+EXPRESSION(divergence, kiln_kl_div(kiln_log_softmax(x, 1), kiln_softmax(kiln_neg(x), 1), false, KILN_LOSS_BATCH_MEAN))
+EXPRESSION(cosine, kiln_cosine_similarity(x, kiln_cos(x), -1, 0))
+EXPRESSION(layer_over_all, kiln_layernorm_axes(x, KILN_ALL, NULL, NULL, 0))
+EXPRESSION(root_mean_square, kiln_rmsnorm(x, KILN_AXES(1), NULL, 0))
+EXPRESSION(three_groups, kiln_groupnorm(x, 3, 1, kiln_iota(kiln_engine(x), KILN_F32, S(6), 0), NULL, 0))
+EXPRESSION(instances, kiln_instancenorm(kiln_reshape(x, S(-1, 3, 2)), 1, NULL, NULL, 0))
+EXPRESSION(batches, kiln_batchnorm_training(x, NULL, NULL, -1, 0, NULL, NULL))
+EXPRESSION(unit_rows, kiln_normalize(x, 2, 1, 0))
+EXPRESSION(hardmax, kiln_hardmax(x, 0))
 EXPRESSION(one_hot, kiln_one_hot(kiln_argmax(x, 1), 6, KILN_F32))
 EXPRESSION(reshaped, kiln_reshape(x, S(-1, 2, 3)))
 EXPRESSION(flat, kiln_flatten(kiln_reshape(x, S(-1, 2, 3))))
@@ -113,6 +126,19 @@ static const struct {
     CASE(mse),
     CASE(entropy),
     CASE(entropy_of_probabilities),
+    CASE(huber),
+    CASE(classes),
+    CASE(classes_of_probabilities),
+    CASE(binary_entropy),
+    CASE(divergence),
+    CASE(cosine),
+    CASE(layer_over_all),
+    CASE(root_mean_square),
+    CASE(three_groups),
+    CASE(instances),
+    CASE(batches),
+    CASE(unit_rows),
+    CASE(hardmax),
     CASE(one_hot),
     CASE(reshaped),
     CASE(flat),

@@ -1,7 +1,8 @@
-/* losses: softmax and related functions, layer normalisation, losses: composites over public ops. Relies on ops.h. Never has a
- * gradient of its own. The maximum that is subtracted to stay in range carries no gradient, because the results do not depend on
- * it. A composite of 16-bit floats is computed in f32 and rounded once. */
+/* losses: softmax and related functions, layer normalisation, the mean squared error and cross-entropy: composites over public ops.
+ * Relies on ops.h. Never has a gradient of its own. The maximum that is subtracted to stay in range carries no gradient, because
+ * the results do not depend on it. A composite of 16-bit floats is computed in f32 and rounded once. */
 #include "effect.h"
+#include "losses.h"
 
 #include <math.h>
 
@@ -29,8 +30,6 @@ static kiln_tensor *along_some(kiln_site at, const char *op, kiln_operand o, int
     return NULL;
 }
 
-static kiln_operand wide(Thread *t, kiln_site at, kiln_tensor *x) { return of(cast_to(t, at, x, wide_dtype(x))); }
-
 /* Ends a composite: casts r, computed wide, to the dtype of x. */
 static kiln_tensor *rounded(Thread *t, kiln_site at, Composite *s, kiln_tensor *r, const kiln_tensor *x)
 {
@@ -49,7 +48,7 @@ kiln_tensor *kiln_softmax_at(kiln_site at, kiln_operand o, int axis)
     kiln_tensor *r, *x = along_some(at, "softmax", o, &axis, &t, &r);
     if (!x) return r;
     Composite s = composite_begin(t, "softmax");
-    kiln_operand e = OP1(exp, shifted(at, wide(t, at, x), axis));
+    kiln_operand e = OP1(exp, shifted(at, wide_of(t, at, x), axis));
     return rounded(t, at, &s, kiln_div_at(at, e, OP2(sum, e, KILN_KEEP(axis))), x);
 }
 
@@ -65,7 +64,7 @@ kiln_tensor *kiln_log_softmax_at(kiln_site at, kiln_operand o, int axis)
     kiln_tensor *r, *x = along_some(at, "log_softmax", o, &axis, &t, &r);
     if (!x) return r;
     Composite s = composite_begin(t, "log_softmax");
-    return rounded(t, at, &s, log_softmax(at, wide(t, at, x), axis), x);
+    return rounded(t, at, &s, log_softmax(at, wide_of(t, at, x), axis), x);
 }
 
 kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand o, int axis)
@@ -75,7 +74,7 @@ kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand o, int axis)
     if (!x) return r;
     Composite s = composite_begin(t, "logsumexp");
     /* An infinite maximum is not subtracted: inf - inf is NaN. */
-    kiln_operand in = wide(t, at, x);
+    kiln_operand in = wide_of(t, at, x);
     kiln_operand m = OP1(stop_gradient, OP2(reduce_max, in, KILN_KEEP(axis)));
     m = of(kiln_where_at(at, OP1(isfinite, m), m, kiln_of_f(0)));
     kiln_operand sum = OP2(sum, OP1(exp, OP2(sub, in, m)), KILN_AXES(axis));
@@ -87,8 +86,6 @@ kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand o, int axis)
 }
 
 /* ---- layer normalisation -------------------------------------------------------------------- */
-
-static bool is_none(kiln_operand o) { return o.kind == 1 && !o.as.tensor; }
 
 /* scale or shift: [last]. False: recorded. */
 static bool per_element(Thread *t, kiln_site at, const kiln_tensor *x, kiln_tensor *p)
@@ -110,13 +107,13 @@ kiln_tensor *kiln_layernorm_at(kiln_site at, kiln_operand o, kiln_operand scale,
     if (!(epsilon >= 0) || isinf(epsilon))
         return fail(t, at, KILN_EVALUE, "layernorm: epsilon is %g; it must be a finite number, 0 or more", epsilon);
     Composite s = composite_begin(t, "layernorm");
-    kiln_operand in = wide(t, at, x);
+    kiln_operand in = wide_of(t, at, x);
     kiln_operand centred = OP2(sub, in, OP2(mean, in, KILN_KEEP(axis)));
     kiln_operand spread = OP2(mean, OP1(square, centred), KILN_KEEP(axis));
     DType d = (DType)x->type.dtype; /* the result's */
     r = kiln_div_at(at, centred, OP1(sqrt, OP2(add, spread, kiln_of_f(epsilon == 0 ? 1e-5 : epsilon))));
     for (int i = 0; i < 2; i++) {
-        if (is_none(p[i])) continue;
+        if (none_given(p[i])) continue;
         kiln_tensor *w = operand_named(t, at, "layernorm", p[i], NULL);
         if (!tensor_ok(w) || !per_element(t, at, x, w)) return composite_end(t, &s, &t->k->poison);
         r = i == 0 ? kiln_mul_at(at, of(r), of(w)) : kiln_add_at(at, of(r), of(w));
@@ -126,11 +123,6 @@ kiln_tensor *kiln_layernorm_at(kiln_site at, kiln_operand o, kiln_operand scale,
 }
 
 /* ---- losses --------------------------------------------------------------------------------- */
-
-static bool same_shape(const kiln_tensor *a, const kiln_tensor *b)
-{
-    return a->type.rank == b->type.rank && memcmp(a->type.dim, b->type.dim, a->type.rank * sizeof a->type.dim[0]) == 0;
-}
 
 kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand target)
 {
@@ -154,7 +146,7 @@ kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand tar
     DType own = dtype_promote((DType)in[0]->type.dtype, (DType)in[1]->type.dtype);
     Composite s = composite_begin(t, "mse");
     for (int i = 0; i < 2; i++)
-        if (o[i].kind == 1) o[i] = wide(t, at, in[i]);
+        if (o[i].kind == 1) o[i] = wide_of(t, at, in[i]);
     kiln_tensor *r = kiln_mean_at(at, OP1(square, OP2(sub, o[0], o[1])), KILN_ALL);
     return composite_end(t, &s, cast_to(t, at, r, own));
 }
@@ -184,7 +176,7 @@ static bool all_are_classes(const Thread *t, const kiln_tensor *labels, Dim clas
 static kiln_tensor *label_loss(Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels)
 {
     const Dim classes = logits->type.dim[1];
-    kiln_operand in = wide(t, at, logits);
+    kiln_operand in = wide_of(t, at, logits);
     if (all_are_classes(t, labels, classes)) return kiln_mean_at(at, label_losses(t, at, in, labels, classes), KILN_ALL);
     kiln_operand counts = of(is_index(t, at, labels, classes));
     kiln_operand n = OP2(max, OP2(sum, of(kiln_cast_at(at, counts, KILN_I64)), KILN_ALL), kiln_of_i(1));
@@ -197,7 +189,7 @@ static kiln_tensor *label_loss(Thread *t, kiln_site at, kiln_tensor *logits, kil
 /* A class of probability 0 and logit minus infinity adds nothing, although 0 times its infinite logarithm is NaN. */
 static kiln_operand probability_losses(Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels)
 {
-    kiln_operand p = wide(t, at, labels), l = of(log_softmax(at, wide(t, at, logits), 1));
+    kiln_operand p = wide_of(t, at, labels), l = of(log_softmax(at, wide_of(t, at, logits), 1));
     kiln_operand none = OP2(and, OP2(eq, p, kiln_of_i(0)), OP2(eq, l, kiln_of_f(-INFINITY)));
     l = of(kiln_where_at(at, none, kiln_of_i(0), l));
     return OP1(neg, OP2(sum, OP2(mul, p, l), KILN_AXES(1)));

@@ -69,9 +69,35 @@ static kiln_window window(Input *in)
     return w;
 }
 
+static kiln_tensor *compared(Input *in, kiln_tensor *a, kiln_tensor *b)
+{
+    const kiln_loss_how how = (kiln_loss_how)(byte(in) % 5);
+    const int axis = (int)number(in);
+    const double v = (double)number(in) / 4;
+    switch (byte(in) % 16) {
+    case 0: return kiln_softmax_cross_entropy(a, b, &(kiln_class_loss){.how = how, .axis = axis, .smoothing = v, .ignores = v > 0, .ignore = axis});
+    case 1: return kiln_nll(a, kiln_cast(b, KILN_U8), &(kiln_class_loss){.how = how, .axis = axis, .weight = v > 0 ? b : NULL});
+    case 2: return kiln_huber(a, b, v, how);
+    case 3: return kiln_smooth_l1(a, b, v, how);
+    case 4: return kiln_binary_cross_entropy(a, b, how);
+    case 5: return kiln_binary_cross_entropy_with_logits(a, a, b, how);
+    case 6: return kiln_kl_div(a, b, axis & 1, how);
+    case 7: return kiln_poisson_nll(a, b, axis & 1, v > 0, how);
+    case 8: return kiln_cosine_embedding(a, b, v, v, how);
+    case 9: return kiln_triplet_margin(a, b, a, v, how);
+    case 10: return kiln_layernorm_axes(a, KILN_AXES(axis), b, b, v);
+    case 11: return kiln_rmsnorm(a, KILN_AXES(axis), b, v);
+    case 12: return kiln_groupnorm(a, (int64_t)how, axis, b, NULL, v);
+    case 13: return kiln_batchnorm_training(a, b, b, axis, v, NULL, NULL);
+    case 14: return kiln_normalize(a, how == KILN_LOSS_EACH ? 2 : (double)how, axis, v);
+    default: return kiln_hardmax(a, axis);
+    }
+}
+
 static kiln_tensor *moved(Input *in, kiln_tensor *a, kiln_tensor *b)
 {
-    switch (byte(in) % 18) {
+    switch (byte(in) % 19) {
+    case 17: return compared(in, a, b);
     case 0: return kiln_reshape(a, shape(in));
     case 1: return kiln_broadcast(a, shape(in));
     case 2: {
