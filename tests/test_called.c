@@ -98,6 +98,63 @@ static void losses(Bad *x)
     BAD("layernorm", VALUE, kiln_layernorm(x->h, 2, NULL, 0));
 }
 
+static void more_losses(Bad *x)
+{
+    const kiln_class_loss rough = {.smoothing = 1}, weighed = {.weight = x->g}, counted = {.weight = kiln_zeros(x->k, KILN_I32, KILN_SHAPE(3))};
+    kiln_tensor *labels = kiln_zeros(x->k, KILN_I32, KILN_SHAPE(2));
+    BAD("softmax_cross_entropy", SHAPE, kiln_softmax_cross_entropy(x->f, x->i, NULL));
+    BAD("softmax_cross_entropy", SHAPE, kiln_softmax_cross_entropy(x->f, x->g, NULL));
+    BAD("softmax_cross_entropy", SHAPE, kiln_softmax_cross_entropy(x->s, x->s, NULL));
+    BAD("softmax_cross_entropy", SHAPE, kiln_softmax_cross_entropy(x->f, labels, &weighed));
+    BAD("softmax_cross_entropy", SHAPE, kiln_softmax_cross_entropy(x->f, labels, &(kiln_class_loss){.axis = 2}));
+    BAD("softmax_cross_entropy", DTYPE, kiln_softmax_cross_entropy(x->f, labels, &counted));
+    BAD("softmax_cross_entropy", VALUE, kiln_softmax_cross_entropy(x->f, labels, &rough));
+    BAD("nll", DTYPE, kiln_nll(x->i, labels, NULL));
+    BAD("nll", VALUE, kiln_nll(x->f, labels, &(kiln_class_loss){.how = (kiln_loss_how)9}));
+    BAD("l1", SHAPE, kiln_l1(x->f, x->g, KILN_LOSS_MEAN));
+    BAD("l1", VALUE, kiln_l1(x->f, x->f, (kiln_loss_how)-1));
+    BAD("l1", SHAPE, kiln_l1(x->s, 1, KILN_LOSS_BATCH_MEAN));
+    BAD("huber", VALUE, kiln_huber(x->f, x->f, 0, KILN_LOSS_MEAN));
+    BAD("smooth_l1", VALUE, kiln_smooth_l1(x->f, x->f, -1, KILN_LOSS_MEAN));
+    BAD("hinge", DTYPE, kiln_hinge(x->f, x->i, KILN_LOSS_MEAN));
+    BAD("binary_cross_entropy", SHAPE, kiln_binary_cross_entropy(x->f, x->s, KILN_LOSS_MEAN));
+    BAD("binary_cross_entropy_with_logits", SHAPE, kiln_binary_cross_entropy_with_logits(x->f, x->f, x->g, KILN_LOSS_MEAN));
+    BAD("binary_cross_entropy_with_logits", SHAPE, kiln_binary_cross_entropy_with_logits(x->s, x->s, x->f, KILN_LOSS_MEAN));
+    BAD("binary_cross_entropy_with_logits", DTYPE, kiln_binary_cross_entropy_with_logits(x->f, x->f, x->i, KILN_LOSS_MEAN));
+    BAD("kl_div", SHAPE, kiln_kl_div(x->f, x->g, false, KILN_LOSS_MEAN));
+    BAD("poisson_nll", DTYPE, kiln_poisson_nll(x->i, x->i, false, false, KILN_LOSS_MEAN));
+    BAD("cosine_similarity", SHAPE, kiln_cosine_similarity(x->f, x->f, 2, 0));
+    BAD("cosine_similarity", VALUE, kiln_cosine_similarity(x->f, x->f, 1, -1));
+    BAD("cosine_embedding", SHAPE, kiln_cosine_embedding(x->f, x->f, x->f, 0, KILN_LOSS_MEAN));
+    BAD("triplet_margin", SHAPE, kiln_triplet_margin(x->f, x->f, x->g, 1, KILN_LOSS_MEAN));
+    BAD("margin_ranking", DTYPE, kiln_margin_ranking(x->f, x->f, x->b, 0, KILN_LOSS_MEAN));
+}
+
+static void norms(Bad *x)
+{
+    kiln_tensor *three = kiln_zeros(x->k, KILN_F32, KILN_SHAPE(3)), *mean, *variance;
+    BAD("layernorm_axes", SHAPE, kiln_layernorm_axes(x->f, KILN_AXES(2), NULL, NULL, 0));
+    BAD("layernorm_axes", SHAPE, kiln_layernorm_axes(x->f, KILN_AXES(1), x->g, NULL, 0));
+    BAD("layernorm_axes", SHAPE, kiln_layernorm_axes(three, KILN_AXES(0), x->f, NULL, 0));
+    BAD("layernorm_axes", VALUE, kiln_layernorm_axes(x->f, KILN_AXES(1), NULL, NULL, -1));
+    BAD("rmsnorm", DTYPE, kiln_rmsnorm(x->i, KILN_AXES(1), NULL, 0));
+    BAD("rmsnorm", DTYPE, kiln_rmsnorm(x->f, KILN_AXES(1), kiln_cast(three, KILN_I32), 0));
+    BAD("groupnorm", SHAPE, kiln_groupnorm(x->f, 2, 1, NULL, NULL, 0));
+    BAD("groupnorm", SHAPE, kiln_groupnorm(x->f, 0, 1, NULL, NULL, 0));
+    BAD("groupnorm", SHAPE, kiln_groupnorm(x->f, 2, 0, NULL, NULL, 0));
+    BAD("groupnorm", SHAPE, kiln_groupnorm(x->image, 2, -1, three, NULL, 0));
+    BAD("instancenorm", SHAPE, kiln_instancenorm(x->s, 1, NULL, NULL, 0));
+    BAD("instancenorm", SHAPE, kiln_instancenorm(x->f, 1, NULL, x->g, 0));
+    BAD("batchnorm", SHAPE, kiln_batchnorm(x->f, three, x->g, NULL, NULL, 1, 0));
+    BAD("batchnorm", VALUE, kiln_batchnorm(x->f, three, NULL, NULL, NULL, 1, 0));
+    BAD("batchnorm", VALUE, kiln_batchnorm(x->f, three, three, NULL, NULL, 1, -1));
+    BAD("batchnorm_training", SHAPE, kiln_batchnorm_training(x->f, NULL, NULL, 2, 0, &mean, &variance));
+    BAD("batchnorm_training", DTYPE, kiln_batchnorm_training(x->b, NULL, NULL, 1, 0, NULL, NULL));
+    BAD("normalize", VALUE, kiln_normalize(x->f, 3, 1, 0));
+    BAD("normalize", SHAPE, kiln_normalize(x->f, 2, 2, 0));
+    BAD("hardmax", SHAPE, kiln_hardmax(x->s, 0));
+}
+
 static void windows(Bad *x)
 {
     const kiln_window two = {.size = {2, 2}}, nine = {.size = {9, 9}}, filters = {.groups = 3};
@@ -194,6 +251,8 @@ void everything(Bad *x)
     reductions(x);
     moves(x);
     losses(x);
+    more_losses(x);
+    norms(x);
     windows(x);
     draws(x);
 }
@@ -227,6 +286,14 @@ static void layer_errors_name_the_layer(void **state)
     BAD("gru", VALUE, kiln_gru_new(k, 3, 4, x->v));
     BAD("rnn", VALUE, kiln_recurrent_apply(rnn, steps, &(kiln_recurrent_options){.c = x->f}));
     BAD("rnn", VALUE, kiln_rnn_new(k, 3, 4, x->v));
+    kiln_batchnorm *norm = kiln_batchnorm_new(k, 3, NULL);
+    BAD("batchnorm", SHAPE, kiln_batchnorm_apply(norm, x->g, true));
+    BAD("batchnorm", SHAPE, kiln_batchnorm_apply(norm, x->f, x->b));
+    BAD("batchnorm", DTYPE, kiln_batchnorm_apply(norm, x->i, false));
+    BAD("batchnorm", DTYPE, kiln_batchnorm_apply(norm, x->f, x->s));
+    BAD("batchnorm", VALUE, kiln_batchnorm_new(k, 0, NULL));
+    BAD("batchnorm", VALUE, kiln_batchnorm_new(k, 3, &(kiln_batchnorm_options){.momentum = 2}));
+    BAD("batchnorm", DTYPE, kiln_batchnorm_new(k, 3, &(kiln_batchnorm_options){.dtype = KILN_I32}));
     kiln_metric *mean = kiln_mean_metric(k), *accuracy = kiln_accuracy_metric(k);
     BAD("metric", VALUE, kiln_metric_update(mean, NULL));
     BAD("metric", SHAPE, kiln_metric_update_labels(accuracy, x->f, x->g));

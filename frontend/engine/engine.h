@@ -60,6 +60,7 @@ struct kiln_variable {
     uint32_t id; /* never reused within the engine */
     bool local;  /* freed with its scope; gradients flow through assignments */
     bool alive;
+    bool unwatched; /* reading it makes no tape watch it: a running statistic, which no gradient is to train */
     Type type;
     kiln_tensor *value;         /* owned; eager. A local's is the very tensor that was assigned, so that tapes see through */
     kiln_variable *prev, *next; /* of the engine */

@@ -111,7 +111,7 @@ kiln_tensor *kiln_value_at(kiln_site at, kiln_operand o)
     kiln_tensor *x = tensor_alias(t, at, v->value);
     if (x == &t->k->poison) return x;
     if (!v->local) x->uid = ++t->next_uid; /* each read is a leaf of its own; a local's read is the value itself */
-    if (t->recording && (!v->local || dtype_is_float(v->type.dtype))) t->k->hooks->note_read(t, v, x);
+    if (t->recording && !v->unwatched && (!v->local || dtype_is_float(v->type.dtype))) t->k->hooks->note_read(t, v, x);
     return x;
 }
 

@@ -319,7 +319,7 @@ static Value read_in(Thread *t, kiln_site at, Frame *f, kiln_variable *v)
     }
     s->read_after = s->read_after || s->assigned;
     Value leaf = v->local ? meaning(f, s->now) : append(t, at, f, OP_leaf, &s->now, 1, ATTRS_OF(leaf, .stops = true));
-    if (!leaf || (v->local && !dtype_is_float(v->type.dtype))) return leaf;
+    if (!leaf || v->unwatched || (v->local && !dtype_is_float(v->type.dtype))) return leaf;
     if (!v->local && f->kind == FRAME_FUNCTION) *VEC_PUSH(f->trace->arena, &f->trace->read) = (TapeRead){v, 0, leaf};
     return !t->tape || t->k->hooks->note_leaf(t, f, v, leaf) ? leaf : 0;
 }

@@ -43,6 +43,28 @@ KILN_API kiln_variable *kiln_conv_filters(kiln_conv *layer);
 KILN_API kiln_variable *kiln_conv_bias(kiln_conv *layer);
 KILN_API void kiln_conv_free(kiln_conv *layer);
 
+/* Batch normalisation over all axes but that of the channels (Ioffe and Szegedy 2015): kiln_batchnorm_training's statistics in
+ * training, and then running mean += momentum (mean - running mean), the variance likewise (divided by n - 1, as in PyTorch, unless
+ * .biased, as in TensorFlow and ONNX; of one element it stays); else those running ones. The variables are [channels]:
+ * batchnorm/scale (first 1), batchnorm/shift (0), which optimisers train, and batchnorm/mean (0), batchnorm/variance (1), of which
+ * tapes take no notice. */
+typedef struct kiln_batchnorm kiln_batchnorm;
+typedef struct kiln_batchnorm_options {
+    kiln_dtype dtype; /* of the variables; 0 stands for f32 */
+    int axis;         /* of the channels; 0 stands for the last */
+    double momentum;  /* in (0, 1]; 0 stands for 0.1 */
+    double epsilon;   /* 0 stands for 1e-5 */
+    bool biased;
+} kiln_batchnorm_options;
+/* options may be NULL. */
+KILN_API kiln_batchnorm *kiln_batchnorm_new_sized(kiln_site at, kiln *k, int64_t channels, const kiln_batchnorm_options *options,
+    size_t size);
+/* training is a C bool, or a bool scalar: then both are computed, and one trace serves training and use. */
+KILN_API kiln_tensor *kiln_batchnorm_apply_at(kiln_site at, kiln_batchnorm *layer, kiln_operand x, kiln_operand training);
+/* Stores at most cap of scale, shift, mean, variance; returns that there are 4. */
+KILN_API int kiln_batchnorm_variables(kiln_batchnorm *layer, kiln_variable **v, int cap);
+KILN_API void kiln_batchnorm_free(kiln_batchnorm *layer);
+
 KILN_API kiln_tensor *kiln_global_avg_pool_at(kiln_site at, kiln_operand x); /* [n, h, w, c] -> [n, c] */
 
 /* ---- recurrent layers: scans over time -----------------------------------------------------------------------------------------
@@ -187,6 +209,11 @@ KILN_API void kiln_metric_free(kiln_metric *m);
 #define KILN_CONV_6(k, t, inputs, filters, window, generator) \
     kiln_conv_of_at(KILN_HERE, (k), (t), (inputs), (filters), (window), (generator))
 #define kiln_conv_apply(layer, x) kiln_conv_apply_at(KILN_HERE, (layer), KILN_OPERAND(x))
+/* kiln_batchnorm_new(k, channels, NULL) or (k, channels, &(kiln_batchnorm_options){.axis = 1}), whence variadic */
+#define kiln_batchnorm_new(k, channels, ...) \
+    kiln_batchnorm_new_sized(KILN_HERE, (k), (channels), __VA_ARGS__, sizeof(kiln_batchnorm_options))
+#define kiln_batchnorm_apply(layer, x, training) \
+    kiln_batchnorm_apply_at(KILN_HERE, (layer), KILN_OPERAND(x), KILN_OPERAND(training))
 #define kiln_global_avg_pool(x) kiln_global_avg_pool_at(KILN_HERE, KILN_OPERAND(x))
 #define kiln_rnn_new(...) KILN_CAT(KILN_RNN_, KILN_COUNT(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_RNN_4(k, inputs, units, generator) kiln_rnn_new_at(KILN_HERE, (k), (inputs), (units), (generator))
