@@ -24,7 +24,8 @@ typedef enum GivenFlags {
     GIVEN_GRAD = 1,  /* floats, and smooth at the first two cases: gradients are compared with differences */
     GIVEN_SIZED = 2, /* sizes must be known in a trace */
     GIVEN_ONCE = 4,  /* smooth, but for its second derivative */
-    GIVEN_EAGER = 8  /* not in a trace */
+    GIVEN_EAGER = 8, /* not in a trace */
+    GIVEN_BATCH = 16 /* sizes must be known but for the first of three or more, which several inputs may share */
 } GivenFlags;
 typedef struct GivenRow {
     const char *name;
@@ -172,7 +173,10 @@ static void given_traced(const GivenRow *row, const Given *g, bool open)
     GivenRun run = {row, g};
     kiln_tensor *out[GIVEN_MOST];
     kiln_function_options o = {.name = row->name, .outputs = g->nout};
-    for (int i = 0; i < g->nin; i++) o.inputs[i] = given_spec(g->in[i], open && i == 0);
+    for (int i = 0; i < g->nin; i++) {
+        const bool shares = row->flags & GIVEN_BATCH && kiln_rank(g->in[i]) == kiln_rank(g->in[0]) && kiln_dim(g->in[i], 0) == kiln_dim(g->in[0], 0);
+        o.inputs[i] = given_spec(g->in[i], open && (i == 0 || shares));
+    }
     kiln_function *f = kiln_function_new(k, given_body, &run, &o);
     if (!kiln_call_all(f, kiln_tensors(g->in, g->nin), out, g->nout)) fail_msg("%s, line %d, %s: %s", g->name, g->line, open ? "a symbol" : "traced", kiln_error(k)->text);
     for (int i = 0; i < g->nout; i++) given_equal(g, open ? "a symbol" : "traced", i, out[i], row->near);
@@ -286,7 +290,8 @@ static void given_run(const GivenRow *row, const Given *g, int number)
     for (int i = 0; i < g->nout; i++) given_equal(g, "eager", i, out[i], row->near);
     if (number < 2 || all) {
         if (!(row->flags & GIVEN_EAGER)) given_traced(row, g, false);
-        if (!(row->flags & (GIVEN_EAGER | GIVEN_SIZED)) && g->nin > 0 && kiln_rank(g->in[0]) > 0 && kiln_dim(g->in[0], 0) > 0) given_traced(row, g, true);
+        const int least = row->flags & GIVEN_BATCH ? 3 : 1;
+        if (!(row->flags & (GIVEN_EAGER | GIVEN_SIZED)) && g->nin > 0 && kiln_rank(g->in[0]) >= least && kiln_dim(g->in[0], 0) > 0) given_traced(row, g, true);
     }
     if ((row->flags & GIVEN_GRAD) && number < (all ? 2 : 1)) given_slopes(row, g);
 }

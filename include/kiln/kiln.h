@@ -9,6 +9,7 @@
 #include "device.h"
 #include "effect.h"
 #include "function.h"
+#include "linalg.h"
 #include "ops.h"
 #include "transform.h"
 
