@@ -9,13 +9,14 @@
 
 #include "values.h"
 
-#define GIVEN_MOST 8 /* inputs, outputs, numbers of a case */
+#define GIVEN_MOST 8 /* inputs and outputs of a case */
+#define GIVEN_NUMBERS 32
 
 typedef struct Given {
     const char *name;
     int line; /* in the file */
     int nin, nout, nn;
-    double n[2 * GIVEN_MOST];
+    double n[GIVEN_NUMBERS];
     kiln_tensor *in[GIVEN_MOST], *want[GIVEN_MOST];
 } Given;
 typedef void GivenCall(const Given *g, kiln_tensor **out);
@@ -97,7 +98,7 @@ static bool given_next(FILE *f, char **at, size_t *cap, Given *g, int *line)
             for (char *end; rest && *rest; rest = end) {
                 g->n[g->nn] = strtod(rest, &end);
                 if (end == rest) break;
-                assert_true(++g->nn <= 2 * GIVEN_MOST);
+                assert_true(++g->nn <= GIVEN_NUMBERS);
             }
         } else if (!strncmp(*at, "in ", 3)) {
             g->in[g->nin++] = given_tensor(*at + 3);

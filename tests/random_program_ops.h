@@ -37,10 +37,35 @@ static kiln_tensor *largest_first(kiln_site at, kiln_operand x, int axis)
 {
     return kiln_scatter_at(at, x, kiln_of_i(0), kiln_of_tensor(kiln_gather_at(at, x, kiln_of_i(1), axis)), axis, KILN_SCATTER_MAX);
 }
+static kiln_tensor *turned_end(kiln_site at, kiln_operand x, int axis) { return kiln_flip_at(at, x, KILN_AXES(axis)); }
+static kiln_tensor *shifted(kiln_site at, kiln_operand x, int axis) { return kiln_roll_at(at, x, KILN_SHAPE(-2), KILN_AXES(axis)); }
+static kiln_tensor *to_front(kiln_site at, kiln_operand x, int axis) { return kiln_moveaxis_at(at, x, KILN_AXES(axis), KILN_AXES(0)); }
+static kiln_tensor *last_first(kiln_site at, kiln_operand x, int axis) /* the axis goes, and a new one comes */
+{
+    return kiln_index_at(at, kiln_of_tensor(kiln_moveaxis_at(at, x, KILN_AXES(axis), KILN_AXES(0))), KILN_SUBSCRIPTS(KILN_AT(-1), KILN_REST, KILN_NEW));
+}
+static kiln_tensor *pair_of(kiln_site at, kiln_operand x, int axis) /* by indices: the first and the last element */
+{
+    kiln_tensor *i = kiln_mul_at(at, kiln_of_tensor(kiln_iota_at(at, kiln_engine(x.as.tensor), KILN_I64, KILN_SHAPE(2), 0)), kiln_of_i(9));
+    return kiln_index_at(at, kiln_of_tensor(kiln_moveaxis_at(at, x, KILN_AXES(axis), KILN_AXES(-1))), KILN_SUBSCRIPTS(KILN_REST, KILN_AT(i)));
+}
+static kiln_tensor *first_set(kiln_site at, kiln_operand x, int axis)
+{
+    kiln_operand y = kiln_of_tensor(kiln_swapaxes_at(at, x, axis, 0));
+    return kiln_index_update_at(at, y, kiln_of_i(1), KILN_SCATTER_SET, KILN_SUBSCRIPTS(KILN_AT(0)));
+}
+static kiln_tensor *added_along(kiln_site at, kiln_operand x, int axis)
+{
+    kiln_operand i = kiln_of_tensor(kiln_argsort_at(at, x, axis, 0));
+    return kiln_scatter_along_at(at, x, i, x, axis, KILN_SCATTER_ADD);
+}
 static const struct { Along *f; const char *name; Takes takes; } along[] = {
     OP(NUMBERS, argmax), OP(NUMBERS, argmin), OP(FLOATS, softmax), OP(FLOATS, log_softmax), OP(FLOATS, logsumexp),
     {sum_before, "cumsum", TAKES_NUMBERS}, {product_behind, "cumprod", TAKES_NUMBERS}, {sort_down, "sort", TAKES_ALL}, {order, "argsort", TAKES_ALL},
     {best, "top_k", TAKES_ALL}, OP(NUMBERS, hardmax), {unit, "normalize", TAKES_FLOATS}, {largest_first, "scatter", TAKES_NUMBERS},
+    {turned_end, "flip", TAKES_ALL}, {shifted, "roll", TAKES_ALL},
+    {to_front, "moveaxis", TAKES_ALL}, {last_first, "index", TAKES_ALL}, {pair_of, "index by tensors", TAKES_ALL}, {first_set, "index_update", TAKES_NUMBERS},
+    {added_along, "scatter_along", TAKES_NUMBERS},
 };
 
 #endif

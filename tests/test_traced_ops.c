@@ -68,6 +68,23 @@ EXPRESSION(spread, kiln_broadcast(kiln_expand(x, 1), S(-1, 2, 6)))
 EXPRESSION(squared_distance,
     kiln_sum(kiln_square(kiln_sub(kiln_expand(x, 0), kiln_expand(x, 1))), KILN_AXES(-1)))
 
+EXPRESSION(rolled, kiln_roll(x, S(3, -1), KILN_AXES(0, 1)))
+EXPRESSION(rolled_flat, kiln_roll(x, S(-4), KILN_ALL))
+EXPRESSION(upper, kiln_triu(kiln_matmul(x, kiln_transpose(x, KILN_ALL)), 1))
+EXPRESSION(diagonal, kiln_diagonal(kiln_matmul(x, kiln_transpose(x, KILN_ALL)), 0, 0, 1))
+EXPRESSION(diag, kiln_diag(kiln_sum(x, KILN_AXES(1)), -1))
+EXPRESSION(mirrored, kiln_pad_with(x, S(4, 2), S(1, 9), KILN_PAD_REFLECT))
+EXPRESSION(tiled, kiln_tile(x, S(2, 2)))
+EXPRESSION(repeated, kiln_repeat(x, 2, 0))
+EXPRESSION(windows, kiln_sliding_windows(x, KILN_AXES(1), S(3), S(2)))
+EXPRESSION(subscripts, kiln_index(x, KILN_ALL_OF, KILN_RANGE(4, 1, -1), KILN_NEW))
+EXPRESSION(pairs, kiln_index(x, KILN_AT(kiln_expand(kiln_argmax(x, 0), 1)), KILN_AT(kiln_argmin(x, 1)), KILN_NEW))
+EXPRESSION(dynamic, kiln_index(x, KILN_AT(kiln_gather(kiln_argmax(x, 0), 2, 0)), KILN_FROM(kiln_gather(kiln_argmax(x, 1), 0, 0), 2)))
+EXPRESSION(set_columns, kiln_index_update(x, kiln_neg(kiln_index(x, KILN_ALL_OF, KILN_AT(2))), KILN_SCATTER_ADD, KILN_ALL_OF, KILN_AT(kiln_reduce_max(kiln_argmax(x, 1), KILN_ALL))))
+EXPRESSION(causal, kiln_where(kiln_ge(kiln_expand(kiln_iota_along(x, 0, KILN_I64), 1), kiln_iota_along(x, 0, KILN_I64)), kiln_matmul(x, kiln_transpose(x, KILN_ALL)), 0))
+EXPRESSION(rows, kiln_gather_nd(x, kiln_expand(kiln_argmin(x, 1), 1), 1))
+EXPRESSION(spread_along, kiln_scatter_along(x, kiln_argsort(x, 1, 0), x, 1, KILN_SCATTER_ADD))
+
 static kiln_tensor *images(kiln_tensor *x) /* [n, 6, 6, 2] */
 {
     kiln_tensor *plane = kiln_mul(kiln_reshape(x, S(-1, 6, 1, 1)), kiln_reshape(x, S(-1, 1, 6, 1)));
@@ -104,6 +121,8 @@ static const struct {
     {           \
 #f, f   \
     }
+    CASE(rolled), CASE(rolled_flat), CASE(upper), CASE(diagonal), CASE(diag), CASE(mirrored), CASE(tiled), CASE(repeated), CASE(windows),
+    CASE(subscripts), CASE(pairs), CASE(dynamic), CASE(set_columns), CASE(causal), CASE(rows), CASE(spread_along),
     CASE(sigmoid),
     CASE(gelu),
     CASE(gelu_tanh),

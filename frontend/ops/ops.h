@@ -155,6 +155,14 @@ bool assign_all(Thread *t, kiln_site at, const Assignment *a, int count);
 kiln_tensor *variable_remember(const Thread *t, const kiln_variable *v);
 void variable_recall(kiln_variable *v, kiln_tensor *value, bool back);
 
+/* The thread and the tensor of an operation's first operand, which may be no number. NULL: there is no thread; else usable or
+ * poison. */
+kiln_tensor *first_operand(kiln_site at, const char *op, kiln_operand o, Thread **t);
+/* The axes in the order named, none of them twice; KILN_ALL: all. Their number, or -1: recorded. */
+int axes_listed(Thread *t, kiln_site at, const char *op, const kiln_axes *axes, int rank, int out[MAX_RANK]);
+/* Tensors of integers, or a number as one of i64. Poison: recorded. */
+kiln_tensor *operand_index(Thread *t, kiln_site at, const char *op, kiln_operand o);
+
 /* ---- ops that other files build on ---------------------------------------------------------- */
 kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y);
 kiln_tensor *transpose_to(Thread *t, kiln_site at, kiln_tensor *x, const int *perm); /* perm: x's rank of axes */
@@ -166,6 +174,16 @@ kiln_tensor *slice_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim f
 kiln_tensor *uniform_own(Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi);
 /* For each of the integers, whether it lies in [0, size). */
 kiln_tensor *is_index(Thread *t, kiln_site at, kiln_tensor *i, Dim size);
+kiln_tensor *flip_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis);
+/* i as i64, moved into [0, size). */
+kiln_tensor *index_clamped(Thread *t, kiln_site at, kiln_tensor *i, Dim size);
+/* The elements' indices in x seen as one axis: the index along this axis, and the element's own index along each other axis, times
+ * their strides. */
+kiln_tensor *flat_index(Thread *t, kiln_site at, const Type *x, kiln_tensor *i, int axis);
+/* The sum, and `by` times i; sum NULL: nothing yet. */
+kiln_tensor *index_sum(Thread *t, kiln_site at, kiln_tensor *sum, kiln_tensor *i, Dim by);
+/* x with the updates, in the shape of the indices, at indices into x seen as one axis, which are in range. */
+kiln_tensor *scatter_flat(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *flat, kiln_operand updates, kiln_scatter_how how);
 /* The elements of x along the axis at indices i, which are i64 and in range; i has x's shape except along the axis. */
 kiln_tensor *take_along(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *i, int axis);
 /* One-hot rows as bool, [..., classes], of integer indices. */

@@ -2,7 +2,7 @@
  * Never reads an index: ops clamp them, and checked engines check them by an effect. */
 #include "effect.h"
 
-static kiln_tensor *index_operand(Thread *t, kiln_site at, const char *op, kiln_operand o)
+kiln_tensor *operand_index(Thread *t, kiln_site at, const char *op, kiln_operand o)
 {
     char text[160];
     kiln_tensor *i = operand_named(t, at, op, o, &(Type){.dtype = DT_i64});
@@ -15,7 +15,7 @@ kiln_tensor *kiln_gather_at(kiln_site at, kiln_operand o, kiln_operand indices, 
     kiln_operand both[2] = {o, indices};
     Thread *t = op_thread(both, 2);
     if (!t) return NULL;
-    kiln_tensor *x = operand_named(t, at, "gather", o, NULL), *i = index_operand(t, at, "gather", indices);
+    kiln_tensor *x = operand_named(t, at, "gather", o, NULL), *i = operand_index(t, at, "gather", indices);
     if (!tensor_ok(x) || !tensor_ok(i)) return &t->k->poison;
     if (!axis_of(t, at, "gather", axis, x->type.rank, &axis)) return &t->k->poison;
     if (!effect_indices(t, at, "gather", i, x->type.dim[axis])) return &t->k->poison;
@@ -55,7 +55,7 @@ kiln_tensor *kiln_one_hot_at(kiln_site at, kiln_operand indices, int64_t classes
     Thread *t = op_thread(&indices, 1);
     if (!t) return NULL;
     kiln_tensor *i =
-        operand_is_number(indices) ? operand_named(t, at, "one_hot", indices, NULL) : index_operand(t, at, "one_hot", indices);
+        operand_is_number(indices) ? operand_named(t, at, "one_hot", indices, NULL) : operand_index(t, at, "one_hot", indices);
     if (!tensor_ok(i)) return i;
     if (classes < 0 || classes > DIM_MAX)
         return fail(t, at, KILN_EVALUE, "one_hot: classes is %lld (allowed: 0 to 2^48)", (long long)classes);
@@ -71,9 +71,21 @@ static kiln_operand times(Thread *t, kiln_site at, kiln_tensor *i, Dim by)
     return by == 1 ? of(i) : of(kiln_mul_at(at, of(i), of(dim_tensor(t, at, by, DT_i64))));
 }
 
-/* The elements' indices in x seen as one axis: the index along this axis, and the element's own index along each other axis, times
- * their strides. */
-static kiln_tensor *flat_index(Thread *t, kiln_site at, const Type *x, kiln_tensor *i, int axis)
+kiln_tensor *index_sum(Thread *t, kiln_site at, kiln_tensor *sum, kiln_tensor *i, Dim by)
+{
+    if (!tensor_ok(i) || (sum && !tensor_ok(sum))) return &t->k->poison;
+    kiln_operand more = times(t, at, i, by);
+    return sum ? kiln_add_at(at, of(sum), more) : more.as.tensor;
+}
+
+kiln_tensor *index_clamped(Thread *t, kiln_site at, kiln_tensor *i, Dim size)
+{
+    const Dim end = size == 0 ? 0 : extent(t, at, EXTENT_SUB, size, 1); /* where there is nothing, gather and scatter say so */
+    kiln_operand last = of(dim_tensor(t, at, end, DT_i64));
+    return kiln_clip_at(at, of(cast_to(t, at, i, DT_i64)), kiln_of_i(0), last);
+}
+
+kiln_tensor *flat_index(Thread *t, kiln_site at, const Type *x, kiln_tensor *i, int axis)
 {
     Dim stride[MAX_RANK], all = 1;
     for (int a = x->rank - 1; a >= 0; a--) {
@@ -99,7 +111,7 @@ kiln_tensor *kiln_take_along_at(kiln_site at, kiln_operand o, kiln_operand indic
     Thread *t = op_thread(both, 2);
     char text[160], other[160];
     if (!t) return NULL;
-    kiln_tensor *x = operand_named(t, at, "take_along", o, NULL), *i = index_operand(t, at, "take_along", indices);
+    kiln_tensor *x = operand_named(t, at, "take_along", o, NULL), *i = operand_index(t, at, "take_along", indices);
     if (!tensor_ok(x) || !tensor_ok(i)) return &t->k->poison;
     if (!axis_of(t, at, "take_along", axis, x->type.rank, &axis)) return &t->k->poison;
     bool fits = i->type.rank == x->type.rank;
@@ -109,9 +121,8 @@ kiln_tensor *kiln_take_along_at(kiln_site at, kiln_operand o, kiln_operand indic
             tensor_text(x, text, sizeof text), tensor_text(i, other, sizeof other));
     if (!effect_indices(t, at, "take_along", i, x->type.dim[axis])) return &t->k->poison;
     Composite s = composite_begin(t, "take_along");
-    kiln_operand last = of(dim_tensor(t, at, extent(t, at, EXTENT_SUB, x->type.dim[axis], 1), DT_i64));
-    kiln_operand near = of(kiln_clip_at(at, of(cast_to(t, at, i, DT_i64)), kiln_of_i(0), last));
-    return composite_end(t, &s, tensor_ok(near.as.tensor) ? take_along(t, at, x, near.as.tensor, axis) : &t->k->poison);
+    i = index_clamped(t, at, i, x->type.dim[axis]);
+    return composite_end(t, &s, tensor_ok(i) ? take_along(t, at, x, i, axis) : &t->k->poison);
 }
 
 /* ---- scatter --------------------------------------------------------------------------------- */
@@ -169,7 +180,7 @@ kiln_tensor *kiln_scatter_at(
     char text[160], want[160];
     Type type;
     if (!t) return NULL;
-    kiln_tensor *x = operand_named(t, at, "scatter", o, NULL), *i = index_operand(t, at, "scatter", indices);
+    kiln_tensor *x = operand_named(t, at, "scatter", o, NULL), *i = operand_index(t, at, "scatter", indices);
     if (!tensor_ok(x) || !tensor_ok(i)) return &t->k->poison;
     kiln_tensor *u = operand_named(t, at, "scatter", updates, &(Type){.dtype = x->type.dtype});
     if (!tensor_ok(u) || !axis_of(t, at, "scatter", axis, x->type.rank, &axis)) return &t->k->poison;

@@ -4,12 +4,6 @@
 
 #include <stdio.h>
 
-static kiln_tensor *first_operand(kiln_site at, const char *op, kiln_operand o, Thread **t)
-{
-    *t = op_thread(&o, 1);
-    return *t ? operand_named(*t, at, op, o, NULL) : NULL;
-}
-
 /* ---- shapes --------------------------------------------------------------------------------- */
 
 static const char *shape_text(const kiln_shape *s, char *buf, size_t cap)
@@ -247,45 +241,7 @@ kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand o, int axis, int64_t start
     return slice_steps(t, at, x, axis, first, size, (int64_t)stride);
 }
 
-/* ---- pad, join ------------------------------------------------------------------------------ */
-
-/* DIM_BAD: more than an axis can have. */
-static int64_t padded_size(int64_t n, int64_t before, int64_t after)
-{
-    if (before > DIM_MAX || after > DIM_MAX) return DIM_BAD;
-    return dim_add(NULL, dim_add(NULL, n, before), after);
-}
-
-kiln_tensor *kiln_pad_at(kiln_site at, kiln_operand o, kiln_shape low, kiln_shape high, kiln_operand fill)
-{
-    Thread *t;
-    char text[160];
-    struct pad_attrs *padding = ATTRS_ROOM(pad, 2 * MAX_RANK);
-    kiln_tensor *x = first_operand(at, "pad", o, &t);
-    if (!tensor_ok(x)) return x;
-    int rank = x->type.rank;
-    if (!operand_is_number(fill)) return fail(t, at, KILN_EVALUE, "pad: the fill must be a number");
-    if (!number_bits(t, at, "pad", (DType)x->type.dtype, fill, &padding->fill)) return &t->k->poison;
-    if (low.rank != rank || high.rank != rank)
-        return fail(t, at, KILN_ESHAPE, "pad: %lld amounts before and %lld after given for rank %d: %s", (long long)low.rank,
-            (long long)high.rank, rank, tensor_text(x, text, sizeof text));
-    int64_t elements = 1;
-    for (int i = 0; i < rank; i++) {
-        int64_t before = padding->axis[i].low = low.size[i + 1];
-        int64_t after = padding->axis[i].high = high.size[i + 1];
-        if (before < 0 || after < 0)
-            return fail(t, at, KILN_EVALUE, "pad: axis %d is padded by %lld and %lld; amounts must be 0 or more (kiln_slice cuts)",
-                i, (long long)before, (long long)after);
-        int64_t n = padded_size(extent_hi(t, x->type.dim[i]), before, after);
-        if (n > 0) elements = dim_mul(NULL, elements, n);
-        if (n == DIM_BAD || elements == DIM_BAD)
-            return fail(t, at, KILN_ESHAPE,
-                "pad: %s with axis %d padded by %lld and %lld is too large: a tensor has at most "
-                "2^48 elements",
-                tensor_text(x, text, sizeof text), i, (long long)before, (long long)after);
-    }
-    return apply1(t, at, OP_pad, x, ATTRS_TO(padding, padding->axis + rank));
-}
+/* ---- joins ---------------------------------------------------------------------------------- */
 
 /* Puts the operands, in one dtype, into `in`; stack gives each a new axis. False: poison or recorded. */
 static bool parts(Thread *t, kiln_site at, const char *op, kiln_operands x, int *axis, bool stack, kiln_tensor **in)
@@ -327,6 +283,22 @@ static bool parts(Thread *t, kiln_site at, const char *op, kiln_operands x, int 
     return true;
 }
 
+/* The operands, each as one axis. False: poison or recorded. */
+static bool flattened(Thread *t, kiln_site at, const char *op, kiln_operands x, kiln_operand *flat)
+{
+    char why[64];
+    for (int i = 0; i < x.count; i++) {
+        kiln_tensor *part = operand_named(t, at, op, operands_get(x, i), NULL);
+        if (!tensor_ok(part)) return false;
+        const Dim all = extent_product(t, at, part->type.dim, part->type.rank);
+        if (all == DIM_BAD)
+            fail(t, at, KILN_EUNSUPPORTED, "%s: the product of the sizes %s", op, extent_trouble(t, why, sizeof why));
+        if (all == DIM_BAD) return false;
+        flat[i] = of(reshape_to(t, at, part, &all, 1));
+    }
+    return true;
+}
+
 static kiln_tensor *join(kiln_site at, const char *op, kiln_operands x, int axis, bool stack)
 {
     const int count = x.count;
@@ -339,8 +311,14 @@ static kiln_tensor *join(kiln_site at, const char *op, kiln_operands x, int axis
         return fail(t, at, KILN_EMEMORY, "%s: no memory for %d operands", op, count);
     Composite s = composite_begin(t, op);
     kiln_tensor *r = &t->k->poison;
-    if (parts(t, at, op, x, &axis, stack, in))
-        r = apply(t, at, OP_concat, in, (uint32_t)count, ATTRS_OF(concat, .axis = axis), NULL, 0);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    kiln_operand *flat = axis == KILN_FLAT && !stack ? SCRATCH(t, at, kiln_operand, (size_t)count) : NULL;
+    bool ok = axis != KILN_FLAT || stack || (flat && flattened(t, at, op, x, flat));
+    if (flat) x = kiln_operand_list(flat, count);
+    if (flat) axis = 0;
+    ok = ok && parts(t, at, op, x, &axis, stack, in);
+    scratch_reset(&t->scratch, mark);
+    if (ok) r = apply(t, at, OP_concat, in, (uint32_t)count, ATTRS_OF(concat, .axis = axis), NULL, 0);
     if (in != few) mem_free(in, bytes);
     return composite_end(t, &s, r);
 }

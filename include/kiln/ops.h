@@ -12,6 +12,7 @@
 #include "contract.h"
 #include "core.h"
 #include "loss.h"
+#include "make.h"
 #include "move.h"
 #include "random.h"
 #include "reduce.h"

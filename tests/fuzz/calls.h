@@ -94,10 +94,68 @@ static kiln_tensor *compared(Input *in, kiln_tensor *a, kiln_tensor *b)
     }
 }
 
+static kiln_subscript subscript(Input *in, kiln_tensor *t)
+{
+    switch (byte(in) % 8) {
+    case 0: return KILN_AT(number(in));
+    case 1: return KILN_AT(t);
+    case 2: {
+        int64_t start = number(in), stop = number(in), step = number(in);
+        return KILN_RANGE(start, stop, step);
+    }
+    case 3: return KILN_FROM(t, number(in));
+    case 4: return KILN_FROM(number(in), number(in));
+    case 5: return KILN_NEW;
+    case 6: return KILN_REST;
+    default: return KILN_ALL_OF;
+    }
+}
+
+/* Several axes at once, diagonals, windows, indices of several axes. */
+static kiln_tensor *moved_far(Input *in, kiln_tensor *a, kiln_tensor *b)
+{
+    kiln_tensor *out[4] = {a, a, a, a};
+    const kiln_axes named = axes(in);
+    const int64_t n = number(in);
+    switch (byte(in) % 17) {
+    case 0: return kiln_expand_dims(a, named);
+    case 1: return kiln_squeeze_dims(a, named);
+    case 2: return kiln_moveaxis(a, named, axes(in));
+    case 3: return kiln_flip(a, named);
+    case 4: return kiln_roll(a, shape(in), named);
+    case 5: return kiln_broadcast_arrays(KILN_IN(a, b), out) ? out[0] : kiln_broadcast_like(a, b);
+    case 6: {
+        kiln_shape low = shape(in), high = shape(in);
+        return kiln_pad_with(a, low, high, (kiln_padding)(byte(in) % 5));
+    }
+    case 7: return kiln_tile(a, shape(in));
+    case 8: return byte(in) & 1 ? kiln_repeat(a, n, (int)number(in)) : kiln_repeat(a, b, (int)number(in));
+    case 9: return kiln_split(a, (int)n, byte(in) & 1 ? (int64_t[]){number(in), number(in), -1} : NULL, 3, out) ? out[2] : a;
+    case 10: {
+        kiln_shape sizes = shape(in);
+        return kiln_sliding_windows(a, named, sizes, shape(in));
+    }
+    case 11: {
+        kiln_depth_order order = (kiln_depth_order)(byte(in) % 3);
+        return byte(in) & 1 ? kiln_depth_to_space(a, n, (int)number(in), order) : kiln_space_to_depth(a, n, (int)number(in), order);
+    }
+    case 12: return byte(in) & 1 ? kiln_triu(a, n) : kiln_diag(a, n);
+    case 13: return byte(in) & 1 ? kiln_diagonal(a, n, (int)number(in), (int)number(in)) : kiln_trace(a, n, 0, (int)number(in));
+    case 14: {
+        kiln_subscript s[4] = {subscript(in, b), subscript(in, a), subscript(in, b), subscript(in, b)};
+        kiln_subscripts l = kiln_subscript_list(s, byte(in) % 5);
+        return byte(in) & 1 ? kiln_index_at(HERE, KILN_OPERAND(a), l)
+                            : kiln_index_update_at(HERE, KILN_OPERAND(a), KILN_OPERAND(1), (kiln_scatter_how)(byte(in) % 6), l);
+    }
+    case 15: return byte(in) & 1 ? kiln_gather_nd(a, b, (int)n) : kiln_scatter_nd(a, b, 1, (kiln_scatter_how)(byte(in) % 6));
+    default: return byte(in) & 1 ? kiln_put(a, b, 1) : kiln_scatter_along(a, b, 1, (int)n, (kiln_scatter_how)(byte(in) % 6));
+    }
+}
+
 static kiln_tensor *moved(Input *in, kiln_tensor *a, kiln_tensor *b)
 {
-    switch (byte(in) % 19) {
-    case 17: return compared(in, a, b);
+    switch (byte(in) % 21) {
+    case 18: return compared(in, a, b);
     case 0: return kiln_reshape(a, shape(in));
     case 1: return kiln_broadcast(a, shape(in));
     case 2: {
@@ -149,7 +207,8 @@ static kiln_tensor *moved(Input *in, kiln_tensor *a, kiln_tensor *b)
         return byte(in) & 1 ? best : places;
     }
     case 16: return byte(in) & 1 ? kiln_sort(a, (int)number(in), byte(in) & 4) : kiln_argsort(a, (int)number(in), byte(in));
-    default: return kiln_where(kiln_lt(a, b), a, b);
+    case 17: return kiln_where(kiln_lt(a, b), a, b);
+    default: return moved_far(in, a, b);
     }
 }
 
@@ -210,12 +269,17 @@ static inline kiln_tensor *made(kiln *k, Input *in)
     kiln_dtype t = dtype(in);
     uint8_t kind = byte(in);
     kiln_shape s = shape(in);
-    switch (kind % 5) {
-    case 3: return drawn(k, in, t, s);
+    switch (kind % 7) {
+    case 6: return drawn(k, in, t, s);
     case 0: return kiln_full(k, t, s, number(in));
     case 1: return kiln_iota(k, t, s, (int)number(in));
     case 2: return kiln_random_bits(kiln_full(k, KILN_U64, KILN_SHAPE(2), 7), s);
-    default: return kiln_scalar(k, KILN_F32, number(in));
+    case 3: return kiln_scalar(k, KILN_F32, number(in));
+    case 4: {
+        int64_t start = number(in), stop = number(in);
+        return byte(in) & 1 ? kiln_arange(k, t, start, stop, number(in)) : kiln_linspace(k, t, (double)start, (double)stop, number(in), byte(in) & 1);
+    }
+    default: return kiln_eye(k, t, s.size[1], s.size[2], number(in));
     }
 }
 

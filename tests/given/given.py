@@ -11,7 +11,7 @@ def number(x):
     if x.dtype.kind == 'f':
         if not np.isfinite(x):
             return str(float(x))
-        write = np.format_float_positional if 1e-4 <= abs(x) < 1e6 or x == 0 else np.format_float_scientific
+        write = np.format_float_positional if 1e-4 <= abs(float(x)) < 1e6 or x == 0 else np.format_float_scientific
         return write(x, unique=True, trim='-')
     return str(int(x))
 
@@ -29,6 +29,15 @@ def case(name, inputs, outputs, *numbers):
         tensor('in', x)
     for y in outputs if isinstance(outputs, tuple) else (outputs,):
         tensor('out', y)
+
+
+def lists(*values):
+    """Numbers of a case that are lists: how many there are before each; None: -1."""
+    flat = []
+    for v in values:
+        v = [v] if isinstance(v, (int, float, np.integer)) else v
+        flat += [-1] if v is None else [len(v), *(int(n) if n == int(n) else n for n in v)]
+    return flat
 
 
 def drawn(dtype, *shape, lo=-4, hi=4):
