@@ -115,6 +115,30 @@ static void older_drivers_are_driven(void **state)
     emu_version(EMU_NEWEST);
 }
 
+/* Whose sizes and strides are told at each call; views begin anywhere. */
+static void single_operations_have_maps(void **state)
+{
+    (void)state;
+    emu_architecture(1, 90);
+    kiln *k = kiln_open(NULL);
+    for (int i = 0; i < 4; i++) {
+        KILN_SCOPE(k);
+        static uint16_t got[2][M * N];
+        for (int d = 0; d < 2; d++) {
+            kiln_tensor *x = kiln_to(some(k, 0.5, TURNS, M, K), d ? "emu:2" : "emu:1"), *w = kiln_to(some(k, 0.25, 1, i == 1 ? N : K, i == 1 ? K : N), d ? "emu:2" : "emu:1");
+            if (i == 1) w = kiln_transpose(w, KILN_ALL);
+            if (i == 2) x = kiln_slice(x, 2, 8, K, 1), w = kiln_slice(w, 0, 8, K, 1);
+            if (i == 3) x = kiln_slice(x, 2, 9, K, 1), w = kiln_slice(w, 0, 9, K, 1); /* where no map can begin */
+            const uint64_t before = emu_boxes(1);
+            kiln_tensor *y = kiln_matmul(kiln_reshape(kiln_slice(x, 0, 1, 2, 1), KILN_SHAPE(M, -1)), w);
+            assert_true(kiln_read(y, got[d], sizeof got[d]));
+            if (d == 0 && (emu_boxes(1) > before) != (i < 3)) fail_msg("case %d: %llu boxes", i, (unsigned long long)(emu_boxes(1) - before));
+        }
+        assert_memory_equal(got[0], got[1], sizeof got[0]);
+    }
+    assert_int_equal(kiln_close(k), 0);
+}
+
 /* ---- objects --------------------------------------------------------------------------------------------------------- */
 static const char program[] =
     "#include \"turns.h\"\n#include <stdio.h>\n#include <stdlib.h>\n#include <stdint.h>\n"
@@ -177,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(functions_are_replayed),
         cmocka_unit_test(older_drivers_are_driven),
+        cmocka_unit_test(single_operations_have_maps),
         cmocka_unit_test_setup_teardown(objects_have_the_bits_of_functions, front_setup_waiting, front_teardown),
     };
     if (getenv("KILN_ONLY") != NULL) cmocka_set_test_filter(getenv("KILN_ONLY"));
