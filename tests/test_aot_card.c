@@ -191,7 +191,7 @@ static void kinds_of_an_architecture_differ(void **state)
         "    if (own_open(&d, dlopen(\"./libcard.so\", RTLD_NOW), 0)) return printf(\"%s\\n\", d.error), 1;\n"
         "    if (own(&d, (void *)5, (void *)0, x, y, (void *)0)) return printf(\"%s\\n\", d.error), 2;\n    own_close(&d);\n    return 0;\n}\n");
     run("cd %s && cc -shared -fPIC -O1 -o libcard.so card.c && cc -std=c11 -D_DEFAULT_SOURCE -O1 -o main own.c own.o -ldl", dir);
-    assert_non_null(strstr(prints("", "", 0), "product0 takes 131072\nproduct0 1,1,1 256,1,1"));
+    assert_non_null(strstr(prints("", "", 0), "product0 takes 131104\nproduct0 1,1,1 256,1,1"));
     run("cd %s && ! grep -q 'for sm_90a' other.h && ! grep -aq 'target sm_90a' other.o && grep -aq mma.sync other.o", dir);
 }
 

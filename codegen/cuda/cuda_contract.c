@@ -260,7 +260,10 @@ static void print_shared(Print *c, const Step *s, const ProductPlan *plan)
 /* Barriers of bulk copies, and what they know of the operands. */
 static void print_bulk(Print *c, const ProductPlan *plan, const OperandMap map[2])
 {
-    cuda_line(c, "__shared__ u64 full[%u];", plan->stages);
+    if (product_shared(plan) != 0) /* no shared memory of another kind, which could move the steps from where lines may begin */
+        cuda_line(c, "u64 *const full = (u64 *)(kiln_shared + %u);", product_steps(plan));
+    else
+        cuda_line(c, "__shared__ u64 full[%u];", plan->stages);
     cuda_line(c, "Bulk<%u, %u> bulk = {};", map[0].rank, map[1].rank);
     cuda_line(c, "bulk.template open<%u, %d>(%s, full);", plan->stages, c->table, c->table ? "maps" : "&maps");
 }

@@ -27,13 +27,17 @@ typedef struct ProductPlan {
 extern int64_t product_large; /* elements of the result that are worth large tiles; tests take fewer */
 /* sm: the architecture (api.h). Never NULL. Bits depend on the kind alone, which extents do not decide. */
 const ProductPlan *product_plan(const Program *p, const Step *s, int sm);
-/* Bytes of shared memory that a launch of it must ask for; 0: its function has what every block may have, 48 KB, or less. Barriers
- * of bulk copies lie beside them. */
+/* Bytes of shared memory that the steps of a product by tensor cores of 16 bits take; the barriers of bulk copies lie behind them.
+ */
+static inline uint32_t product_steps(const ProductPlan *p)
+{
+    return (uint32_t)(p->rows + p->columns) * p->deep * p->stages * (uint32_t)sizeof(uint16_t);
+}
+/* Bytes that a launch of it must ask for; 0: its function has what every block may have, 48 KB, or less. */
 static inline uint32_t product_shared(const ProductPlan *p)
 {
-    const uint32_t bytes = (uint32_t)(p->rows + p->columns) * p->deep * p->stages * (uint32_t)sizeof(uint16_t);
-    const uint32_t barriers = p->bulk ? p->stages * (uint32_t)sizeof(uint64_t) : 0;
-    return p->kind == PRODUCT_WGMMA && bytes + barriers > 48 << 10 ? bytes : 0;
+    const uint32_t bytes = product_steps(p) + (p->bulk ? p->stages * (uint32_t)sizeof(uint64_t) : 0);
+    return p->kind == PRODUCT_WGMMA && bytes > 48 << 10 ? bytes : 0;
 }
 /* How many blocks one matrix of a batch takes. */
 static inline int64_t product_tiles(const ProductPlan *p, int64_t m, int64_t n)
