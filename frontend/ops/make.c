@@ -114,23 +114,33 @@ kiln_tensor *kiln_arange_at(kiln_site at, kiln *k, kiln_dtype d, kiln_operand st
     return composite_end(t, &s, r);
 }
 
-/* `count` numbers from start to stop, or short of it, in f64 (NumPy's formula). */
-static kiln_tensor *line(Thread *t, kiln_site at, const char *op, kiln_dtype d, double start, double stop, int64_t count, bool end)
+/* `count` numbers from start to stop, or short of it, in f64 (NumPy's formula), `stop` itself being left to the caller. */
+static kiln_operand line(Thread *t, kiln_site at, double start, double stop, int64_t count, double parts)
+{
+    const double step = (stop - start) / parts;
+    if (step != 0 || count < 2) return spaced(t, at, count, start, count < 2 ? 0 : step);
+    const Type type = {.dtype = DT_f64, .rank = 1, .dim = {count}}; /* the step is 0, or so small that it is lost */
+    kiln_operand part = of(kiln_div_at(at, of(iota_of(t, at, &type, 0, NULL)), kiln_of_f(parts)));
+    return of(kiln_add_at(at, of(kiln_mul_at(at, part, kiln_of_f(stop - start))), kiln_of_f(start)));
+}
+
+/* base NULL: the numbers themselves, else it to the power of each. */
+static kiln_tensor *line_space(
+    Thread *t, kiln_site at, const char *op, kiln_dtype d, double start, double stop, int64_t count, bool end, const double *base)
 {
     if (!dtype_known((int)d) || !dtype_is_float((DType)d))
         return fail(t, at, KILN_EDTYPE, "%s: needs a dtype of floats, not %s", op,
             dtype_known((int)d) ? dtype_info[d].name : "an unknown one");
     if (count < 0 || count > DIM_MAX / 8)
         return fail(t, at, KILN_EVALUE, "%s: the count is %lld (allowed: 0 to 2^45)", op, (long long)count);
-    const double parts = (double)(end ? count - 1 : count), step = (stop - start) / parts;
-    if (count < 2) return spaced(t, at, count, start, 0).as.tensor;
-    if (step != 0 && !end) return spaced(t, at, count, start, step).as.tensor;
-    const Type type = {.dtype = DT_f64, .rank = 1, .dim = {count}};
-    kiln_operand y = spaced(t, at, count, start, step), i = of(iota_of(t, at, &type, 0, NULL));
-    if (step == 0) /* or so small that it is lost */
-        y = of(kiln_add_at(
-            at, of(kiln_mul_at(at, of(kiln_div_at(at, i, kiln_of_f(parts))), kiln_of_f(stop - start))), kiln_of_f(start)));
-    return end ? kiln_where_at(at, of(kiln_eq_at(at, i, kiln_of_f(parts))), kiln_of_f(stop), y) : y.as.tensor;
+    const bool closes = end && count > 1;
+    kiln_operand y = line(t, at, start, stop, count - closes, (double)(end ? count - 1 : count));
+    kiln_tensor *part[2] = {y.as.tensor, closes ? spaced(t, at, 1, stop, 0).as.tensor : NULL};
+    for (int i = 0; i <= closes; i++) {
+        if (!tensor_ok(part[i])) return &t->k->poison;
+        part[i] = cast_to(t, at, base ? kiln_pow_at(at, kiln_of_f(*base), of(part[i])) : part[i], (DType)d);
+    }
+    return closes ? kiln_concat_at(at, part, 2, 0) : part[0];
 }
 
 kiln_tensor *kiln_linspace_at(kiln_site at, kiln *k, kiln_dtype d, double start, double stop, int64_t count, bool end)
@@ -138,7 +148,7 @@ kiln_tensor *kiln_linspace_at(kiln_site at, kiln *k, kiln_dtype d, double start,
     Thread *t = thread_of(k);
     if (!t) return NULL;
     Composite s = composite_begin(t, "linspace");
-    return composite_end(t, &s, cast_to(t, at, line(t, at, "linspace", d, start, stop, count, end), (DType)d));
+    return composite_end(t, &s, line_space(t, at, "linspace", d, start, stop, count, end, NULL));
 }
 
 kiln_tensor *kiln_logspace_at(kiln_site at, kiln *k, kiln_dtype d, double start, double stop, int64_t count, double base)
@@ -146,8 +156,7 @@ kiln_tensor *kiln_logspace_at(kiln_site at, kiln *k, kiln_dtype d, double start,
     Thread *t = thread_of(k);
     if (!t) return NULL;
     Composite s = composite_begin(t, "logspace");
-    kiln_tensor *y = line(t, at, "logspace", d, start, stop, count, true);
-    return composite_end(t, &s, tensor_ok(y) ? cast_to(t, at, kiln_pow_at(at, kiln_of_f(base), of(y)), (DType)d) : y);
+    return composite_end(t, &s, line_space(t, at, "logspace", d, start, stop, count, true, &base));
 }
 
 /* ---- grids -------------------------------------------------------------------------------------- */

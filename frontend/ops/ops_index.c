@@ -93,8 +93,11 @@ kiln_tensor *flat_index(Thread *t, kiln_site at, const Type *x, kiln_tensor *i, 
         all = extent(t, at, EXTENT_MUL, all, x->dim[a]);
     }
     kiln_operand sum = times(t, at, i, stride[axis]);
-    for (int a = 0; a < x->rank; a++)
-        if (a != axis && x->dim[a] != 1) sum = of(kiln_add_at(at, sum, times(t, at, iota_of(t, at, &i->type, a, i), stride[a])));
+    for (int a = 0; a < x->rank; a++) {
+        Type own = {.dtype = DT_i64, .rank = x->rank, .dim = {1, 1, 1, 1, 1, 1, 1, 1}}; /* the sum broadcasts it */
+        own.dim[a] = i->type.dim[a];
+        if (a != axis && x->dim[a] != 1) sum = of(kiln_add_at(at, sum, times(t, at, iota_of(t, at, &own, a, i), stride[a])));
+    }
     return sum.as.tensor;
 }
 

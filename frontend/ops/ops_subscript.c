@@ -268,31 +268,53 @@ kiln_tensor *kiln_index_at(kiln_site at, kiln_operand o, kiln_subscripts s)
 
 /* ---- putting elements there -------------------------------------------------------------------------------- */
 
-/* The elements that an axis' entry chooses, if C numbers tell: from `first` on, one after the other, or backwards. */
+/* The elements that an axis' entry chooses, if C numbers tell: `size` from `first` on, so far apart, or these backwards. */
 typedef struct Run {
-    int64_t first, size;
+    int64_t first, size, step;
     bool back;
 } Run;
 
 static bool run_of(const Entry *e, Dim n, Run *r)
 {
-    *r = (Run){0, n, false};
+    *r = (Run){0, n, 1, false};
     if (!dim_is_const(n) || e->many || e->s.kind == KIND_FROM) return false;
     if (e->s.kind == KIND_ALL) return true;
     if (e->s.kind == KIND_AT) {
-        *r = (Run){e->s.index.as.i < 0 ? e->s.index.as.i + n : e->s.index.as.i, 1, false};
+        *r = (Run){e->s.index.as.i < 0 ? e->s.index.as.i + n : e->s.index.as.i, 1, 1, false};
         return r->first >= 0 && r->first < n;
     }
-    if (e->s.step != 1 && e->s.step != -1) return false;
     const bool back = e->s.step < 0;
     const int64_t least = back ? -1 : 0, most = back ? n - 1 : n;
     int64_t a = e->s.start < 0 ? e->s.start + n : e->s.start, b = e->s.stop < 0 ? e->s.stop + n : e->s.stop;
     if (e->s.stop == KILN_END) b = back ? -1 : n;
     a = MAX_OF(least, MIN_OF(a, most));
     b = MAX_OF(least, MIN_OF(b, most));
-    *r = back ? (Run){b + 1, MAX_OF(a - b, 0), true} : (Run){a, MAX_OF(b - a, 0), false};
-    if (r->size == 0) r->first = 0;
+    const int64_t span = MAX_OF(back ? a - b : b - a, 0),
+                  step = back ? MAX_OF(e->s.step, -DIM_MAX) * -1 : MIN_OF(e->s.step, DIM_MAX);
+    r->size = span ? (span - 1) / step + 1 : 0;
+    r->step = r->size > 1 ? step : 1;
+    r->back = back;
+    if (r->size) r->first = back ? a - (r->size - 1) * r->step : a;
     return true;
+}
+
+/* The elements along the axis so far apart, with zeros between them. */
+static kiln_tensor *spread(Thread *t, kiln_site at, kiln_tensor *v, int axis, int64_t step)
+{
+    if (step == 1 || !tensor_ok(v)) return v;
+    const int64_t n = v->type.dim[axis];
+    Type apart = v->type;
+    const Dim dim[4] = {
+        extent_product(t, at, apart.dim, axis), n, 1, extent_product(t, at, apart.dim + axis + 1, apart.rank - axis - 1)};
+    struct pad_attrs *padding = ATTRS_ROOM(pad, 2 * 4);
+    memset(padding->axis, 0, 4 * sizeof *padding->axis);
+    padding->fill = 0;
+    padding->axis[2].high = step - 1;
+    v = reshape_to(t, at, v, dim, 4);
+    if (tensor_ok(v)) v = apply1(t, at, OP_pad, v, ATTRS_TO(padding, padding->axis + 4));
+    apart.dim[axis] = n * step;
+    v = reshape_to(t, at, v, apart.dim, apart.rank);
+    return slice_axis(t, at, v, axis, 0, (n - 1) * step + 1);
 }
 
 static kiln_tensor *combined(kiln_site at, kiln_tensor *x, kiln_tensor *v, kiln_scatter_how how)
@@ -316,24 +338,31 @@ static bool runs_of(const kiln_tensor *x, const Plan *p, Run run[MAX_RANK])
     return true;
 }
 
-/* v, in the shape of the part, is padded to x's, and chosen where the part is. */
+/* v, in the shape of the part, at its place in x's shape, with zeros around. */
+static kiln_tensor *placed(Thread *t, kiln_site at, kiln_tensor *v, const Type *x, const Run *run)
+{
+    struct pad_attrs *padding = ATTRS_ROOM(pad, 2 * MAX_RANK);
+    for (int a = 0; a < x->rank; a++) {
+        if (run[a].back && run[a].size > 1) v = flip_axis(t, at, v, a);
+        v = spread(t, at, v, a, run[a].step);
+        if (!tensor_ok(v)) return v;
+        padding->axis[a].low = run[a].first;
+        padding->axis[a].high = x->dim[a] - run[a].first - v->type.dim[a];
+    }
+    padding->fill = 0;
+    return apply1(t, at, OP_pad, v, ATTRS_TO(padding, padding->axis + x->rank));
+}
+
+/* x with v, which has the elements of the part, chosen where the part is. */
 static kiln_tensor *updated_part(Thread *t, kiln_site at, kiln_tensor *x, const Run *run, kiln_tensor *v, kiln_scatter_how how)
 {
     Type part = x->type;
-    struct pad_attrs *padding = ATTRS_ROOM(pad, 2 * MAX_RANK);
-    padding->fill = 0;
-    for (int a = 0; a < part.rank; a++) {
-        part.dim[a] = run[a].size;
-        padding->axis[a].low = run[a].first;
-        padding->axis[a].high = x->type.dim[a] - run[a].first - run[a].size;
-    }
+    for (int a = 0; a < part.rank; a++) part.dim[a] = run[a].size;
     v = reshape_to(t, at, v, part.dim, part.rank);
-    for (int a = 0; a < part.rank; a++)
-        if (run[a].back) v = flip_axis(t, at, v, a);
     part.dtype = DT_bool;
     kiln_tensor *inside = number_like(t, at, "index_update", &part, kiln_of_bool(true));
-    if (tensor_ok(inside)) inside = apply1(t, at, OP_pad, inside, ATTRS_TO(padding, padding->axis + part.rank));
-    if (tensor_ok(v)) v = apply1(t, at, OP_pad, v, ATTRS_TO(padding, padding->axis + part.rank));
+    if (tensor_ok(inside)) inside = placed(t, at, inside, &x->type, run);
+    if (tensor_ok(v)) v = placed(t, at, v, &x->type, run);
     if (!tensor_ok(inside) || !tensor_ok(v)) return &t->k->poison;
     return kiln_where_at(at, of(inside), of(combined(at, x, v, how)), of(x));
 }

@@ -215,14 +215,22 @@ static kiln_tensor *windows_along(Thread *t, kiln_site at, kiln_tensor *x, int a
         return fail(t, at, KILN_ESHAPE, "sliding_windows: a window of %lld is larger than axis %d, or may be: %s", (long long)size,
             axis, tensor_text(x, text, sizeof text));
     const Dim many = extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_SUB, n, size), step), 1);
-    const Type type = {.dtype = DT_i64, .rank = 2, .dim = {many, size}};
-    kiln_operand first = of(iota_of(t, at, &type, 0, x)), within = of(iota_of(t, at, &type, 1, x));
-    kiln_operand i = of(kiln_add_at(at, of(kiln_mul_at(at, first, kiln_of_i(step))), within));
-    if (!tensor_ok(i.as.tensor)) return &t->k->poison;
-    x = apply2(t, at, OP_gather, x, i.as.tensor, ATTRS_OF(gather, .axis = axis));
-    return tensor_ok(x) ? kiln_moveaxis_at(
-                              at, of(x), (kiln_axes){.count = 1, .axis = {0, axis + 1}}, (kiln_axes){.count = 1, .axis = {0, -1}})
-                        : x;
+    /* An image of which the axis is the height, what lies before it the batch, and what lies behind it the channels. */
+    const int rank = x->type.rank;
+    const Dim image[4] = {
+        extent_product(t, at, x->type.dim, axis), n, 1, extent_product(t, at, x->type.dim + axis + 1, rank - axis - 1)};
+    Dim dim[MAX_RANK];
+    int perm[MAX_RANK];
+    for (int i = 0; i <= rank; i++) {
+        dim[i] = i == axis ? many : i == axis + 1 ? size : x->type.dim[i - (i > axis)];
+        perm[i] = i == rank ? axis + 1 : i + (i > axis);
+    }
+    if (many == DIM_BAD || image[0] == DIM_BAD || image[3] == DIM_BAD)
+        return fail(
+            t, at, KILN_EUNSUPPORTED, "sliding_windows: too long an expression for a size: %s", tensor_text(x, text, sizeof text));
+    x = reshape_to(t, at, x, image, 4);
+    if (tensor_ok(x)) x = apply1(t, at, OP_window, x, ATTRS_OF(window, .size = {size, 1}, .stride = {step, 1}, .dilation = {1, 1}));
+    return transpose_to(t, at, reshape_to(t, at, x, dim, rank + 1), perm);
 }
 
 kiln_tensor *kiln_sliding_windows_at(kiln_site at, kiln_operand o, kiln_axes axes, kiln_shape sizes, kiln_shape steps)

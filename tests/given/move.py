@@ -225,6 +225,11 @@ for how in range(5):
     update(x, np.int32(2), how, 2, s(None, None, 2))
     update(x, drawn('int32', 4, 4), how, I)
     update(x, drawn('int32', 2), how, 1, np.array([2, 2]))
+for at in ((s(None, None, 2), s(1, None, 2)), (s(-1, None, -2), s(0, None, 5)), (e, s(-2, 0, -2)), (1, s(3, None, -3)), (s(0, 1, 9), s(None, None, 3))):
+    x = drawn('float32', 3, 4)
+    v = drawn('float32', *x[at].shape)
+    for how in (0, 1, 3):
+        update(x, v, how, *at)
 update(drawn('bool', 3, 4), np.bool_(True), 0, s(None), 1)
 update(drawn('bool', 3, 4), np.array([True, False]), 0, s(None), np.array([1, 3]))
 update(drawn('int32', 3, 4), drawn('int32', 0, 4), 0, s(3, None))
