@@ -20,8 +20,8 @@ void *emu_symbol(const char *name);
 
 /* ---- for tests ---------------------------------------------------------------------------------------------------- */
 /* What the driver says of its version from now on, 1000 * major + 10 * minor, and what it has: no conditional nodes before 12040,
- * no graphs before 12000. Code that was compiled before must not run any more. KILN_EMU_DRIVER says it for a process; else it is
- * the newest. */
+ * no graphs and no tensor maps before 12000. Code that is recorded and was compiled before must not run any more. KILN_EMU_DRIVER
+ * says it for a process; else it is the newest. */
 #define EMU_NEWEST 12040
 void emu_version(int version);
 /* Whether the driver knows no cooperative launches from now on; KILN_EMU_APART=1 says so for a process. */

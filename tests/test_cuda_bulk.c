@@ -199,7 +199,7 @@ static void agree(const Product *x, bool some, const char *what)
 static void layouts_have_the_same_bits(void **state)
 {
     (void)state;
-    if (!cuda_host_compiles()) skip();
+    if (!cuda_host_compiles()) SKIP("no C++ compiler to run printed kernels on the host");
     static const struct {
         const char *what;
         bool large;
@@ -228,7 +228,7 @@ static void layouts_have_the_same_bits(void **state)
 static void other_layouts_are_copied_by_threads(void **state)
 {
     (void)state;
-    if (!cuda_host_compiles()) skip();
+    if (!cuda_host_compiles()) SKIP("no C++ compiler to run printed kernels on the host");
     static const struct {
         const char *what;
         Product x;
@@ -246,7 +246,7 @@ static void other_layouts_are_copied_by_threads(void **state)
 static void symbols_may_be_told_of(void **state)
 {
     (void)state;
-    if (!cuda_host_compiles()) skip();
+    if (!cuda_host_compiles()) SKIP("no C++ compiler to run printed kernels on the host");
     for (int graph = 0; graph < 2; graph++) {
         Make *m = make_new();
         const Dim rows = make_dim(m, make_symbol(m, "M", 1, 256)), columns = make_dim(m, make_symbol(m, "N", 1, 256)), k = make_dim(m, make_symbol(m, "K", 1, 256));
@@ -273,7 +273,7 @@ static const Product small = {DT_f16, 1, {1}, 20, 24, 40, {true, 40, 0, {0}}, {f
 static void failing_calls_lose_nothing(void **state)
 {
     (void)state;
-    if (!cuda_host_compiles()) skip();
+    if (!cuda_host_compiles()) SKIP("no C++ compiler to run printed kernels on the host");
     for (int graph = 0; graph < 2; graph++) {
         Code c = code_of(make_of(&small, NULL), graph);
         uint16_t *want = runs(&c, NULL, 0, "whole"), got[512];
@@ -304,7 +304,7 @@ static void failing_calls_lose_nothing(void **state)
 static void each_is_needed(void **state)
 {
     (void)state;
-    if (!cuda_host_compiles()) skip();
+    if (!cuda_host_compiles()) SKIP("no C++ compiler to run printed kernels on the host");
     static const Product tiles = {DT_f16, 1, {1}, 136, 8, 170, {true, 176, 0, {0}}, {false, 8, 0, {0}}, {23936, 1360}, true};
     Case c = {.m = make_of(&tiles, NULL)};
     cuda_grid_most = 1; /* a block makes several tiles */
