@@ -70,6 +70,40 @@ static kiln_tensor *less(kiln *k, In in) { return (void)k, kiln_sub(kiln_exp(in.
 static kiln_tensor *powers(kiln *k, In in) { return (void)k, kiln_pow(kiln_abs(in.x), 2.5); }
 static kiln_tensor *squares(kiln *k, In in) { return (void)k, kiln_mse(in.x, kiln_transpose(in.w, KILN_ALL)); }
 
+static kiln_tensor *subscripts(kiln *k, In in)
+{
+    (void)k;
+    return kiln_add(kiln_index(in.w, KILN_AT(in.i), KILN_NEW, KILN_RANGE(3, 0, -1)), kiln_index(in.x, KILN_AT(in.i), KILN_AT(1), KILN_NEW, KILN_NEW));
+}
+static kiln_tensor *part_from(kiln *k, In in) { return (void)k, kiln_index(in.x, KILN_FROM(kiln_index(in.i, KILN_AT(3)), 2), KILN_FROM(9, 3)); }
+static kiln_tensor *updated(kiln *k, In in)
+{
+    return (void)k, kiln_index_update(in.x, kiln_neg(in.v), KILN_SCATTER_MUL, KILN_RANGE(0, KILN_END, 2), KILN_RANGE(-1, 1, -1));
+}
+static kiln_tensor *updated_rows(kiln *k, In in) { return (void)k, kiln_index_update(in.w, in.v, KILN_SCATTER_ADD, KILN_AT(in.i)); }
+static kiln_tensor *rolled(kiln *k, In in) { return (void)k, kiln_roll(kiln_roll(in.x, KILN_SHAPE(2), KILN_AXES(1)), KILN_SHAPE(5), KILN_ALL); }
+static kiln_tensor *mirrored(kiln *k, In in)
+{
+    return (void)k, kiln_pad_with(kiln_pad_with(in.x, KILN_SHAPE(0, 9), KILN_SHAPE(1, -1), KILN_PAD_REFLECT), KILN_SHAPE(0, 1), KILN_SHAPE(0, 1), KILN_PAD_EDGE);
+}
+static kiln_tensor *triangles(kiln *k, In in) { return (void)k, kiln_add(kiln_tril(in.x, 1), kiln_triu(kiln_transpose(in.w, KILN_ALL), 0)); }
+static kiln_tensor *diagonals(kiln *k, In in) { return (void)k, kiln_add(kiln_diag(kiln_diagonal(in.x, 1, 0, 1), -1), kiln_trace(in.w, 0, 0, 1)); }
+static kiln_tensor *repeated(kiln *k, In in)
+{
+    kiln_tensor *counts = kiln_i32(k, KILN_SHAPE(4), 2, 0, 1, 1);
+    return kiln_tile(kiln_repeat(kiln_repeat(in.x, counts, 0), 2, 1), KILN_SHAPE(2, 1));
+}
+static kiln_tensor *windows(kiln *k, In in) { return (void)k, kiln_sliding_windows(in.x, KILN_AXES(1, 0), KILN_SHAPE(3, 2), KILN_SHAPE()); }
+static kiln_tensor *pairs(kiln *k, In in)
+{
+    kiln_tensor *i = kiln_stack(KILN_IN(in.i, in.i), 1);
+    return (void)k, kiln_mul(kiln_scatter_nd(in.x, i, in.v, KILN_SCATTER_ADD), kiln_expand(kiln_gather_nd(in.x, i, 0), 1));
+}
+static kiln_tensor *put_along(kiln *k, In in)
+{
+    return (void)k, kiln_put(kiln_scatter_along(in.x, kiln_expand(in.i, 1), kiln_expand(in.v, 1), 1, KILN_SCATTER_SET), in.i, in.v);
+}
+
 static const struct Case {
     const char *name;
     kiln_tensor *(*f)(kiln *k, In in);
@@ -78,7 +112,9 @@ static const struct Case {
     {"scattered", scattered}, {"replaced", replaced}, {"sorted", sorted}, {"largest", largest},
     {"largest_of_many", largest_of_many}, {"running", running}, {"pieces", pieces}, {"attention", attention},
     {"convolved", convolved}, {"where", where}, {"constants", constants}, {"single", single}, {"less", less}, {"powers", powers},
-    {"squares", squares}};
+    {"squares", squares}, {"subscripts", subscripts}, {"part_from", part_from}, {"updated", updated}, {"updated_rows", updated_rows}, {"rolled", rolled},
+    {"mirrored", mirrored}, {"triangles", triangles}, {"diagonals", diagonals}, {"repeated", repeated}, {"windows", windows},
+    {"pairs", pairs}, {"put_along", put_along}};
 #define CASES (sizeof cases / sizeof *cases)
 #define OUT 5
 

@@ -263,7 +263,10 @@ kiln_tensor *kiln_index_at(kiln_site at, kiln_operand o, kiln_subscripts s)
     if (!tensor_ok(x)) return x;
     if (!make_plan(t, at, "index", x, s, &p)) return &t->k->poison;
     Composite c = composite_begin(t, "index");
-    return composite_end(t, &c, result_of(t, at, subscripted(t, at, "index", x, &p), x));
+    const uint8_t own = device_beside(t, x);
+    kiln_tensor *r = result_of(t, at, subscripted(t, at, "index", x, &p), x);
+    t->device = own;
+    return composite_end(t, &c, r);
 }
 
 /* ---- putting elements there -------------------------------------------------------------------------------- */
@@ -420,5 +423,8 @@ kiln_tensor *kiln_index_update_at(kiln_site at, kiln_operand o, kiln_operand val
         return fail(t, at, KILN_EDTYPE, "index_update: bool can only be set, not combined: %s", tensor_text(x, text, sizeof text));
     if (!make_plan(t, at, "index_update", x, s, &p)) return &t->k->poison;
     Composite c = composite_begin(t, "index_update");
-    return composite_end(t, &c, result_of(t, at, updated(t, at, x, &p, values, how), x));
+    const uint8_t own = device_beside(t, x);
+    kiln_tensor *r = result_of(t, at, updated(t, at, x, &p, values, how), x);
+    t->device = own;
+    return composite_end(t, &c, r);
 }

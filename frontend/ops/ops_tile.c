@@ -78,9 +78,10 @@ static kiln_tensor *repeat_by(Thread *t, kiln_site at, kiln_tensor *x, kiln_oper
             tensor_text(x, a, sizeof a), tensor_text(counts, b, sizeof b));
     ScratchMark mark = scratch_mark(&t->scratch);
     int64_t *count = SCRATCH(t, at, int64_t, (size_t)n + 1);
-    counts = cast_to(t, at, counts, DT_i64);
     kiln_tensor *r = &t->k->poison;
-    if (count && tensor_ok(counts) && tensor_read(t, at, counts, count)) {
+    if (count && tensor_read(t, at, counts, count)) {
+        const DType d = (DType)counts->type.dtype; /* no wider than i64, so that they widen in place from the end */
+        for (int64_t i = n - 1; i >= 0; i--) count[i] = dtype_load_i64(d, (const char *)count + (size_t)i * dtype_bytes(d));
         if (n == 1) {
             const bool fits = count[0] >= 0 && count[0] <= DIM_MAX;
             r = fits ? repeated(t, at, "repeat", x, axis, count[0], true)
@@ -101,6 +102,7 @@ kiln_tensor *kiln_repeat_at(kiln_site at, kiln_operand o, kiln_operand times, in
     if (!tensor_ok(x)) return x;
     if (!axis_of(t, at, "repeat", axis, x->type.rank, &axis)) return &t->k->poison;
     Composite s = composite_begin(t, "repeat");
+    const uint8_t own = device_beside(t, x);
     kiln_tensor *r;
     if (times.kind == 4 || times.kind == 5) {
         if (times.kind == 4 ? times.as.i < 0 || times.as.i > DIM_MAX : times.as.u > (uint64_t)DIM_MAX)
@@ -110,6 +112,7 @@ kiln_tensor *kiln_repeat_at(kiln_site at, kiln_operand o, kiln_operand times, in
     } else {
         r = repeat_by(t, at, x, times, axis);
     }
+    t->device = own;
     return composite_end(t, &s, result_of(t, at, r, x));
 }
 
