@@ -188,6 +188,21 @@ static void recurrent_layers(kiln *k, OomDigest *d)
     kiln_recurrent_free(lstm); /* the other stays for kiln_close */
 }
 
+/* Draws with loops of tries, under a tape that does not record them; a layer that writes two variables at once. */
+static void draws_and_statistics(kiln *k, OomDigest *d)
+{
+    kiln_variable *g = kiln_generator(k, 8), *more = kiln_generator_fold(g, 1), *v[4] = {0};
+    kiln_batchnorm *norm = kiln_batchnorm_new(k, 3, NULL);
+    KILN_TAPE(k, tape);
+    kiln_tensor *x = kiln_gamma(g, KILN_F32, KILN_SHAPE(4, 3), 0.5), *label = kiln_randint(more, KILN_I32, KILN_SHAPE(4), 0, 3);
+    kiln_tensor *y = kiln_batchnorm_apply(norm, kiln_dropout_if(x, 0.25, true, g), true);
+    kiln_tensor *loss = kiln_softmax_cross_entropy(y, label, &(kiln_class_loss){.smoothing = 0.1});
+    if (kiln_batchnorm_variables(norm, v, 4)) oom_take(d, kiln_gradient(tape, loss, v[0]));
+    oom_take(d, kiln_choice(g, y, 3, 0, NULL, KILN_DISTINCT));
+    oom_take_variable(d, v[3]);
+    oom_take_variable(d, g);
+}
+
 static void data_sets(kiln *k, OomDigest *d)
 {
     kiln_tensor *images = NULL, *labels = NULL;
@@ -234,5 +249,5 @@ static void weights_again(kiln *k, OomDigest *d)
 OomProgram oom_eager[] = {
     {"eager_values", eager_values, false, 0}, {"eager_movement", eager_movement, false, 0},
     {"scopes_and_variables", scopes_and_variables, false, 0}, {"tapes", tapes, false, 0}, {"training_by_hand", training_by_hand, false, 0},
-    {"recurrent_layers", recurrent_layers, false, 0}, {"data_sets", data_sets, false, 0}, {"weights_again", weights_again, false, 0}, {0},
+    {"recurrent_layers", recurrent_layers, false, 0}, {"draws_and_statistics", draws_and_statistics, false, 0}, {"data_sets", data_sets, false, 0}, {"weights_again", weights_again, false, 0}, {0},
 };

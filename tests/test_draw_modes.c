@@ -157,6 +157,35 @@ static void dropout_by_a_flag(void **state)
     FAILS(kiln_dropout_if(x, 2, false, g), KILN_EVALUE, "dropout: the rate is 2; it must lie in [0, 1)");
 }
 
+static void of_a_row(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user) /* f32[5] */
+{
+    (void)e;
+    (void)user;
+    out[0] = kiln_gamma(g, KILN_F32, S(5), in[0]);
+    out[1] = kiln_poisson(g, KILN_I32, S(5), kiln_mul(in[0], 9));
+    out[2] = kiln_categorical(g, in[0], 3, 0);
+    out[3] = kiln_shuffle(g, in[0], 0);
+}
+
+/* Mapped over rows, each has what it draws alone with the words that all share. */
+static void rows_agree(void **state)
+{
+    (void)state;
+    g = kiln_generator(k, 9);
+    kiln_function *f = kiln_function_new(k, of_a_row, NULL, &(kiln_function_options){.name = "of_a_row", .inputs_count = 1, .outputs = 4});
+    kiln_tensor *x = parameters(), *all[4], *one[4];
+    rewind_to(3);
+    assert_true(kiln_call_all(kiln_vmap(f, NULL), kiln_tensors(&x, 1), all, 4));
+    for (int i = 0; i < 4; i++) {
+        KILN_SCOPE(k);
+        kiln_tensor *row = kiln_squeeze(kiln_slice(x, 0, i, i + 1, 1), 0);
+        rewind_to(3);
+        kiln_call_all(f, kiln_tensors(&row, 1), one, 4);
+        for (int j = 0; j < 4; j++) same_bytes("a row", "of all", kiln_squeeze(kiln_slice(all[j], 0, i, i + 1, 1), 0), one[j]);
+    }
+    kiln_function_free(f);
+}
+
 /* On an emulated device, whose code the host's C++ compiler makes: words, integers, a logarithm, a loop of tries. */
 static void devices_agree(void **state)
 {
@@ -194,6 +223,7 @@ int main(void)
         ENGINE_TEST(modes_agree),
         ENGINE_TEST(gradients),
         ENGINE_TEST(dropout_by_a_flag),
+        ENGINE_TEST(rows_agree),
         cmocka_unit_test(devices_agree),
     };
     return cmocka_run_group_tests_name("draw modes", tests, NULL, NULL);
