@@ -154,6 +154,7 @@ bool engine_unlist(kiln *k)
 
 void engine_free(kiln *k)
 {
+    if (k->fft_tables) k->fft_free(k->fft_tables);
     for (uint32_t i = 0; i < k->ncustom; i++)
         if (k->custom[i].free_user) k->custom[i].free_user(k->custom[i].user);
     mem_free(k->custom, k->custom_cap * sizeof *k->custom);

@@ -234,7 +234,9 @@ struct kiln {
     _Atomic bool starved;                  /* a thread's state could not be made: the next one made records it */
     _Atomic uint64_t own_draws;            /* from the engine's own generator (random.c) */
     uint32_t unseen_errors;                /* of threads that never cleared theirs, counted at close */
-    struct CustomGradient *custom;         /* callbacks of kiln_custom_gradient, by number */
+    void *fft_tables;                      /* of ops/fft.c; NULL: none yet */
+    void (*fft_free)(void *tables);
+    struct CustomGradient *custom; /* callbacks of kiln_custom_gradient, by number */
     uint32_t ncustom, custom_cap, neffect, effect_cap;
     struct Effect **effect; /* what compiled code prints, asserts and calls, by number (effect.h) */
 };

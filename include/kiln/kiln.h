@@ -8,6 +8,7 @@
 #include "core.h"
 #include "device.h"
 #include "effect.h"
+#include "fft.h"
 #include "function.h"
 #include "linalg.h"
 #include "ops.h"
