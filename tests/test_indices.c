@@ -48,6 +48,47 @@ static void a_label_outside_takes_no_part(void **state)
     kiln_eager(k, false);
 }
 
+KILN_FUNCTION(few_labels, k, x, y)
+{
+    (void)k;
+    return kiln_softmax_cross_entropy(x, y, &(kiln_class_loss){.ignores = true, .ignore = 1, .smoothing = 0.1});
+}
+
+/* Nor does one that is to be ignored, or lies outside, in the loss that has options. In a checked engine only the latter is an error. */
+static void a_label_to_ignore_takes_no_part(void **state)
+{
+    kiln *k = *state;
+    const float wild[] = {NAN, -INFINITY, INFINITY, 3};
+    for (int traced = 0; traced < 2; traced++)
+        for (int w = 0; w < 4; w++) {
+            KILN_SCOPE(k);
+            kiln_eager(k, !traced);
+            float v[2], b = wild[w], gx[12], gf[6];
+            kiln_tensor *x = kiln_f32(k, KILN_SHAPE(4, 3), 1, 2, 3, b, b, 1, 0, -1, 2, b, 1, b), *y = kiln_i64(k, KILN_SHAPE(4), 2, -1, 0, 1);
+            kiln_tensor *few = kiln_f32(k, KILN_SHAPE(2, 3), 1, 2, 3, 0, -1, 2), *z = kiln_i64(k, KILN_SHAPE(2), 2, 0);
+            floats(kiln_call(KILN_FN(k, few_labels), x, y), &v[0], 1);
+            floats(kiln_call(KILN_FN(k, few_labels), few, z), &v[1], 1);
+            assert_true(v[0] == v[1]);
+            floats(kiln_call(kiln_grad(KILN_FN(k, few_labels)), x, y), gx, 12);
+            floats(kiln_call(kiln_grad(KILN_FN(k, few_labels)), few, z), gf, 6);
+            assert_memory_equal(gx, gf, 3 * sizeof *gx);
+            assert_memory_equal(gx + 6, gf + 3, 3 * sizeof *gx);
+            for (int i = 0; i < 3; i++) assert_true(gx[3 + i] == 0 && gx[9 + i] == 0);
+            assert_ok(k);
+        }
+    kiln_eager(k, false);
+    kiln *strict = kiln_open(&(kiln_options){.checked = true});
+    {
+        KILN_SCOPE(strict);
+        kiln_tensor *x = kiln_ones(strict, KILN_F32, KILN_SHAPE(2, 3)), *y = kiln_i64(strict, KILN_SHAPE(2), 2, -100);
+        (void)kiln_softmax_cross_entropy(x, y, &(kiln_class_loss){.ignores = true, .ignore = -100});
+        assert_ok(strict);
+        (void)kiln_softmax_cross_entropy(x, y, NULL);
+        assert_error(strict, KILN_EVALUE, "softmax_cross_entropy: an index is out of range: element [1] is -100, of a size of 3: i64[2]");
+    }
+    assert_int_equal(kiln_close(strict), 0);
+}
+
 /* The rows that count are counted in a small kernel of its own, so that a row's loss and its gradient are one kernel, which writes
  * nothing as large as the logits but the gradient. */
 static void counting_does_not_split_the_rows(void **state)
@@ -278,7 +319,7 @@ static void objects_check_as_their_engine_does(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FRONT_TEST(a_label_outside_takes_no_part), WAIT_TEST(counting_does_not_split_the_rows), FRONT_TEST(every_integer_type_of_label), cmocka_unit_test(checked_indices_are_named),
+        FRONT_TEST(a_label_outside_takes_no_part), FRONT_TEST(a_label_to_ignore_takes_no_part), WAIT_TEST(counting_does_not_split_the_rows), FRONT_TEST(every_integer_type_of_label), cmocka_unit_test(checked_indices_are_named),
         FRONT_TEST(nothing_is_checked_unasked),    cmocka_unit_test(the_environment_asks_too), FRONT_TEST(the_largest_start_is_the_last_place),
         cmocka_unit_test(no_code_is_shared_with_an_engine_that_does_not_check), cmocka_unit_test(objects_check_as_their_engine_does),
     };
