@@ -1,6 +1,7 @@
 /* given: runs operations on cases whose results other programs computed beforehand (tests/given/): eagerly, traced and compiled, traced with a
- * size that is a symbol, against the reference interpreter (kiln_check), and where a row says so their gradients, of first and second order,
- * against central differences. A test gives a table of rows: how a case's inputs and numbers become a call. Relies on values.h. */
+ * size that is a symbol, against the reference interpreter (kiln_check), for two examples at once (kiln_vmap), and where a row says so their
+ * gradients, of first and second order, against central differences. A test gives a table of rows: how a case's inputs and numbers become a
+ * call. Relies on values.h. */
 #ifndef KILN_TESTS_GIVEN_H
 #define KILN_TESTS_GIVEN_H
 
@@ -26,7 +27,8 @@ typedef enum GivenFlags {
     GIVEN_SIZED = 2, /* sizes must be known in a trace */
     GIVEN_ONCE = 4,  /* smooth, but for its second derivative */
     GIVEN_EAGER = 8, /* not in a trace */
-    GIVEN_BATCH = 16 /* sizes must be known but for the first of three or more, which several inputs may share */
+    GIVEN_BATCH = 16, /* sizes must be known but for the first of three or more, which several inputs may share */
+    GIVEN_ALONE = 32 /* not for many examples at once */
 } GivenFlags;
 typedef struct GivenRow {
     const char *name;
@@ -185,6 +187,26 @@ static void given_traced(const GivenRow *row, const Given *g, bool open)
     kiln_function_free(f);
 }
 
+/* For two examples at once: the case's own inputs, and these in reverse along their first axes. */
+static void given_mapped(const GivenRow *row, const Given *g)
+{
+    GivenRun run = {row, g};
+    Given example[2] = {*g, *g};
+    kiln_tensor *both[GIVEN_MOST], *out[GIVEN_MOST] = {0};
+    kiln_function_options o = {.name = row->name, .inputs_count = g->nin, .outputs = g->nout, .compile = KILN_NEVER};
+    for (int i = 0; i < g->nin; i++) {
+        if (kiln_rank(g->in[i]) > 0) example[1].in[i] = kiln_slice(g->in[i], 0, -1, KILN_END, -1);
+        both[i] = kiln_stack(KILN_IN(g->in[i], example[1].in[i]), 0);
+    }
+    kiln_function *f = kiln_function_new(k, given_body, &run, &o), *many = kiln_vmap(f, NULL);
+    if (!kiln_call_all(many, kiln_tensors(both, g->nin), out, g->nout)) fail_msg("%s, line %d, mapped: %s", g->name, g->line, kiln_error(k)->text);
+    for (int e = 0; e < 2; e++) {
+        row->call(&example[e], example[e].want);
+        for (int i = 0; i < g->nout; i++) given_equal(&example[e], e ? "the second of two" : "the first of two", i, kiln_squeeze(kiln_slice(out[i], 0, e, e + 1, 1), 0), row->near);
+    }
+    kiln_function_free(f);
+}
+
 /* ---- gradients ------------------------------------------------------------------------------------------------------------- */
 /* Inputs that are floats, as f64; the others are constants. Its sum is weighed, so that no two elements count alike. */
 typedef struct GivenSlope {
@@ -294,6 +316,7 @@ static void given_run(const GivenRow *row, const Given *g, int number)
         const int least = row->flags & GIVEN_BATCH ? 3 : 1;
         if (!(row->flags & (GIVEN_EAGER | GIVEN_SIZED)) && g->nin > 0 && kiln_rank(g->in[0]) >= least && kiln_dim(g->in[0], 0) > 0) given_traced(row, g, true);
     }
+    if (number == 0 && g->nin > 0 && !(row->flags & (GIVEN_EAGER | GIVEN_ALONE))) given_mapped(row, g);
     if ((row->flags & GIVEN_GRAD) && number < (all ? 2 : 1)) given_slopes(row, g);
 }
 
