@@ -37,8 +37,9 @@ typedef struct ObjectData { /* bytes that an object carries under a symbol of th
 } ObjectData;
 
 typedef struct DeviceObject {
-    int64_t room; /* bytes that the caller keeps for it */
-    bool ptx;     /* beside an image there is PTX, for devices that the image does not suit */
+    int64_t room;    /* bytes that the caller keeps for it */
+    int64_t meeting; /* bytes of the device's memory before the workspace of a call */
+    bool ptx;        /* beside an image there is PTX, for devices that the image does not suit */
 } DeviceObject;
 
 typedef void ObjectSink(void *user, const void *bytes, size_t len); /* bytes are valid during the call */
@@ -66,6 +67,7 @@ typedef struct Backend {
      * before it hands the object to sink it says what the header must tell. NULL: not offered. */
     bool (*device_object)(const Program *p, const CompileOptions *o, const char *prefix, const ObjectData *data, int ndata,
         DeviceObject *is, ObjectSink *sink, void *user, Status *st);
+    int64_t (*meeting)(const Program *p); /* DeviceObject.meeting */
     /* One of the stages of its row, of a program that was lowered for what `assumed` says of a device; needs none. Both NULL:
      * compile dumps the stages as it goes. What is appended is complete unless false came back. */
     void (*assumed)(Target *t);

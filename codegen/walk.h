@@ -24,6 +24,7 @@ typedef struct WalkHead {
     int64_t most;      /* operands of one launch */
     int64_t step;      /* a list of steps */
     int64_t constants; /* bytes that lie on the device as long as the object is open */
+    int64_t meeting;   /* bytes before the workspace in which blocks meet */
 } WalkHead;
 
 typedef enum WalkStep {
@@ -38,7 +39,11 @@ typedef enum WalkStep {
     /* selector, index buffer, count buffer, bound (INT64_MAX: none), code beyond it, slices as above, the condition, the body */
     WALK_WHILE,
     WALK_BRANCH, /* selector, its bytes, whether it has a sign, cases, the lists of their steps */
-    WALK_CHECK   /* an assertion: buffer, Dims, the Dims */
+    WALK_CHECK,  /* an assertion: buffer, Dims, the Dims */
+    /* a launch whose rows several blocks may share: function, the words of a ShareRows (share.h), elements of a row (a Dim), Dims,
+     * the Dims of which the product is the number of rows, operands, the most blocks, the buffers; what blocks meet in comes
+     * after them */
+    WALK_ROWS
 } WalkStep;
 
 /* Where the walker keeps what it needs from one call to the next, and during one: the caller's memory. Headers of objects restate
@@ -53,7 +58,7 @@ typedef struct Walk {
     int64_t word[]; /* of functions; then of a call: expressions, dims, addresses, operands */
 } Walk;
 
-static inline int64_t walk_words(const WalkHead *h) { return h->nfunction + h->nexpr + h->ndim + h->nbuf + h->most + 2; }
+static inline int64_t walk_words(const WalkHead *h) { return h->nfunction + h->nexpr + h->ndim + h->nbuf + h->most + 3; }
 
 /* Appends an object for this machine that has the walker's functions as PREFIX_begin, PREFIX_end, PREFIX_entry, PREFIX_copy and
  * PREFIX_sizes, and the data under their own symbols. It refers to nothing outside. False: st. */

@@ -17,6 +17,7 @@ typedef struct Target {
     uint32_t vector_bytes;    /* of one register: 32 for AVX2, 16 for SSE/NEON, 4 for none */
     uint32_t row_cache_bytes; /* a row up to this size may be kept near the core between stages */
     uint32_t many_results;    /* long folds are cut until they have so many, which keep all of it busy; 0: a few dozen do */
+    int64_t shared_row;       /* all of it shares folds of more elements of the innermost axis, which are not cut; 0: of none */
     bool fma;                 /* mad rounds once */
     bool dear_guards;         /* what stands behind a guard is better a kernel of its own */
     bool launches;            /* kernels side by side are one launch, however little they do */

@@ -2,9 +2,9 @@
  * every sum, prod, reduce_max and reduce_min folds exactly one axis: runs of adjacent axes are
  * merged by a reshape and folded one run at a time, innermost first; sums and products of 16-bit
  * floats are computed in f32 and rounded once; a long run with few results is cut into whole
- * subtrees, which threads may share. A concat of many operands, each element of which would look at all of
- * them, becomes concats of a few. Convolutions, where the build has no kernels for them, become products (expand_conv.c). Same
- * bits. */
+ * subtrees, which threads may share, unless a target shares rows itself. A concat of many operands, each element of which would
+ * look at all of them, becomes concats of a few. Convolutions, where the build has no kernels for them, become products
+ * (expand_conv.c). Same bits. */
 #include "../ir/tree.h"
 #include "decompose.h"
 #include "pass.h"
@@ -19,7 +19,7 @@
 
 typedef struct Reduce {
     Rebuild *rb;
-    Dim many; /* Target.many_results */
+    const Target *target;
     Op op;
     Loc loc;
 } Reduce;
@@ -107,7 +107,7 @@ static Value fold_pieces(const Reduce *r, Value x, uint32_t axis)
     cut.dim[axis + 1] = piece;
     cut.rank++;
     Value totals = reshape(r, part(r, x, axis, 0, end), &cut);
-    if (totals != 0 && worth_cutting(&cut, axis + 1, r->many / 2))
+    if (totals != 0 && worth_cutting(&cut, axis + 1, r->target->many_results / 2))
         totals = fold_pieces(r, totals, axis + 1);
     else
         totals = emit(r, r->op, totals, &inner, 1);
@@ -131,12 +131,13 @@ static Value fold_run(const Reduce *r, Value x, uint32_t first, uint32_t last)
         t.rank = (uint8_t)(t.rank - (last - first));
         x = reshape(r, x, &t);
     }
-    return worth_cutting(&t, first, FEW_RESULTS) ? fold_pieces(r, x, first) : emit(r, r->op, x, &axis, 1);
+    const bool shared = r->target->shared_row != 0 && first + 1 == t.rank && t.dim[first] > r->target->shared_row;
+    return !shared && worth_cutting(&t, first, FEW_RESULTS) ? fold_pieces(r, x, first) : emit(r, r->op, x, &axis, 1);
 }
 
-static Value decompose(Rebuild *rb, const Node *n, Dim many)
+static Value decompose(Rebuild *rb, const Node *n, const Target *target)
 {
-    const Reduce r = {rb, many, (Op)n->op, n->loc};
+    const Reduce r = {rb, target, (Op)n->op, n->loc};
     const int64_t *axes = n->attr->at;
     Value x = rb->map[n->in[0]];
     const DType dtype = (DType)graph_type(rb->to, x)->dtype, compute = (DType)dtype_info[dtype].compute;
@@ -197,7 +198,7 @@ Graph *pass_decompose(PassCtx *ctx, const Graph *in)
     for (uint32_t i = 0; i < in->node.len; i++) {
         const Node *n = &in->node.at[i];
         if (reduces_axes(n))
-            rebuild_set(&rb, n->out, decompose(&rb, n, ctx->target->many_results));
+            rebuild_set(&rb, n->out, decompose(&rb, n, ctx->target));
         else if (op_joins((Op)n->op) && n->nin > JOINED)
             rebuild_set(&rb, n->out, in_rounds(&rb, n));
         else if (op_convolves((Op)n->op) && !ctx->host_products)

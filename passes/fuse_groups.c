@@ -72,10 +72,17 @@ double fuse_points(const Fuse *f, uint32_t group)
 
 static uint32_t sweep_bit(const Group *g) { return g->env.sweep >= 0 ? 1u << g->env.sweep : 0; }
 
-/* One thread walks a sweep from end to end, so enough points must remain for the other threads, unless the whole is too small to
- * share anyway. */
-static bool sweep_pays(const Fuse *f, const Group *g, int sweep)
+/* Whether all of the target shares folds of so many elements. */
+static bool shares(const Fuse *f, Dim extent)
 {
+    return dim_is_const(extent) && f->ctx->target->shared_row != 0 && extent > f->ctx->target->shared_row;
+}
+
+/* One thread walks a sweep from end to end, so enough points must remain for the other threads, unless the whole is too small to
+ * share anyway, or the target shares the sweep. */
+static bool sweep_pays(const Fuse *f, const Group *g, int sweep, int form)
+{
+    if (form == FORM_ROW && shares(f, g->env.extent[sweep])) return true;
     return points(f, g, all_axes(g) & ~(1u << sweep)) >= 16 || points(f, g, all_axes(g)) <= 32768;
 }
 
@@ -200,7 +207,7 @@ static bool take_sweep(Fuse *f, Group *g, const Node *n, const IndexMap *m)
     } else if (g->env.sweep < 0) {
         int a = __builtin_ctz(idle);
         if ((idle & (idle - 1)) != 0 || g->env.extent[a] != extent) return fuse_no(f, STOP_axis);
-        if (!sweep_pays(f, g, a)) return fuse_no(f, STOP_threads);
+        if (!sweep_pays(f, g, a, form)) return fuse_no(f, STOP_threads);
         g->env.sweep = a;
     }
     if (form >= 0) g->form = form;
@@ -221,6 +228,8 @@ static bool too_deep(const Fuse *f, const Node *n, const Use *u)
 {
     Dim extent = index_reduced_extent(f->g, n);
     int64_t row = dim_is_const(extent) ? MAX_OF(extent, 1) * (int64_t)sizeof(float) : INT64_MAX;
+    /* All that share a row keep it together. */
+    if (shares(f, extent)) return u->level >= FUSE_LEVELS + 1;
     return u->level >= FUSE_LEVELS + MIN_OF((int64_t)f->ctx->target->row_cache_bytes / row, FUSE_ROWS);
 }
 
@@ -369,7 +378,8 @@ static bool compatible(Fuse *f, const Group *a, const Group *b, const uint8_t *p
     *sweep = a->env.sweep >= 0 ? a->env.sweep : sb;
     if (a->env.sweep >= 0 && sb >= 0 && a->env.sweep != sb) return fuse_no(f, STOP_axis);
     if (a->form >= 0 && b->form >= 0 && a->form != b->form) return fuse_no(f, STOP_sums);
-    return *sweep < 0 || (a->env.sweep >= 0 && sb >= 0) || sweep_pays(f, a, *sweep) || fuse_no(f, STOP_threads);
+    return *sweep < 0 || (a->env.sweep >= 0 && sb >= 0) || sweep_pays(f, a, *sweep, MAX_OF(a->form, b->form)) ||
+           fuse_no(f, STOP_threads);
 }
 
 static void absorb(Fuse *f, uint32_t a, uint32_t b, const uint8_t *perm)

@@ -60,6 +60,31 @@ static void call_rows(kiln *k)
     kiln_function_free(f);
 }
 
+/* Few and long: several blocks share each. */
+static void long_rows(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k;
+    (void)user;
+    kiln_tensor *d = kiln_sub(in[0], kiln_mean(in[0], KILN_KEEP(1)));
+    out[0] = kiln_softmax(in[0], -1);
+    out[1] = kiln_div(d, kiln_sqrt(kiln_add(kiln_mean(kiln_mul(d, d), KILN_KEEP(1)), 1e-5)));
+    out[2] = kiln_sum(in[0], KILN_ALL);
+    out[3] = kiln_argmax(in[0], 1);
+    out[4] = kiln_softmax(kiln_cast(in[0], KILN_F64), -1);
+    out[5] = kiln_prod(kiln_cast(in[0], KILN_I64), KILN_AXES(1));
+}
+
+static void call_long_rows(kiln *k, bool bounded)
+{
+    KILN_SCOPE(k);
+    kiln_function_options o = {.name = bounded ? "bounded_rows" : "long_rows", .outputs = 6};
+    if (bounded) o.inputs[0] = (kiln_spec)KILN_SPEC(KILN_F32, 2, KILN_DIM("N", 1, 1 << 24));
+    kiln_function *f = kiln_function_new(k, long_rows, NULL, &o);
+    kiln_call(f, kiln_ones(k, KILN_F32, KILN_SHAPE(2, bounded ? 100 : 1 << 20)));
+    if (kiln_failed(k)) fail_msg("%s", kiln_error(k)->text);
+    kiln_function_free(f);
+}
+
 static void net_open(Net *n, kiln *k)
 {
     kiln_variable *chance = kiln_generator(k, 7);
@@ -141,7 +166,7 @@ static int judge(const char *folder)
         free(text);
     }
     closedir(d);
-    assert_int_equal(sources, 5);
+    assert_int_equal(sources, 7);
     assert_int_equal(entries, kernels);
     return kernels;
 }
@@ -162,6 +187,7 @@ static void training_steps_compile(void **state)
         train(k, &n, convnet, "convnet", true, bounded);
     }
     call_rows(k);
+    for (int bounded = 0; bounded < 2; bounded++) call_long_rows(k, bounded);
     net_close(&n);
     assert_int_equal(kiln_close(k), 0);
     unsetenv("KILN_DUMP");

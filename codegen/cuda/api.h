@@ -21,7 +21,11 @@ typedef struct CUgraphExec_st *CUgraphExec;
 typedef unsigned long long CUgraphConditionalHandle;
 enum { CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = 4 };
 enum { CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76 };
-enum { CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16, CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH = 95 };
+enum {
+    CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16,
+    CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH = 95,
+    CU_DEVICE_ATTRIBUTE_MPS_ENABLED = 133
+};
 enum { CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8 };
 enum { CU_STREAM_NON_BLOCKING = 1, CU_EVENT_DISABLE_TIMING = 2 };
 enum { CUDA_ERROR_INVALID_VALUE = 1, CUDA_ERROR_OUT_OF_MEMORY = 2, CUDA_ERROR_NOT_FOUND = 500, CUDA_ERROR_NOT_READY = 600 };
@@ -161,6 +165,7 @@ typedef struct CudaDriver {
     int capability;                   /* 10 * major + minor */
     bool own;                         /* code may be for this very architecture (sm_90a), which no other runs */
     int together;                     /* multiprocessors of a device whose launches may be cooperative; 0: they may not */
+    bool bodies;                      /* those of nodes in bodies of conditional ones, too */
     int version;                      /* 1000 * major + 10 * minor */
 } CudaDriver;
 

@@ -12,6 +12,7 @@ void cuda_target(Target *t)
         .vector_bytes = 4,
         .row_cache_bytes = 32 << 10,
         .many_results = 1024,
+        .shared_row = cuda_long_row,
         .fma = true,
         .threads = false,
         .digits = true,
@@ -24,6 +25,7 @@ void cuda_target(Target *t)
 static bool target(const void *there, Target *t, Status *st)
 {
     cuda_target(t);
+    if (there && ((const CudaDriver *)there)->together == 0) t->shared_row = 0;
     return there || cuda_driver(0, st);
 }
 
@@ -117,6 +119,7 @@ const Backend *cuda_backend(void)
         .code_bytes = code_bytes,
         .release = cuda_release,
         .device_object = cuda_object,
+        .meeting = cuda_meeting,
         .assumed = cuda_target,
         .print = print,
         .describe = describe,

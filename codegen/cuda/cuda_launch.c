@@ -15,7 +15,7 @@ static int64_t blocks_of(const Program *p, const Step *s)
     for (uint32_t a = 0; a < k->naxis; a++)
         if ((int)a != k->sweep && (!cuda_dim_const(p, k->extent[a], &n) || __builtin_mul_overflow(points, n, &points))) return 0;
     const int64_t each = cuda_points(&shape);
-    return shape.team > TREE_LANES || shape.square || points > CUDA_GRID ? 0 : (points + each - 1) / each;
+    return shape.team > TREE_LANES || shape.several || shape.square || points > CUDA_GRID ? 0 : (points + each - 1) / each;
 }
 
 /* ---- which launches a program has ------------------------------------------------------------- */

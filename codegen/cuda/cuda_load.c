@@ -16,6 +16,7 @@ static void name_functions(void *arg)
         c->shared[p->kernel.len + i] = product_shared(product_plan(p, c->text.products.at[i], cuda_sm(c->driver)));
     c->maps = products_maps(p, &c->text.products, cuda_sm(c->driver));
     c->shape = ARENA_ARRAY(&c->arena, CudaShape, p->kernel.len + 1);
+    c->at_once = ARENA_ARRAY(&c->arena, int64_t, p->kernel.len + 1);
     c->module = ARENA_ARRAY(&c->arena, CUmodule, CUDA_PARTS);
     for (uint32_t i = 0; i < p->kernel.len; i++) c->shape[i] = cuda_shape(p, &p->kernel.at[i]);
 }
@@ -42,12 +43,23 @@ static bool find(Compiled *c, uint32_t i, uint32_t *at, Status *st)
     return cuda_ok(d, e, st, "letting %s have %u bytes of shared memory", name, c->shared[i]);
 }
 
+/* How many blocks of a kernel that shares rows out the device runs at once. */
+static bool count(Compiled *c, uint32_t kernel, Status *st)
+{
+    const CudaDriver *d = c->driver;
+    int n = 0;
+    if (kernel >= c->p->kernel.len || !c->shape[kernel].several || d->together == 0) return true;
+    const CUresult e = d->OccupancyMaxActiveBlocks(&n, c->function[kernel], (int)c->shape[kernel].block, 0);
+    c->at_once[kernel] = (int64_t)n * d->together;
+    return cuda_ok(d, e, st, "asking how many blocks of %s run at once", c->text.name[kernel]);
+}
+
 static bool resolve(Compiled *c, Status *st)
 {
     const CudaDriver *d = c->driver;
     uint32_t at = 0;
     for (uint32_t i = 0; i < c->text.n; i++)
-        if (*c->text.name[i] && !find(c, i, &at, st)) return false;
+        if (*c->text.name[i] && (!find(c, i, &at, st) || !count(c, i, st))) return false;
     bool needs[CONTROLS] = {false};
     if (c->recordings) control_needs(c->p, needs);
     for (int i = 0; i < CONTROLS; i++)

@@ -158,6 +158,10 @@ static void close_group(Print *c)
 
 static void stages(Print *c)
 {
+    if (c->shape.several) {
+        cuda_long_stages(c);
+        return;
+    }
     for (uint32_t i = 0; i < c->k->nstage; i++) {
         const Stage *s = &c->k->stage[i];
         if (s->sweep) {
@@ -183,15 +187,17 @@ void cuda_points_body(Print *c)
     if (cuda_has_lanes(c)) cuda_line(c, "const u32 lane = threadIdx.x %% 32u;");
     cuda_line(c, "const %s points = %s(%s);", t, t, points ? points : "1");
     if (c->shape.wide > 1) open_aligned(c);
+    if (c->shape.several) cuda_long_open(c);
     const char *mine = cuda_is_block(c) ? "0u" : cuda_has_lanes(c) ? "threadIdx.x / 32u" : "threadIdx.x";
     if (c->shape.wide > 1) mine = arena_printf(c->arena, "threadIdx.x * %uu", c->shape.wide);
     cuda_open(c, "for (%s point = %s(%s) * %uu + %s; point < points; point += %s(%s) * %uu)", t, t, c->block, each, mine, t,
         c->blocks, each);
     open_indices(c, axis, n, t);
     open_rows(c);
+    if (c->shape.several) cuda_long_point(c);
     if (c->shape.wide > 1) open_group(c);
     stages(c);
     if (c->shape.wide > 1) close_group(c);
-    if (cuda_is_block(c) && waits_nowhere_else(k)) cuda_line(c, "__syncthreads();");
+    if (cuda_is_block(c) && !c->shape.several && waits_nowhere_else(k)) cuda_line(c, "__syncthreads();");
     cuda_close(c);
 }

@@ -103,4 +103,29 @@ const char cuda_prelude[] =
     "    return i % 4 == 0 ? a : i % 4 == 1 ? b : i % 4 == 2 ? c : d;\n"
     "}\n"
     "\n";
+
+/* What the blocks of a row have written before they met, and fenced, each of them reads afterwards. at: zero at first, and between
+ * two meetings in its lower half, which counts who has come; the upper one counts the meetings. */
+const char cuda_meet_prelude[] =
+    "#ifndef KILN_DEVICE_SIDE\n"
+    "KILN_DEVICE void blocks_meet(u64 *at, u32 blocks)\n"
+    "{\n"
+    "    __syncthreads();\n"
+    "    if (threadIdx.x == 0) {\n"
+    "        volatile u32 *come = (volatile u32 *)at, *turn = come + 1;\n"
+    "        const u32 now = *turn;\n"
+    "        __threadfence();\n"
+    "        if (atomicAdd((u32 *)at, 1u) == blocks - 1u) {\n"
+    "            *come = 0u;\n"
+    "            __threadfence();\n"
+    "            *turn = now + 1u;\n"
+    "        } else {\n"
+    "            while (*turn == now) __nanosleep(32);\n"
+    "        }\n"
+    "        __threadfence();\n"
+    "    }\n"
+    "    __syncthreads();\n"
+    "}\n"
+    "#endif\n"
+    "\n";
 /* clang-format on */

@@ -71,25 +71,35 @@ static bool get(Run *r, void *to, CUdeviceptr from, size_t bytes, const char *wh
     return cuda_ok(r->d, r->d->MemcpyDtoHAsync(to, from, bytes, r->q->stream), r->st, "%s", what) && wait(r, what);
 }
 
-static bool launch(Run *r, uint32_t f, int64_t blocks, uint32_t threads, void **args, Loc at)
+static bool launch_grid(Run *r, uint32_t f, const ShareGrid *g, uint32_t threads, void **args, Loc at)
 {
-    if (blocks <= 0) return true;
-    unsigned grid = (unsigned)MIN_OF(blocks, cuda_grid_most);
-    CUresult e = r->d->LaunchKernel(r->c->function[f], grid, 1, 1, threads, 1, 1, r->c->shared[f], r->q->stream, args, NULL);
+    if (g->blocks <= 0) return true;
+    const unsigned grid = (unsigned)MIN_OF(g->blocks, cuda_grid_most);
+    const CUfunction is = r->c->function[f];
+    const CUresult e = g->parts > 1
+                           ? r->d->LaunchCooperativeKernel(is, grid, (unsigned)g->parts, 1, threads, 1, 1, 0, r->q->stream, args)
+                           : r->d->LaunchKernel(is, grid, 1, 1, threads, 1, 1, r->c->shared[f], r->q->stream, args, NULL);
     if (!cuda_ok(r->d, e, r->st, "launching %s", r->c->text.name[f])) return false;
     if (r->q->launched) r->q->launched(r->q, r->c->text.name[f], r->c->p->name, at.file ? at : r->call->at);
     return true;
 }
 
+static bool launch(Run *r, uint32_t f, int64_t blocks, uint32_t threads, void **args, Loc at)
+{
+    return launch_grid(r, f, &(ShareGrid){.blocks = blocks, .parts = 1}, threads, args, at);
+}
+
 static void *dims_of(Run *r) { return cuda_dims_by_value(r->c->p) ? (void *)r->dim : &r->dims; }
 
-int64_t cuda_kernel_blocks(const Compiled *c, uint32_t kernel, const int64_t *dim)
+ShareGrid cuda_grid(const Compiled *c, uint32_t kernel, const int64_t *dim, bool alone)
 {
     const Kernel *k = &c->p->kernel.at[kernel];
-    int64_t points = 1, each = cuda_points(&c->shape[kernel]);
+    const CudaShape *s = &c->shape[kernel];
+    int64_t points = 1, each = cuda_points(s);
     for (uint32_t a = 0; a < k->naxis; a++)
         if ((int)a != k->sweep) points *= program_size(c->p, k->extent[a], dim);
-    return (points + each - 1) / each;
+    if (!s->several) return (ShareGrid){.blocks = (points + each - 1) / each, .parts = 1};
+    return share_grid(&s->rows, points, program_size(c->p, k->extent[k->sweep], dim), alone ? 0 : c->at_once[kernel]);
 }
 
 int64_t cuda_product_blocks(const Compiled *c, const Step *s, const int64_t *dim)
@@ -101,13 +111,28 @@ int64_t cuda_product_blocks(const Compiled *c, const Step *s, const int64_t *dim
     return blocks;
 }
 
+/* Memory for one launch, in which the blocks of a row meet. */
+static bool take_meeting(Run *r, const ShareGrid *g, CUdeviceptr *at)
+{
+    if (!cuda_take(r->q, (size_t)g->words * sizeof(uint64_t), at, r->st)) return false;
+    if (cuda_ok(r->d, r->d->MemsetD32Async(*at, 0, 2 * (size_t)g->blocks, r->q->stream), r->st, "clearing memory")) return true;
+    cuda_give(r->q, *at);
+    return false;
+}
+
 static bool run_kernel(Run *r, const Step *s)
 {
     const Kernel *k = &r->c->p->kernel.at[s->kernel];
-    void *args[k->nbuf + 1];
+    const CudaShape *shape = &r->c->shape[s->kernel];
+    const ShareGrid g = cuda_grid(r->c, s->kernel, r->call->dim, false);
+    CUdeviceptr meeting = 0;
+    void *args[k->nbuf + 2], **end = args + k->nbuf;
     for (uint32_t i = 0; i < k->nbuf; i++) args[i] = &r->at[s->buf[i]];
-    args[k->nbuf] = dims_of(r);
-    return launch(r, s->kernel, cuda_kernel_blocks(r->c, s->kernel, r->call->dim), r->c->shape[s->kernel].block, args, k->loc);
+    if (shape->several) *end++ = &meeting;
+    *end = dims_of(r);
+    if (g.parts > 1 && !take_meeting(r, &g, &meeting)) return false;
+    const bool ok = launch_grid(r, s->kernel, &g, shape->block, args, k->loc);
+    return meeting == 0 ? ok : give(r, meeting) && ok;
 }
 
 static int64_t stride_of(const Run *r, const Strides *d) { return size_of(r, strides_last(d)); }

@@ -15,18 +15,101 @@ static bool by_lanes(const Kernel *k)
 #define SQUARES_BYTES 32768 /* of shared memory */
 #define TOTALS_BYTES 16384  /* of shared memory */
 
-/* Whether the warps of a block may share a row out by its blocks (ir/tree.h): it has several, nothing but their totals passes from
- * one element to another, and these have room. Returns how many; 0: they may not. */
+/* Whether a row may be shared out by its blocks (ir/tree.h): nothing but their totals passes from one element to another. */
+static bool by_blocks(const Kernel *k)
+{
+    for (uint32_t i = 0; i < k->nreduction; i++)
+        if (k->reduction[i].kind < R_ARGMAX && k->reduction[i].order < ORDER_LANES) return false;
+    for (uint32_t i = 0; i < k->ninstr; i++)
+        if (k->instr[i].kind == I_FETCH && k->instr[i].sweeps) return false;
+    return true;
+}
+
+/* How many blocks the warps of a block share out whose totals have room; 0: they do not. */
 static int64_t blocks_of(const Program *p, const Kernel *k)
 {
     const DimTable *t = &p->module->dims;
     const int64_t least = tree_blocks(dim_lo(t, k->extent[k->sweep]), TREE_ROW);
     const int64_t most = tree_blocks(dim_hi(t, k->extent[k->sweep]), TREE_ROW);
-    for (uint32_t i = 0; i < k->nreduction; i++)
-        if (k->reduction[i].kind < R_ARGMAX && k->reduction[i].order < ORDER_LANES) return 0;
-    for (uint32_t i = 0; i < k->ninstr; i++)
-        if (k->instr[i].kind == I_FETCH && k->instr[i].sweeps) return 0;
-    return most > TOTALS_BYTES / 8 / MAX_OF(k->nreduction, 1u) ? 0 : least;
+    return !by_blocks(k) || most > TOTALS_BYTES / 8 / MAX_OF(k->nreduction, 1u) ? 0 : least;
+}
+
+/* ---- several blocks to a row ---------------------------------------------------------------------- */
+
+int64_t cuda_long_row = CUDA_LONG_ROW, cuda_least_units = 4, cuda_most_units = 1024;
+
+#define MANY_ROWS 1024 /* as many blocks are busy with a row each */
+#define KEPT_BYTES 256 /* of the elements of a row that a thread keeps in registers */
+#define KEPT_INSTRS 64 /* sweeps of more are not unrolled */
+#define SHORT_ROW 4096 /* that a warp takes where others may be long */
+
+static int64_t least_rows(const Program *p, const Kernel *k)
+{
+    int64_t rows = 1;
+    for (uint32_t a = 0; a < k->naxis; a++)
+        if ((int)a != k->sweep && __builtin_mul_overflow(rows, dim_lo(&p->module->dims, k->extent[a]), &rows)) return INT64_MAX;
+    return rows;
+}
+
+static bool sweeps_load(const Kernel *k, const Stage *s, uint32_t stream)
+{
+    for (uint32_t i = s->first; i < s->last && s->sweep; i++)
+        if (k->instr[i].kind == I_LOAD && k->instr[i].ref == stream) return true;
+    return false;
+}
+
+bool cuda_is_kept(const Kernel *k, uint32_t stream)
+{
+    const Stream *s = &k->stream[stream];
+    uint32_t sweeps = 0;
+    if ((s->buf & STREAM_ROW) || s->dyn >= 0 || s->guard >= 0 || s->coef[k->sweep] == 0) return false;
+    for (uint32_t i = 0; i < k->nstore; i++)
+        if (k->store[i].stream == stream) return false;
+    for (uint32_t i = 0; i < k->nstage; i++) sweeps += sweeps_load(k, &k->stage[i], stream);
+    return sweeps > 1;
+}
+
+/* Pieces of a row of at most n elements whose elements have room in registers. */
+static uint32_t kept_of(const Program *p, const Kernel *k, const CudaShape *s)
+{
+    uint32_t bytes = 0;
+    int64_t n;
+    if (!cuda_dim_const(p, k->extent[k->sweep], &n) || share_deep(&s->rows, n) > 1 || k->ninstr > KEPT_INSTRS) return 0;
+    for (uint32_t i = 0; i < k->nstream; i++)
+        if (cuda_is_kept(k, i)) bytes += MAX_OF((uint32_t)dtype_bytes((DType)k->stream[i].type), 4u) * TREE_ROW / TREE_LANES;
+    return bytes == 0 ? 0 : KEPT_BYTES / bytes;
+}
+
+/* False: rows are not long, or so many that a block to each is enough, which blocks_of says of it whether that can be. */
+static bool by_several(const Program *p, const Kernel *k, int64_t blocks, CudaShape *s)
+{
+    const DimTable *t = &p->module->dims;
+    const int64_t least = dim_lo(t, k->extent[k->sweep]), most = dim_hi(t, k->extent[k->sweep]);
+    uint32_t reduced = 1;
+    if (!by_blocks(k) || k->nrow > 0 || most <= cuda_long_row || (blocks > 1 && least_rows(p, k) >= MANY_ROWS)) return false;
+    *s = (CudaShape){.block = CUDA_BLOCK, .team = CUDA_BLOCK, .wide = 1, .several = true};
+    s->rows = (ShareRows){.units = cuda_most_units, .least = cuda_least_units};
+    s->rows.from = least > MIN_OF(SHORT_ROW, cuda_long_row) ? 0 : cuda_long_row + 1;
+    for (uint32_t i = 0; i < k->nreduction; i++) s->rows.lists += k->reduction[i].kind < R_ARGMAX ? 1 : 2;
+    for (uint32_t i = 0; i < k->nstage; i++) reduced = MAX_OF(reduced, k->stage[i].last_reduction - k->stage[i].first_reduction);
+    while (s->rows.units > 1 && s->rows.units * reduced * 8 > TOTALS_BYTES) s->rows.units /= 2;
+    s->rows.kept = kept_of(p, k, s);
+    return true;
+}
+
+int64_t cuda_meeting(const Program *p)
+{
+    const DimTable *t = &p->module->dims;
+    int64_t most = 0;
+    for (uint32_t i = 0; i < p->kernel.len; i++) {
+        const Kernel *k = &p->kernel.at[i];
+        const CudaShape s = cuda_shape(p, k);
+        int64_t rows = 1;
+        for (uint32_t a = 0; a < k->naxis && s.several; a++)
+            if ((int)a != k->sweep) rows = MIN_OF(rows * MIN_OF(dim_hi(t, k->extent[a]), (int64_t)SHARE_ROWS), (int64_t)SHARE_ROWS);
+        if (s.several) most = MAX_OF(most, share_words(&s.rows, rows, dim_hi(t, k->extent[k->sweep])));
+    }
+    return (most * (int64_t)sizeof(uint64_t) + 63) / 64 * 64;
 }
 
 /* ---- points side by side ------------------------------------------------------------------------ */
@@ -120,6 +203,7 @@ CudaShape cuda_shape(const Program *p, const Kernel *k)
     }
     s.team = TREE_LANES;
     const int64_t blocks = blocks_of(p, k);
+    if (by_several(p, k, blocks, &s)) return s;
     if (blocks < 2) return s;
     while (s.team < CUDA_BLOCK && s.team / TREE_LANES < blocks) s.team *= 2;
     s.block = s.team;

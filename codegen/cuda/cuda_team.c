@@ -5,7 +5,7 @@
 
 static bool in_order(const Print *c, const Reduction *r) { return !sweep_is_arg(r) && !sweep_by_lanes(c, r); }
 
-static void warp_element(Print *c, const Stage *s)
+void team_element(Print *c, const Stage *s)
 {
     cuda_instrs(c, s, true);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
@@ -21,7 +21,7 @@ static void warp_element(Print *c, const Stage *s)
     cuda_stores(c, s);
 }
 
-static void warp_halves(Print *c, uint32_t i)
+void team_halves(Print *c, uint32_t i)
 {
     const char *x = arena_printf(c->arena, "x%u", i), *other = arena_printf(c->arena, "from_below(x%u, half)", i);
     cuda_line(c, "for (u32 half = 16; half > 0; half /= 2) %s = %s;", x, cuda_folded(c, &c->k->reduction[i], x, other));
@@ -36,23 +36,26 @@ static void warp_in_order(Print *c, uint32_t i)
     cuda_line(c, "x%u = sum;", i);
 }
 
-static void warp_arg(Print *c, uint32_t i)
+void team_better(Print *c, uint32_t i)
 {
     const Reduction *r = &c->k->reduction[i];
     const char *better = r->kind == R_ARGMAX ? "above" : "below", *t = cuda_type(sweep_type(r));
+    cuda_line(c, "if (%s<%s>(other, best%u) || (same<%s>(other, best%u) && at < r%u)) best%u = other, r%u = at;", better, t, i, t,
+        i, i, i, i);
+}
+
+void team_arg(Print *c, uint32_t i)
+{
     cuda_open(c, "for (u32 half = 16; half > 0; half /= 2)");
-    cuda_line(c, "const %s other = from_below(best%u, half);", t, i);
+    cuda_line(c, "const %s other = from_below(best%u, half);", cuda_type(sweep_type(&c->k->reduction[i])), i);
     cuda_line(c, "const i64 at = from_below(r%u, half);", i);
-    cuda_open(c, "if (%s<%s>(other, best%u) || (same<%s>(other, best%u) && at < r%u))", better, t, i, t, i, i);
-    cuda_line(c, "best%u = other;", i);
-    cuda_line(c, "r%u = at;", i);
-    cuda_close(c);
+    team_better(c, i);
     cuda_close(c);
     cuda_line(c, "r%u = from_lane(r%u, 0);", i, i);
 }
 
 /* What the lanes hold between elements: their part of the block, or an element that waits for its turn. */
-static void open_lanes(Print *c, const Stage *s, bool lanes)
+void team_open_lanes(Print *c, const Stage *s, bool lanes)
 {
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &c->k->reduction[i];
@@ -75,20 +78,20 @@ static void warp_sweep(Print *c, const Stage *s)
 {
     int64_t block = sweep_block(c, s);
     sweep_open_blocks(c, s, block);
-    open_lanes(c, s, true);
+    team_open_lanes(c, s, true);
     sweep_unroll_rows(c);
     cuda_open(c, "for (i64 first = from; first < to; first += 32)");
-    open_lanes(c, s, false);
+    team_open_lanes(c, s, false);
     cuda_line(c, "const i64 i%d = first + lane;", c->k->sweep);
     cuda_open(c, "if (i%d < to)", c->k->sweep);
-    warp_element(c, s);
+    team_element(c, s);
     cuda_close(c);
     warp_turns(c, s);
     cuda_close(c);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         const Reduction *r = &c->k->reduction[i];
         if (sweep_by_lanes(c, r)) {
-            sweep_close_lanes(c, i, warp_halves, warp_in_order);
+            sweep_close_lanes(c, i, team_halves, warp_in_order);
             cuda_line(c, "r%u = from_lane(x%u, 0);", i, i);
         }
         if (sweep_in_blocks(r)) sweep_push_total(c, i, block);
@@ -96,7 +99,7 @@ static void warp_sweep(Print *c, const Stage *s)
     if (block != 0) cuda_close(c);
     sweep_close_totals(c, s, block);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++)
-        if (sweep_is_arg(&c->k->reduction[i])) warp_arg(c, i);
+        if (sweep_is_arg(&c->k->reduction[i])) team_arg(c, i);
 }
 
 /* ---- the warps of a block ---------------------------------------------------------------------- */
@@ -131,17 +134,17 @@ static void block_turns(Print *c, const Stage *s)
     cuda_open(c, "for (u32 turn = 0; i64(turn) * %u < %s; turn++)", warps * TREE_ROW, n);
     cuda_line(c, "const i64 from = i64(turn * %uu + threadIdx.x / 32u) * %d;", warps, TREE_ROW);
     cuda_line(c, "const i64 to = from + %d < %s ? from + %d : %s;", TREE_ROW, n, TREE_ROW, n);
-    open_lanes(c, s, true);
+    team_open_lanes(c, s, true);
     sweep_unroll_rows(c);
     cuda_open(c, "for (u32 step = 0; step < %uu; step++)", TREE_ROW / TREE_LANES);
     cuda_line(c, "const i64 i%d = from + step * 32u + lane;", c->k->sweep);
     cuda_open(c, "if (i%d < to)", c->k->sweep);
-    warp_element(c, s);
+    team_element(c, s);
     cuda_close(c);
     cuda_close(c);
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         if (sweep_is_arg(&c->k->reduction[i])) continue;
-        warp_halves(c, i);
+        team_halves(c, i);
         cuda_line(c, "if (lane == 0) totals%u[turn * %uu + threadIdx.x / 32u] = x%u;", i, warps, i);
     }
     cuda_close(c);
@@ -151,22 +154,18 @@ static void give_bests(Print *c, const Stage *s)
 {
     for (uint32_t i = s->first_reduction; i < s->last_reduction; i++) {
         if (!sweep_is_arg(&c->k->reduction[i])) continue;
-        warp_arg(c, i);
+        team_arg(c, i);
         cuda_line(c, "if (lane == 0) bests%u[threadIdx.x / 32u] = best%u, places%u[threadIdx.x / 32u] = r%u;", i, i, i, i);
     }
 }
 
 static void take_bests(Print *c, uint32_t i)
 {
-    const Reduction *r = &c->k->reduction[i];
-    const char *better = r->kind == R_ARGMAX ? "above" : "below", *t = cuda_type(sweep_type(r));
     cuda_line(c, "best%u = bests%u[0], r%u = places%u[0];", i, i, i, i);
     cuda_open(c, "for (u32 warp = 1; warp < %uu; warp++)", warps_of(c));
-    cuda_line(c, "const %s other = bests%u[warp];", t, i);
+    cuda_line(c, "const %s other = bests%u[warp];", cuda_type(sweep_type(&c->k->reduction[i])), i);
     cuda_line(c, "const i64 at = places%u[warp];", i);
-    cuda_open(c, "if (%s<%s>(other, best%u) || (same<%s>(other, best%u) && at < r%u))", better, t, i, t, i, i);
-    cuda_line(c, "best%u = other, r%u = at;", i, i);
-    cuda_close(c);
+    team_better(c, i);
     cuda_close(c);
 }
 

@@ -126,7 +126,9 @@ static const char *element(Print *c, const Stream *s)
 
 static const char *load(Print *c, const Stream *s)
 {
-    const char *x = cuda_from_memory(c->arena, (DType)s->type, c->given == s->buf + 1 ? "x" : element(c, s));
+    const char *at = c->given == s->buf + 1 ? "x" : element(c, s);
+    if (c->keeps) at = cuda_long_load(c, s, at);
+    const char *x = cuda_from_memory(c->arena, (DType)s->type, at);
     if (s->guard < 0) return x;
     const char *zero = cuda_literal(c->arena, (DType)s->type, (Scalar){0});
     return arena_printf(c->arena, "%s ? %s : %s", cuda_operand(c, s->guard), x, zero);
@@ -284,10 +286,26 @@ static void print_function(Print *c, const char *name, BodyFn *print, const Step
     text_free(&text);
 }
 
+/* Short rows are a warp's, long ones several blocks', where only the call knows. */
+static void either_body(Print *c)
+{
+    const CudaShape shape = c->shape;
+    cuda_open(c, "if (%s < %lld)", cuda_dim(c, c->k->extent[c->k->sweep]), (long long)shape.rows.from);
+    c->shape = (CudaShape){.block = shape.block, .team = TREE_LANES, .wide = 1};
+    cuda_points_body(c);
+    c->depth--;
+    cuda_open(c, "} else");
+    c->shape = shape;
+    cuda_points_body(c);
+    cuda_close(c);
+}
+
 static void kernel_body(Print *c, const Step *step)
 {
     (void)step;
-    if (c->shape.square)
+    if (c->shape.several && c->shape.rows.from > 0)
+        either_body(c);
+    else if (c->shape.square)
         cuda_square_body(c);
     else
         cuda_points_body(c);
@@ -299,6 +317,7 @@ static void cuda_kernel(Print *c, uint32_t kernel, const char *name)
     c->shape = cuda_shape(c->p, k);
     c->params = c->loads = "";
     for (uint32_t i = 0; i < k->nbuf; i++) parameter(c, cuda_buffer_type(k, i), arena_printf(c->arena, "b%u", i));
+    if (c->shape.several) c->params = arena_printf(c->arena, "%su64 *meet, ", c->params);
     if (k->nbuf > CUDA_BUFFERS)
         status_fail(c->st, ST_UNSUPPORTED, "cuda: a kernel uses %u buffers; a launch takes at most %d", k->nbuf, CUDA_BUFFERS);
     print_function(c, name, kernel_body, NULL);
@@ -350,6 +369,13 @@ typedef struct Job {
     Arena arena;
 } Job;
 
+static bool shares_rows(const Program *p)
+{
+    bool some = false;
+    for (uint32_t i = 0; i < p->kernel.len && !some; i++) some = cuda_shape(p, &p->kernel.at[i]).several;
+    return some;
+}
+
 static void print_program(void *arg)
 {
     Job *job = arg;
@@ -361,6 +387,7 @@ static void print_program(void *arg)
     c->blocks = "gridDim.x";
     c->dim_used = ARENA_ARRAY(c->arena, bool, c->p->dim.len + 1);
     text_printf(c->out, "%s", cuda_prelude);
+    if (shares_rows(c->p)) text_printf(c->out, "%s", cuda_meet_prelude);
     if (c->table) text_printf(c->out, "#pragma nv_diag_suppress 177\n"); /* a product may make what its kernel would load */
     if (cuda_dims_by_value(c->p)) text_printf(c->out, "struct Dims {\n    i64 at[%u];\n};\n\n", c->p->dim.len);
     bool used[DT_COUNT] = {false};

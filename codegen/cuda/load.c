@@ -57,7 +57,7 @@ static void keep_freed(const CudaDriver *d, CUdevice device)
 
 static bool open_device(CudaDriver *d, int ordinal, Status *st)
 {
-    int major = 0, minor = 0, together = 0;
+    int major = 0, minor = 0, together = 0, shared = 1;
     CUdevice device;
     CUcontext current;
     d->ordinal = ordinal;
@@ -77,6 +77,7 @@ static bool open_device(CudaDriver *d, int ordinal, Status *st)
     d->together = 0;
     if (ok && d->DeviceGetAttribute(&together, CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH, device) == 0 && together)
         d->DeviceGetAttribute(&d->together, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, device);
+    d->bodies = d->DeviceGetAttribute(&shared, CU_DEVICE_ATTRIBUTE_MPS_ENABLED, device) == 0 && !shared;
     return ok;
 }
 

@@ -32,6 +32,7 @@ static bool make_table(Making *m)
         if (m->data[i].held) constants = (int64_t)m->data[i].len;
     if (!cuda_table(p, cuda_sm(m->driver), &text, constants, &m->table, m->st)) return false;
     memcpy(&h, m->table.at, sizeof h);
+    m->is->meeting = h.meeting;
     m->is->room = (int64_t)sizeof(Walk) + walk_words(&h) * (int64_t)sizeof(int64_t);
     return true;
 }

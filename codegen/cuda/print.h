@@ -15,6 +15,7 @@
 #define KILN_CODEGEN_CUDA_PRINT_H
 
 #include "../cuda.h"
+#include "../share.h"
 
 #define CUDA_BLOCK 256 /* threads */
 /* How a kernel's text begins; its name follows. One block to a multiprocessor is enough: the compiler would rather spill than take
@@ -27,6 +28,11 @@ extern int64_t cuda_grid_most; /* CUDA_GRID; tests take fewer */
 #define CUDA_DIMS 31
 #define CUDA_BUFFERS 480 /* of a kernel: with those dims 4 KB of arguments */
 
+/* A row of more elements than this is shared by several blocks, where rows are few; and how many pieces it has at least and at
+ * most, in each of which a block's warps take blocks of TREE_ROW that lie side by side. Tests take less. */
+#define CUDA_LONG_ROW 65536
+extern int64_t cuda_long_row, cuda_least_units, cuda_most_units;
+
 #define CUDA_SQUARE 32
 /* How a kernel's points are shared out among threads. */
 typedef struct CudaShape {
@@ -34,8 +40,12 @@ typedef struct CudaShape {
     uint32_t team;  /* threads that work on one point together: 1, the lanes of a warp, or the whole block */
     uint32_t wide;  /* points side by side that a thread takes at once */
     bool square;    /* a block takes squares of CUDA_SQUARE x CUDA_SQUARE points, and turns what lies the other way */
+    bool several;   /* rows may be several blocks' each (cuda_long.c), which are blockIdx.y of gridDim.y; `team` is the block */
+    ShareRows rows; /* of `several` */
 } CudaShape;
 CudaShape cuda_shape(const Program *p, const Kernel *k);
+/* Bytes in which the blocks of one launch meet, at most. */
+int64_t cuda_meeting(const Program *p);
 /* Whether so many points side by side have elements of the stream that are, in the same places of aligned groups. */
 bool cuda_is_wide(const Program *p, const Kernel *k, const Stream *s, uint32_t wide);
 /* How many elements of a row of n a thread keeps. */
@@ -67,12 +77,14 @@ typedef struct Print {
     const char *block, *blocks; /* the number of the block among those that share the kernel's points, and how many they are */
     uint32_t given;             /* 1 + the buffer whose element a product has in `x`; 0: none */
     bool *dim_used;             /* per Program.dim: read by this kernel */
+    const Stage *stage;         /* of a row of several blocks; keeps: and of a piece whose elements are kept */
+    bool keeps;
 } Print;
 
 static inline bool cuda_has_lanes(const Print *c) { return c->shape.team > 1; }
 static inline bool cuda_is_block(const Print *c) { return c->shape.team > TREE_LANES; }
 
-extern const char cuda_prelude[];
+extern const char cuda_prelude[], cuda_meet_prelude[];
 static inline bool cuda_dims_by_value(const Program *p) { return p->dim.len != 0 && p->dim.len <= CUDA_DIMS; }
 
 /* ---- kernels and products (cuda_shape.c, cuda_text.c, cuda_reduce.c, cuda_contract.c, cuda_launch.c) ----------- */
@@ -87,9 +99,16 @@ const char *cuda_operand(Print *c, int32_t instr);
 const char *cuda_buffer_type(const Kernel *k, uint32_t buf); /* in memory; void: no stream is there */
 const char *cuda_buffer(Print *c, const Stream *s);          /* a pointer to elements of the stream's type */
 const char *cuda_offset(Print *c, const Stream *s);          /* in elements */
-/* Of a kernel: (cuda_points.c) in order, (cuda_square.c) by squares. */
+/* Of a kernel: (cuda_points.c) in order, (cuda_square.c) by squares; what rows of several blocks have of their own (cuda_long.c).
+ */
 void cuda_points_body(Print *c);
 void cuda_square_body(Print *c);
+void cuda_long_open(Print *c); /* before the points, and at each of them */
+void cuda_long_point(Print *c);
+void cuda_long_stages(Print *c);
+/* An element of the stream, which lies at `at`, as a load of the stage finds it that is being printed. */
+const char *cuda_long_load(Print *c, const Stream *s, const char *at);
+bool cuda_is_kept(const Kernel *k, uint32_t stream); /* read by several sweeps alike */
 bool cuda_fits_32(const Print *c);                   /* the number of points */
 bool cuda_uses_axis(const Kernel *k, uint32_t axis); /* its index */
 /* Prints those instructions of the stage that sweep, or those that do not. */

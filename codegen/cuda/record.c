@@ -37,12 +37,12 @@ static uint32_t take_words(Making *m, uint32_t n)
 }
 
 /* A node after all that are there. */
-static bool add_kernel(Making *m, CUfunction f, int64_t blocks, unsigned threads, unsigned shared, void **args, const char *name)
+static bool add_grid(Making *m, CUfunction f, const ShareGrid *g, unsigned threads, unsigned shared, void **args, const char *name)
 {
-    if (blocks <= 0) return true;
+    if (g->blocks <= 0) return true;
     const CUDA_KERNEL_NODE_PARAMS p = {.func = f,
-        .gridDimX = (unsigned)MIN_OF(blocks, cuda_grid_most),
-        .gridDimY = 1,
+        .gridDimX = (unsigned)MIN_OF(g->blocks, cuda_grid_most),
+        .gridDimY = (unsigned)g->parts,
         .gridDimZ = 1,
         .blockDimX = threads,
         .blockDimY = 1,
@@ -55,7 +55,14 @@ static bool add_kernel(Making *m, CUfunction f, int64_t blocks, unsigned threads
         return false;
     m->last = n;
     m->r->nodes++;
-    return true;
+    const CUlaunchAttributeValue yes = {.cooperative = 1};
+    return g->parts == 1 ||
+           cuda_ok(m->d, m->d->GraphKernelNodeSetAttribute(n, CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &yes), m->st, "recording %s", name);
+}
+
+static bool add_kernel(Making *m, CUfunction f, int64_t blocks, unsigned threads, unsigned shared, void **args, const char *name)
+{
+    return add_grid(m, f, &(ShareGrid){.blocks = blocks, .parts = 1}, threads, shared, args, name);
 }
 
 static bool add_control(Making *m, Control k, int64_t blocks, void **args)
@@ -66,18 +73,21 @@ static bool add_control(Making *m, Control k, int64_t blocks, void **args)
 
 static void *dims_of(Making *m) { return cuda_dims_by_value(m->c->p) ? (void *)m->size : &m->dims; }
 
+/* Where the blocks of a row meet is the recording's: each launch leaves it as it found it. */
 static bool record_kernel(Making *m, const Step *s)
 {
     const Kernel *k = &m->c->p->kernel.at[s->kernel];
-    CUdeviceptr at[k->nbuf + 1];
-    void *args[k->nbuf + 1];
+    const CudaShape *shape = &m->c->shape[s->kernel];
+    const ShareGrid g = cuda_grid(m->c, s->kernel, m->dim, m->graph != m->r->graph && !m->d->bodies);
+    CUdeviceptr at[k->nbuf + 1], meeting = address(m, take_words(m, (uint32_t)g.words));
+    void *args[k->nbuf + 2], **end = args + k->nbuf;
     for (uint32_t i = 0; i < k->nbuf; i++) {
         at[i] = place_of(m, s->buf[i]);
         args[i] = &at[i];
     }
-    args[k->nbuf] = dims_of(m);
-    return add_kernel(m, m->c->function[s->kernel], cuda_kernel_blocks(m->c, s->kernel, m->dim), m->c->shape[s->kernel].block, 0,
-        args, m->c->text.name[s->kernel]);
+    if (shape->several) *end++ = &meeting;
+    *end = dims_of(m);
+    return add_grid(m, m->c->function[s->kernel], &g, shape->block, 0, args, m->c->text.name[s->kernel]);
 }
 
 static bool record_product(Making *m, const Step *s)
@@ -363,18 +373,19 @@ static uint32_t products_of(const Compiled *c, const Step *s, uint32_t n)
     return sum;
 }
 
-/* Words that the steps take, each as often as it is recorded. */
-static uint32_t words_of(const Compiled *c, const Step *s, uint32_t n)
+/* Words that the steps take at most, each as often as it is recorded. */
+static uint32_t words_of(const Compiled *c, const int64_t *dim, const Step *s, uint32_t n)
 {
     const Program *p = c->p;
     uint32_t sum = 0;
     for (uint32_t i = 0; i < n; i++) {
+        if (s[i].kind == STEP_KERNEL && !s[i].ends) sum += (uint32_t)cuda_grid(c, s[i].kernel, dim, false).words;
         if (s[i].kind == STEP_BRANCH) sum += s[i].nblock;
         if (s[i].kind == STEP_LOOP) sum += sizeof(LoopWords) / 8 + 2 * sizeof(MapWords) / 8 * products_of(c, &s[i], 1);
         for (uint32_t k = 0; s[i].kind == STEP_LOOP && k < p->buf.len; k++)
             if (is_slice(&p->buf.at[k], s[i].id)) sum += sizeof(SliceWords) / 8;
         for (uint32_t k = 0; k < s[i].nblock; k++)
-            sum += words_of(c, s[i].block[k].step, s[i].block[k].n) * (s[i].kind == STEP_LOOP && k == 1 ? 2 : 1);
+            sum += words_of(c, dim, s[i].block[k].step, s[i].block[k].n) * (s[i].kind == STEP_LOOP && k == 1 ? 2 : 1);
     }
     return sum;
 }
@@ -458,7 +469,7 @@ bool cuda_record(const Compiled *c, CudaQueue *q, const int64_t *dim, Recording 
     const Program *p = c->p;
     Making m = {.c = c, .d = d, .dim = dim, .r = r, .st = st};
     if (!make_room(c, dim, r, st)) return false;
-    m.room = 2 * p->buf.len + 1 + p->dim.len + words_of(c, p->step, p->nstep) +
+    m.room = 2 * p->buf.len + 1 + p->dim.len + words_of(c, dim, p->step, p->nstep) +
              (MAP_WORDS + 2 * sizeof(MapWords) / 8) * products_of(c, p->step, p->nstep);
     r->bytes = m.room * sizeof *m.word;
     arena_init(&m.arena);

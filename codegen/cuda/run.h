@@ -15,6 +15,7 @@ struct Compiled {
     CUfunction *function; /* of each of its functions */
     uint32_t *shared;     /* bytes that a launch of each asks for */
     CudaShape *shape;     /* of each kernel */
+    int64_t *at_once;     /* blocks of each kernel that may wait for each other; 0: none may */
     Arena arena;
     size_t bytes; /* of the image */
     CUfunction control[CONTROLS];
@@ -58,8 +59,9 @@ typedef struct CudaCall {
  * entry, or -1: st. */
 int32_t cuda_run(const Compiled *c, CudaQueue *q, const CudaCall *call, Status *st);
 
-/* The blocks of a launch that computes all of a step; dims as program_size takes them. 0: there is nothing to compute. */
-int64_t cuda_kernel_blocks(const Compiled *c, uint32_t kernel, const int64_t *dim);
+/* The blocks of a launch that computes all of a step; dims as program_size takes them. 0: there is nothing to compute. alone: a
+ * kernel's blocks may not wait for each other. */
+ShareGrid cuda_grid(const Compiled *c, uint32_t kernel, const int64_t *dim, bool alone);
 int64_t cuda_product_blocks(const Compiled *c, const Step *s, const int64_t *dim);
 size_t cuda_buffer_bytes(const Program *p, uint32_t buf, const int64_t *dim);
 

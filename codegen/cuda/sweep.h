@@ -26,5 +26,12 @@ void sweep_close_lanes(Print *c, uint32_t reduction, void (*halves)(Print *, uin
 void sweep_unroll_rows(Print *c);
 
 void team_sweep(Print *c, const Stage *s); /* of a warp or a block (cuda_team.c) */
+/* Parts of it: what lanes hold of a block of TREE_ROW, an element, and how the lanes of a warp become one. */
+void team_open_lanes(Print *c, const Stage *s, bool lanes);
+void team_element(Print *c, const Stage *s);
+void team_halves(Print *c, uint32_t reduction);
+void team_arg(Print *c, uint32_t reduction);
+/* Prints that `other` at place `at` is the best so far, if it is. */
+void team_better(Print *c, uint32_t reduction);
 
 #endif

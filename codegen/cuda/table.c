@@ -80,6 +80,13 @@ static void put_kernel(Table *t, const Step *s)
     for (uint32_t a = 0; a < k->naxis; a++)
         if ((int)a != k->sweep) points[n++] = k->extent[a];
     put(t, s->kernel);
+    if (shape.several) {
+        for (size_t i = 0; i < sizeof shape.rows / sizeof(int64_t); i++) put(t, ((const int64_t *)&shape.rows)[i]);
+        put(t, k->extent[k->sweep]);
+        put_dims(t, points, n);
+        put_operands(t, s->buf, k->nbuf);
+        return;
+    }
     put(t, shape.block);
     put(t, 0);
     put(t, 1);
@@ -198,7 +205,10 @@ static bool put_step(Table *t, const Step *s)
     bool ok = true;
     if (s->kind == STEP_EFFECT) return put_effect(t, s);
     if (s->kind == STEP_HOST) return status_fail(t->st, ST_INTERNAL, "%s was not expanded", op_def[s->host.op].name);
-    const int64_t from = open_step(t, s->kind == STEP_LOOP && s->selector != UINT32_MAX ? WALK_WHILE : (WalkStep)kind[s->kind]);
+    const bool rows = s->kind == STEP_KERNEL && cuda_shape(t->p, &t->p->kernel.at[s->kernel]).several;
+    const int64_t from = open_step(t, rows                                                ? WALK_ROWS
+                                      : s->kind == STEP_LOOP && s->selector != UINT32_MAX ? WALK_WHILE
+                                                                                          : (WalkStep)kind[s->kind]);
     switch ((StepKind)s->kind) {
     case STEP_KERNEL: put_kernel(t, s); break;
     case STEP_CONTRACT: put_product(t, s); break;
@@ -325,6 +335,7 @@ bool cuda_table(const Program *p, int sm, const CudaFunctions *text, int64_t con
     h.step = here(&t);
     const bool ok = put_steps(&t, p->step, p->nstep);
     h.most = t.most;
+    h.meeting = cuda_meeting(p);
     h.names = here(&t), put_names(&t);
     if (!t.words.failed) memcpy(t.words.at, &h, sizeof h);
     text_add(out, t.words.at, t.words.len);

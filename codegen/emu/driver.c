@@ -239,6 +239,7 @@ static bool open_device(Emu *e, int ordinal, Status *st)
         .no_blas = "an emulated device has no cuBLASLt (KILN_CUBLASLT=FILE names one that knows its memory)",
         .ordinal = ordinal,
         .together = apart ? 0 : EMU_PROCESSORS,
+        .bodies = true,
         .context = e};
     emu_calls(d);
     set_version(e);

@@ -168,7 +168,6 @@ static CUresult add_kernel(CUgraphNode *to, CUgraph g, const CUgraphNode *after,
     return emu_leave(e, 0);
 }
 
-/* A node of a body may not be cooperative: a driver of 12.4 knows no such nodes. */
 static CUresult set_attribute(CUgraphNode n, int attribute, const CUlaunchAttributeValue *value)
 {
     CUresult r;
@@ -181,7 +180,7 @@ static CUresult set_attribute(CUgraphNode n, int attribute, const CUlaunchAttrib
     if (!known || !n->f || attribute != CU_LAUNCH_ATTRIBUTE_COOPERATIVE) return emu_leave(e, CUDA_ERROR_INVALID_VALUE);
     Grid now = n->grid;
     now.together = value->cooperative != 0;
-    r = now.together && n->graph->owner ? CUDA_ERROR_NOT_SUPPORTED : grid_together(e, &now);
+    r = grid_together(e, &now);
     if (r == 0) n->grid = now;
     return emu_leave(e, r);
 }

@@ -21,6 +21,7 @@ typedef struct Making {
 static void target_of(const Making *m, Target *t)
 {
     cuda_target(t);
+    if (m->g->own.driver->together == 0) t->shared_row = 0;
     t->sums = m->key->sums;
     t->blas = m->key->blas;
 }

@@ -4,6 +4,7 @@
 #include "../walk.h"
 #include "../kernel.h"
 #include "../program.h"
+#include "../share.h"
 #include "../tensor_map.h"
 
 /* ---- the driver --------------------------------------------------------------------------------- */
@@ -32,6 +33,12 @@ typedef uint64_t Address;
     CALL(LAUNCH, "cuLaunchKernel",                                                                                       \
         (Handle function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, \
             Handle stream, void **params, void **extra))                                                                 \
+    CALL(TOGETHER, "cuLaunchCooperativeKernel",                                                                          \
+        (Handle function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, \
+            Handle stream, void **params))                                                                               \
+    CALL(AT_ONCE, "cuOccupancyMaxActiveBlocksPerMultiprocessor", (int *n, Handle function, int threads, size_t shared))  \
+    CALL(ASK, "cuDeviceGetAttribute", (int *value, int attribute, int device))                                           \
+    CALL(FILL, "cuMemsetD32Async", (Address at, unsigned word, size_t n, Handle stream))                                 \
     CALL(MAP, "cuTensorMapEncodeTiled", /* of CUDA 12: the one that may be absent */                                     \
         (CUtensorMap * map, int type, uint32_t rank, void *at, const uint64_t *extent, const uint64_t *stride,           \
             const uint32_t *box, const uint32_t *element_stride, int interleave, int swizzle, int promotion, int fill))
@@ -88,7 +95,8 @@ typedef struct Run {
     int64_t *expr, *dim; /* their values */
     Address *at;         /* of buffers */
     void **args;
-    Address dims; /* where those are that a launch does not bring along */
+    Address dims;    /* where those are that a launch does not bring along */
+    Address meeting; /* where blocks meet */
     Handle stream;
     int32_t code; /* of a program that ended by itself */
 } Run;
@@ -156,6 +164,39 @@ static bool launch(Run *r, const int64_t *s)
     if (shared != 0 && !DO(r->w, ATTRIBUTE, name, (Handle)r->w->word[f], 8 /* most shared memory */, (int)shared)) return false;
     return DO(r->w, LAUNCH, name, (Handle)r->w->word[f], (unsigned)blocks, 1, 1, (unsigned)threads, 1, 1, (unsigned)shared,
         r->stream, r->args, 0);
+}
+
+/* Blocks of the function that the device runs at once, so that they may wait for each other. */
+static bool ask_at_once(Run *r, Handle f, const char *name, int64_t *n)
+{
+    int may = 0, processors = 0, each = 0;
+    const int device = (int)r->w->device;
+    if (!DO(r->w, ASK, 0, &may, 95 /* cooperative launches */, device) || !DO(r->w, ASK, 0, &processors, 16, device) ||
+        !DO(r->w, AT_ONCE, name, &each, f, SHARE_BLOCK, 0))
+        return false;
+    *n = may ? (int64_t)each * processors : 0;
+    return true;
+}
+
+static bool launch_rows(Run *r, const int64_t *s)
+{
+    const int64_t f = *s++;
+    const ShareRows *rows = (const ShareRows *)s;
+    s += sizeof *rows / sizeof *s;
+    const int64_t elements = size_of(r, *s++), points = product(r, &s), n = *s++, most = *s++;
+    const char *name = (const char *)(r->table + r->h->names) + r->table[r->h->function + f];
+    const Handle is = (Handle)r->w->word[f];
+    int64_t at_once;
+    if (points <= 0) return true;
+    if (!ask_at_once(r, is, name, &at_once)) return false;
+    const ShareGrid g = share_grid(rows, points, elements, at_once);
+    for (int64_t i = 0; i < n; i++) r->args[i] = &r->at[s[i]];
+    r->args[n] = &r->meeting;
+    r->args[n + 1] = r->h->by_value ? (void *)r->dim : &r->dims;
+    const unsigned blocks = (unsigned)(g.blocks < most ? g.blocks : most);
+    if (g.parts == 1) return DO(r->w, LAUNCH, name, is, blocks, 1, 1, SHARE_BLOCK, 1, 1, 0, r->stream, r->args, 0);
+    return DO(r->w, FILL, 0, r->meeting, 0, 2 * (size_t)g.blocks, r->stream) &&
+           DO(r->w, TOGETHER, name, is, blocks, (unsigned)g.parts, 1, SHARE_BLOCK, 1, 1, 0, r->stream, r->args);
 }
 
 static bool copy(Run *r, const int64_t *s)
@@ -263,6 +304,7 @@ static bool steps(Run *r, const int64_t *list)
         case WALK_WHILE: ok = loop_while(r, s + 2); break;
         case WALK_BRANCH: ok = branch(r, s + 2); break;
         case WALK_CHECK: ok = check(r, s + 2); break;
+        case WALK_ROWS: ok = launch_rows(r, s + 2); break;
         }
     }
     return ok;
@@ -302,6 +344,7 @@ int32_t walk_entry(Walk *w, void *stream, void *const *buf, const int64_t *dim, 
     Run r;
     if (!entered(w)) return ST_DEVICE;
     bool ok = begin(&r, w, stream, dim, dims);
+    r.meeting = (Address)(uintptr_t)work - (Address)r.h->meeting;
     const int64_t *b = r.table + r.h->buf;
     for (int64_t i = 0; i < r.h->nbuf; i++, b += 2) {
         if (b[0] == BUF_TEMP) r.at[i] = (Address)(uintptr_t)work + (Address)b[1];

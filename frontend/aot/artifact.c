@@ -147,7 +147,7 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
         {initial, fill_block(a, p, PLACE_STATE, state, st), (size_t)state, false},
         {constants, fill_block(a, p, PLACE_CONSTANT, constant, st), (size_t)constant, true},
     };
-    int64_t work = artifact_workspace(p, a->noutput) + (o->device ? artifact_dims(p) : 0);
+    int64_t work = artifact_workspace(p, a->noutput) + (o->device ? artifact_dims(p) + on.backend->meeting(p) : 0);
     bool ok = !st->code;
     if (ok && o->workspace_limit && work > o->workspace_limit)
         ok = status_fail(st, ST_VALUE, "aot: %s needs %lld bytes of workspace, the limit is %lld", symbol, (long long)work,

@@ -16,6 +16,9 @@ typedef struct Header {
     const DeviceObject *is;
 } Header;
 
+/* Bytes of the caller's memory before the workspace: sizes, and where blocks meet. */
+static int64_t in_front(const Header *h) { return artifact_dims(h->p) + h->is->meeting; }
+
 static void write_opening(const Header *h)
 {
     text_printf(h->out, "/* %s.h: ", h->symbol);
@@ -33,8 +36,8 @@ static void write_opening(const Header *h)
     text_printf(
         h->out, "#ifndef %s_H\n#define %s_H\n\n#include <dlfcn.h>\n#include <stdint.h>\n#include <string.h>\n\n", h->big, h->big);
     text_printf(h->out, "#define %s_STATE_BYTES %lld\n", h->big, (long long)MAX_OF(h->state, 1));
-    text_printf(h->out, "#define %s_WORKSPACE_BYTES %lld\n", h->big,
-        (long long)(artifact_dims(h->p) + artifact_workspace(h->p, h->a->noutput)));
+    text_printf(
+        h->out, "#define %s_WORKSPACE_BYTES %lld\n", h->big, (long long)(in_front(h) + artifact_workspace(h->p, h->a->noutput)));
     text_printf(h->out, "#define %s_ALIGN %d\n\n", h->big, ARTIFACT_ALIGN);
     artifact_codes(h->out, h->big, true);
 }
@@ -119,7 +122,7 @@ static void write_needs(const Header *h)
     if (p->noutput > h->a->noutput)
         text_printf(h->out, "    all[0] = %s_WORKSPACE_BYTES;\n", h->big);
     else
-        text_printf(h->out, "    all[0] += %lld;\n", (long long)artifact_dims(p));
+        text_printf(h->out, "    all[0] += %lld;\n", (long long)in_front(h));
     text_printf(h->out, "    memcpy(size, all, %u * sizeof *size);\n    return 0;\n}\n\n", n);
 }
 
@@ -130,7 +133,7 @@ static void write_call(const Header *h)
     const char *s = h->symbol;
     snprintf(begin, sizeof begin, "%s(%s_device *device, void *stream, ", s, s);
     artifact_prototype(h->out, h->a, p, begin);
-    text_printf(h->out, "{\n    char *work = (char *)workspace + %lld;\n    (void)state;\n", (long long)artifact_dims(p));
+    text_printf(h->out, "{\n    char *work = (char *)workspace + %lld;\n    (void)state;\n", (long long)in_front(h));
     artifact_bounds(h->out, p, s);
     artifact_buffers(h->out, h->a, p, "(char *)(uintptr_t)device->constants", "work");
     text_printf(h->out, "    int rc = (int)%s_entry(device, stream, buf, dim, workspace, work) %% %d;\n", s, ENTRY_LOOP);
