@@ -62,6 +62,15 @@ static void eager_movement(kiln *k, OomDigest *d)
     kiln_tensor *index = kiln_i64(k, KILN_SHAPE(2, 2), 1, 0, 5, 3);
     oom_take(d, kiln_gather(kiln_squeeze(x, 3), index, 1));
     oom_take(d, kiln_one_hot(index, 6, KILN_F32));
+    kiln_tensor *flat = kiln_squeeze(x, 3), *part[3] = {NULL, NULL, NULL};
+    oom_take(d, kiln_index(flat, KILN_AT(1), KILN_AT(index), KILN_NEW, KILN_FROM(kiln_index(index, KILN_AT(1), KILN_AT(0)), 2)));
+    oom_take(d, kiln_index_update(flat, kiln_cast(index, KILN_F32), KILN_SCATTER_ADD, KILN_AT(0), KILN_RANGE(0, 4, 2), KILN_RANGE(-1, 3, -1)));
+    oom_take(d, kiln_index_update(flat, 2, KILN_SCATTER_SET, KILN_ALL_OF, KILN_AT(index)));
+    oom_take(d, kiln_roll(kiln_pad_with(flat, KILN_SHAPE(0, 8, -1), KILN_SHAPE(1, 0, 2), KILN_PAD_SYMMETRIC), KILN_SHAPE(3), KILN_ALL));
+    oom_take(d, kiln_repeat(kiln_tile(index, KILN_SHAPE(2, 1, 2)), kiln_i64(k, KILN_SHAPE(4), 0, 2, 1, 1), -1));
+    oom_take(d, kiln_split(flat, 1, NULL, 3, part) ? kiln_sliding_windows(part[2], KILN_AXES(2), KILN_SHAPE(3), KILN_SHAPE(2)) : flat);
+    oom_take(d, kiln_add(kiln_diag(kiln_diagonal(flat, 1, 1, 2), 0), kiln_linspace(k, KILN_F32, 0, 1, 5, true)));
+    oom_take(d, kiln_scatter_nd(flat, index, 1, KILN_SCATTER_MUL));
     kiln_variable *g = kiln_generator(k, 9);
     oom_take(d, kiln_dropout(kiln_normal(g, KILN_F32, KILN_SHAPE(5, 3), 0, 1), 0.5, g));
     oom_take(d, kiln_uniform(g, KILN_F64, KILN_SHAPE(7), -1, 1));

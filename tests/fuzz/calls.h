@@ -129,7 +129,7 @@ static kiln_tensor *moved_far(Input *in, kiln_tensor *a, kiln_tensor *b)
         return kiln_pad_with(a, low, high, (kiln_padding)(byte(in) % 5));
     }
     case 7: return kiln_tile(a, shape(in));
-    case 8: return byte(in) & 1 ? kiln_repeat(a, n, (int)number(in)) : kiln_repeat(a, b, (int)number(in));
+    case 8: return kiln_repeat(a, n, (int)number(in)); /* counts in tensors are read, which a trace cannot */
     case 9: return kiln_split(a, (int)n, byte(in) & 1 ? (int64_t[]){number(in), number(in), -1} : NULL, 3, out) ? out[2] : a;
     case 10: {
         kiln_shape sizes = shape(in);
