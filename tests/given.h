@@ -43,6 +43,17 @@ typedef struct GivenRow {
 #define X(i) (g->in[i])
 #define N(i) (g->n[i])
 #define I(i) ((int)g->n[i])
+/* The axes that stand in a case's numbers from i on: whether they are kept, their count (-1: all), they themselves. */
+static inline kiln_axes given_axes(const Given *g, int i)
+{
+    kiln_axes a = {0};
+    a.keep = (int)g->n[i];
+    a.count = (int)g->n[i + 1];
+    for (int n = 1; n <= a.count; n++) a.axis[n] = (int)g->n[i + 1 + n];
+    return a;
+}
+#define OVER given_axes(g, 0)
+#define PAST (g->n[1] < 0 ? 2 : 2 + (int)g->n[1]) /* where numbers after such axes begin */
 #define ROW(name, near, flags) {#name, name, near, flags}
 
 /* ---- reading ----------------------------------------------------------------------------------------------------------- */
@@ -267,7 +278,7 @@ static void given_differences(const GivenSlope *s, const char *how, kiln_functio
             at[i] = kiln_from(k, KILN_F64, shape, v, kiln_elements(x[i]));
             const double below = given_at(f, at, n), want = (above - below) / (2 * by);
             v[e] = from;
-            if (fabs(have[e] - want) > 1e-6 * (1 + fabs(want) + fabs(above)))
+            if (!(fabs(have[e] - want) <= 1e-6 * (1 + fabs(want) + fabs(above))))
                 fail_msg("%s, line %d, %s: d/dx%d[%lld] is %.12g, differences give %.12g", s->g.name, s->g.line, how, i, (long long)e, have[e], want);
         }
         free(v);

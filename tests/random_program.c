@@ -161,9 +161,7 @@ static void do_reduce(Run *e, const uint32_t *r)
     size_t op = r[1] % COUNT(reduce);
     kiln_tensor *x = taken(e->value[a], reduce[op].takes);
     kiln_axes axes = axes_of(x, r[2]);
-    if (is_bool(x) && r[3] % 2) put(e, "any", a, -1, kiln_any(x, axes));
-    else if (is_bool(x)) put(e, "all", a, -1, kiln_all(x, axes));
-    else if (kiln_elements(x) != 0) put(e, reduce[op].name, a, -1, reduce[op].f(HERE, KILN_OPERAND(x), axes));
+    if (kiln_elements(x) != 0) put(e, reduce[op].name, a, -1, reduce[op].f(HERE, KILN_OPERAND(x), axes));
 }
 
 static void do_along(Run *e, const uint32_t *r)

@@ -24,13 +24,43 @@ static const struct { Binary *f; const char *name; Takes takes; } binary[] = {
     OP(ALL, max), OP(ALL, min), OP(FLOATS, atan2), OP(ALL, eq), OP(ALL, ne), OP(ALL, lt), OP(ALL, le), OP(ALL, gt), OP(ALL, ge),
     OP(WHOLE, and), OP(WHOLE, or), OP(WHOLE, xor),
 };
+static kiln_tensor *any_argmax(kiln_site at, kiln_operand x, kiln_axes axes) { return kiln_argmax_over_at(at, x, axes, KILN_LAST); }
+static kiln_tensor *norm_of_3(kiln_site at, kiln_operand x, kiln_axes axes) { return kiln_vector_norm_at(at, x, 3, axes); }
+static kiln_tensor *std_of_1(kiln_site at, kiln_operand x, kiln_axes axes) { return kiln_std_at(at, x, axes, 1); }
 static const struct { Reduce *f; const char *name; Takes takes; } reduce[] = {
     OP(NUMBERS, sum), OP(NUMBERS, prod), OP(FLOATS, mean), OP(ALL, reduce_max), OP(ALL, reduce_min), OP(FLOATS, variance),
+    OP(ALL, count_nonzero), OP(ALL, any), OP(ALL, all), OP(NUMBERS, ptp), OP(FLOATS, reduce_logsumexp), OP(FLOATS, reduce_l2), OP(FLOATS, nanmean), OP(FLOATS, median),
+    {any_argmax, "argmax_over", TAKES_ALL}, {norm_of_3, "vector_norm", TAKES_FLOATS}, {std_of_1, "std", TAKES_FLOATS},
 };
 static kiln_tensor *sum_before(kiln_site at, kiln_operand x, int axis) { return kiln_cumsum_at(at, x, axis, KILN_EXCLUSIVE); }
 static kiln_tensor *product_behind(kiln_site at, kiln_operand x, int axis) { return kiln_cumprod_at(at, x, axis, KILN_REVERSE); }
 static kiln_tensor *sort_down(kiln_site at, kiln_operand x, int axis) { return kiln_sort_at(at, x, axis, KILN_DESCENDING); }
 static kiln_tensor *order(kiln_site at, kiln_operand x, int axis) { return kiln_argsort_at(at, x, axis, 0); }
+static kiln_tensor *least(kiln_site at, kiln_operand x, int axis) { return kiln_bottom_k_at(at, x, 1, axis, NULL); }
+static kiln_tensor *largest_so_far(kiln_site at, kiln_operand x, int axis) { return kiln_cummax_at(at, x, axis, 0, NULL); }
+static kiln_tensor *sum_of_exp(kiln_site at, kiln_operand x, int axis) { return kiln_logcumsumexp_at(at, x, axis, KILN_REVERSE); }
+static kiln_tensor *steps(kiln_site at, kiln_operand x, int axis) 
+{
+    return kiln_diff_at(at, x, axis, 1, kiln_of_tensor(kiln_slice_at(at, x, axis, 0, 1, 1)), KILN_OPERAND(NULL));
+}
+static kiln_tensor *ranks(kiln_site at, kiln_operand x, int axis)
+{
+    kiln_tensor *line = kiln_reshape_at(at, x, KILN_SHAPE(-1));
+    (void)axis;
+    return kiln_searchsorted_at(at, kiln_of_tensor(kiln_sort_at(at, kiln_of_tensor(line), 0, 0)), x, 0);
+}
+static kiln_tensor *by_segments(kiln_site at, kiln_operand x, int axis)
+{
+    kiln_tensor *rows = kiln_argmax_at(at, kiln_of_tensor(kiln_reshape_at(at, x, KILN_SHAPE(kiln_dim(x.as.tensor, 0), -1))), 1);
+    (void)axis;
+    return kiln_segment_max_at(at, x, kiln_of_tensor(rows), 2);
+}
+static kiln_tensor *gram(kiln_site at, kiln_operand x, int axis)
+{
+    kiln_tensor *in[2] = {kiln_reshape_at(at, x, KILN_SHAPE(kiln_dim(x.as.tensor, axis), -1)), NULL};
+    in[1] = in[0];
+    return kiln_einsum_at(at, "ij,ij->j", kiln_tensors(in, 2));
+}
 static kiln_tensor *best(kiln_site at, kiln_operand x, int axis) { return kiln_top_k_at(at, x, 1, axis, NULL); }
 static kiln_tensor *unit(kiln_site at, kiln_operand x, int axis) { return kiln_normalize_at(at, x, 2, axis, 0); }
 static kiln_tensor *largest_first(kiln_site at, kiln_operand x, int axis)
@@ -62,6 +92,8 @@ static kiln_tensor *added_along(kiln_site at, kiln_operand x, int axis)
 static const struct { Along *f; const char *name; Takes takes; } along[] = {
     OP(NUMBERS, argmax), OP(NUMBERS, argmin), OP(FLOATS, softmax), OP(FLOATS, log_softmax), OP(FLOATS, logsumexp),
     {sum_before, "cumsum", TAKES_NUMBERS}, {product_behind, "cumprod", TAKES_NUMBERS}, {sort_down, "sort", TAKES_ALL}, {order, "argsort", TAKES_ALL},
+    {largest_so_far, "cummax", TAKES_ALL}, {sum_of_exp, "logcumsumexp", TAKES_FLOATS}, {steps, "diff", TAKES_ALL}, {ranks, "searchsorted", TAKES_ALL},
+    {by_segments, "segment_max", TAKES_NUMBERS}, {gram, "einsum", TAKES_NUMBERS}, {least, "bottom_k", TAKES_ALL},
     {best, "top_k", TAKES_ALL}, OP(NUMBERS, hardmax), {unit, "normalize", TAKES_FLOATS}, {largest_first, "scatter", TAKES_NUMBERS},
     {turned_end, "flip", TAKES_ALL}, {shifted, "roll", TAKES_ALL},
     {to_front, "moveaxis", TAKES_ALL}, {last_first, "index", TAKES_ALL}, {pair_of, "index by tensors", TAKES_ALL}, {first_set, "index_update", TAKES_NUMBERS},

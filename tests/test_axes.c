@@ -73,7 +73,7 @@ static void errors_name_what_was_called(void **state)
 {
     kiln *k = *state;
     KILN_SCOPE(k);
-    kiln_tensor *x = kiln_zeros(k, KILN_F32, KILN_SHAPE(2, 0)), *b = kiln_zeros(k, KILN_BOOL, KILN_SHAPE(2));
+    kiln_tensor *x = kiln_zeros(k, KILN_F32, KILN_SHAPE(2, 0));
     kiln_softmax(x, 1);
     assert_error(k, KILN_ESHAPE, "softmax: axis 1 is empty, or may be: f32[2,0]");
     kiln_log_softmax(x, -1);
@@ -84,10 +84,6 @@ static void errors_name_what_was_called(void **state)
     assert_error(k, KILN_ESHAPE, "cross_entropy: the axis of classes is empty, or may be");
     kiln_reduce_min(x, KILN_ALL);
     assert_error(k, KILN_ESHAPE, "reduce_min: axis 1 is empty, or may be");
-    kiln_all(x, KILN_ALL);
-    assert_error(k, KILN_EDTYPE, "all: needs bool");
-    kiln_sum(b, KILN_AXES());
-    assert_error(k, KILN_EDTYPE, "sum: needs numbers, not bool");
 }
 
 int main(void)

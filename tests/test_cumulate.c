@@ -2,6 +2,8 @@
  * states, in all modes. */
 #include "values.h"
 
+#include <math.h>
+
 #include <stdlib.h>
 
 KILN_FUNCTION(sums, e, x) { return kiln_cumsum(x, -1, 0); }
@@ -165,18 +167,38 @@ static void gradients(void **state)
     }
 }
 
+KILN_FUNCTION(most, e, x) { return kiln_cummax(x, 0, 0, NULL); }
+
+/* Lines that are blocks of blocks, against a loop. */
+static void extremes_of_long_lines(void **state)
+{
+    enum { N = 64 * 64 + 71 };
+    static double x[N * 2], most_so_far[N * 2], read[N * 2], from[N * 2];
+    (void)state;
+    for (int i = 0; i < N * 2; i++) x[i] = (i * 2654435761u >> 8) % 1000 + i / 40;
+    for (int i = 0; i < N * 2; i++) most_so_far[i] = i < 2 ? x[i] : fmax(x[i], most_so_far[i - 2]);
+    kiln_tensor *at, *in = kiln_from_doubles(k, KILN_F64, KILN_SHAPE(N, 2), x, N * 2), *y = kiln_cummax(in, 0, 0, &at);
+    kiln_tensor *results[] = {y, kiln_call(KILN_FN(k, most), in)};
+    for (int r = 0; r < 2; r++) {
+        assert_true(kiln_read_doubles(results[r], read, N * 2));
+        for (int i = 0; i < N * 2; i++) assert_true(read[i] == most_so_far[i]);
+    }
+    assert_true(kiln_read_doubles(at, from, N * 2));
+    for (int i = 0; i < N * 2; i++) assert_true(x[2 * (int)from[i] + i % 2] == most_so_far[i]);
+}
+
 static void errors(void **state)
 {
     (void)state;
     kiln_tensor *x = kiln_zeros(k, KILN_F32, KILN_SHAPE(4));
     FAILS(kiln_cumsum(x, 1, 0), KILN_ESHAPE, "cumsum: axis 1 is out of range for rank 1 (allowed: -1 to 0)");
-    FAILS(kiln_cumprod(x, 0, 4), KILN_EVALUE, "cumprod: how is 4 (allowed: 0, KILN_REVERSE, KILN_EXCLUSIVE or their sum)");
+    FAILS(kiln_cumprod(x, 0, 4), KILN_EVALUE, "cumprod: how is 4 (allowed: 0, KILN_REVERSE, and one of KILN_EXCLUSIVE and KILN_INITIAL)");
     FAILS(kiln_recurrence(x, x, 0, KILN_EXCLUSIVE), KILN_EVALUE, "recurrence: how is 2 (allowed: 0, KILN_REVERSE)");
-    FAILS(kiln_cumsum(kiln_zeros(k, KILN_BOOL, KILN_SHAPE(2)), 0, 0), KILN_EDTYPE, "cumsum: needs numbers, not bool, use kiln_cast: bool[2]");
+    FAILS(kiln_cumsum(x, 0, KILN_EXCLUSIVE | KILN_INITIAL), KILN_EVALUE, "cumsum: how is 10 (allowed: 0, KILN_REVERSE, and one of KILN_EXCLUSIVE and KILN_INITIAL)");
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(by_hand), ENGINE_TEST(order), ENGINE_TEST(rows_in_squares), UNCOMPILED_TEST(as_the_reference), ENGINE_TEST(lengths_share_code), ENGINE_TEST(gradients), ENGINE_TEST(errors)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(by_hand), ENGINE_TEST(order), ENGINE_TEST(rows_in_squares), UNCOMPILED_TEST(as_the_reference), ENGINE_TEST(lengths_share_code), ENGINE_TEST(gradients), ENGINE_TEST(extremes_of_long_lines), ENGINE_TEST(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -271,7 +271,7 @@ bool ref_scatter(Run *r)
     for (int64_t i = 0; i < out->count; i++) {
         if (op == OP_sum && t != dtype_info[t].compute && sums[i].n > 1)
             sums[i].err += 2 * (double)sums[i].n * ref_ulp(t, sums[i].size);
-        if (op == OP_sum && sums[i].size + sums[i].err >= ref_largest(t)) sums[i].undecided |= DOUBT_OVERFLOW;
+        if (out->f && op == OP_sum && sums[i].size + sums[i].err >= ref_largest(t)) sums[i].undecided |= DOUBT_OVERFLOW;
         sum_end(&sums[i], op, (double)sums[i].n, out, i);
     }
     mem_free(sums, ((size_t)out->count + 1) * sizeof *sums);

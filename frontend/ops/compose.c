@@ -114,7 +114,7 @@ static kiln_operand squares(Thread *t, kiln_site at, kiln_tensor *const *x, int 
 
 /* The power of two that brings squares whose sum was `sum` back into the type's range; nearly always 1. Its own square is in the
  * range, which second gradients need. */
-static kiln_operand norm_scale(kiln_site at, kiln_operand sum, DType d)
+kiln_operand norm_scale(kiln_site at, kiln_operand sum, DType d)
 {
     const double up = d == DT_f64 ? 0x1p511 : 0x1p63, down = d == DT_f64 ? 0x1p-520 : 0x1p-70;
     kiln_operand one = OP1(ones_like, sum), small = OP2(lt, sum, kiln_of_f(1 / up));

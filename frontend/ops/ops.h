@@ -142,6 +142,8 @@ static inline DType wide_dtype(const kiln_tensor *x) { return (DType)dtype_info[
 /* sqrt(sum of squares) over all elements of all x: a scalar of f32, or of f64 if one x is. It is right wherever the result is in
  * that range. Its gradient at 0 is 0. */
 kiln_tensor *norm_of(Thread *t, kiln_site at, kiln_tensor *const *x, int count);
+/* Powers of two that bring squares whose sums are `sum` back into the type's range; nearly always 1. */
+kiln_operand norm_scale(kiln_site at, kiln_operand sum, DType d);
 
 /* ---- assignments made together: all of them or, after an error, none. Values have their variables' types. False: recorded.
  * ---- */
@@ -162,6 +164,18 @@ kiln_tensor *first_operand(kiln_site at, const char *op, kiln_operand o, Thread 
 int axes_listed(Thread *t, kiln_site at, const char *op, const kiln_axes *axes, int rank, int out[MAX_RANK]);
 /* Tensors of integers, or a number as one of i64. Poison: recorded. */
 kiln_tensor *operand_index(Thread *t, kiln_site at, const char *op, kiln_operand o);
+/* ---- axes that a reduction is over ----------------------------------------------------------- */
+typedef struct Axes {
+    uint32_t n;
+    int64_t at[MAX_RANK]; /* ascending */
+} Axes;
+bool reduced_axes(Thread *t, kiln_site at, const char *op, const kiln_axes *axes, int rank, Axes *out); /* false: recorded */
+Type kept_of(const kiln_tensor *x, const Axes *axes); /* the shape of x with the axes of size 1 */
+/* How many elements the axes hold, as a scalar of the dtype. */
+kiln_tensor *axes_count(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, const Axes *axes, DType type);
+
+/* x with the axes as its last one, in their order; poison: recorded. */
+kiln_tensor *axes_last(Thread *t, kiln_site at, const char *op, kiln_tensor *x, const Axes *axes);
 
 /* ---- ops that other files build on ---------------------------------------------------------- */
 kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y);
@@ -186,6 +200,10 @@ kiln_tensor *index_sum(Thread *t, kiln_site at, kiln_tensor *sum, kiln_tensor *i
 kiln_tensor *scatter_flat(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *flat, kiln_operand updates, kiln_scatter_how how);
 /* The elements of x along the axis at indices i, which are i64 and in range; i has x's shape except along the axis. */
 kiln_tensor *take_along(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *i, int axis);
+/* x with `low` elements before and `high` behind it along the axis; fill: a number of x's dtype. */
+kiln_tensor *pad_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim low, Dim high, kiln_operand fill);
+/* The least value of the dtype, or with `most` the largest, which are infinite where it has infinities. */
+kiln_operand extreme_of(DType d, bool most);
 /* One-hot rows as bool, [..., classes], of integer indices. */
 kiln_tensor *is_class(Thread *t, kiln_site at, kiln_tensor *indices, Dim classes);
 

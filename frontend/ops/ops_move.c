@@ -243,6 +243,17 @@ kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand o, int axis, int64_t start
 
 /* ---- joins ---------------------------------------------------------------------------------- */
 
+kiln_tensor *pad_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim low, Dim high, kiln_operand fill)
+{
+    struct pad_attrs *p = ATTRS_ROOM(pad, 2 * MAX_RANK);
+    if (!tensor_ok(x) || low == DIM_BAD || high == DIM_BAD || !number_bits(t, at, "pad", (DType)x->type.dtype, fill, &p->fill))
+        return &t->k->poison;
+    for (int i = 0; i < x->type.rank; i++) p->axis[i].low = p->axis[i].high = 0;
+    p->axis[axis].low = low;
+    p->axis[axis].high = high;
+    return apply1(t, at, OP_pad, x, ATTRS_TO(p, p->axis + x->type.rank));
+}
+
 /* Puts the operands, in one dtype, into `in`; stack gives each a new axis. False: poison or recorded. */
 static bool parts(Thread *t, kiln_site at, const char *op, kiln_operands x, int *axis, bool stack, kiln_tensor **in)
 {

@@ -2,12 +2,9 @@
  * (docs/numerics.md). */
 #include "ops.h"
 
-typedef struct Axes {
-    uint32_t n;
-    int64_t at[MAX_RANK]; /* ascending */
-} Axes;
+#include <math.h>
 
-static bool axes_of(Thread *t, kiln_site at, const char *op, const kiln_axes *axes, int rank, Axes *out)
+bool reduced_axes(Thread *t, kiln_site at, const char *op, const kiln_axes *axes, int rank, Axes *out)
 {
     bool named[MAX_RANK] = {false};
     if (axes->count > KILN_MAX_RANK || axes->count < -1) {
@@ -29,8 +26,7 @@ static bool axes_of(Thread *t, kiln_site at, const char *op, const kiln_axes *ax
     return true;
 }
 
-/* The shape of x with the axes of size 1. */
-static Type kept_of(const kiln_tensor *x, const Axes *axes)
+Type kept_of(const kiln_tensor *x, const Axes *axes)
 {
     Type kept = x->type;
     for (uint32_t i = 0; i < axes->n; i++) kept.dim[axes->at[i]] = 1;
@@ -46,20 +42,20 @@ static kiln_tensor *reduce(Thread *t, kiln_site at, Op op, kiln_tensor *x, const
     return reshape_to(t, at, r, kept.dim, kept.rank);
 }
 
-static kiln_tensor *reduction(kiln_site at, const char *name, Op op, kiln_operand o, kiln_axes axes, bool bools)
+/* truth: numbers are asked whether they are 0; else bools count. */
+static kiln_tensor *reduction(kiln_site at, const char *name, Op op, kiln_operand o, kiln_axes axes, bool truth)
 {
     Axes a;
-    char text[160];
     Thread *t = op_thread(&o, 1);
     if (!t) return NULL;
     kiln_tensor *x = operand_named(t, at, name, o, NULL);
     if (!tensor_ok(x)) return x;
-    if (bools && x->type.dtype != DT_bool)
-        return fail(t, at, KILN_EDTYPE, "%s: needs bool, use kiln_cast: %s", name, tensor_text(x, text, sizeof text));
-    if (!axes_of(t, at, name, &axes, x->type.rank, &a)) return &t->k->poison;
-    if (x->type.dtype == DT_bool && (op == OP_sum || op == OP_prod))
-        return fail(t, at, KILN_EDTYPE, "%s: needs numbers, not bool, use kiln_cast: %s", name, tensor_text(x, text, sizeof text));
-    return result_of(t, at, reduce(t, at, op, x, &a, axes.keep != 0), x);
+    if (!reduced_axes(t, at, name, &axes, x->type.rank, &a)) return &t->k->poison;
+    const DType own = (DType)x->type.dtype, to = truth ? DT_bool : own == DT_bool && (op == OP_sum || op == OP_prod) ? DT_i64 : own;
+    if (to == own) return result_of(t, at, reduce(t, at, op, x, &a, axes.keep != 0), x);
+    Composite s = composite_begin(t, name);
+    x = cast_to(t, at, x, to);
+    return composite_end(t, &s, tensor_ok(x) ? reduce(t, at, op, x, &a, axes.keep != 0) : x);
 }
 
 kiln_tensor *kiln_sum_at(kiln_site at, kiln_operand x, kiln_axes axes) { return reduction(at, "sum", OP_sum, x, axes, false); }
@@ -86,21 +82,29 @@ kiln_tensor *kiln_all_at(kiln_site at, kiln_operand x, kiln_axes axes)
     return reduction(at, "all", OP_reduce_min, x, axes, true);
 }
 
+kiln_operand extreme_of(DType d, bool most)
+{
+    const DTypeInfo *info = &dtype_info[d];
+    if (d == DT_bool) return kiln_of_bool(most);
+    if (dtype_is_float(d)) return kiln_of_f((most ? 1 : -1) * (info->infinite ? INFINITY : info->largest));
+    if (d == DT_u64) return kiln_of_u(most ? UINT64_MAX : 0);
+    return kiln_of_i(most ? info->hi : info->lo);
+}
+
 /* ---- means ---------------------------------------------------------------------------------- */
 
-/* How many elements the axes hold, as a scalar of x's dtype. */
-static kiln_tensor *count_of(Thread *t, kiln_site at, const kiln_tensor *x, const Axes *axes)
+kiln_tensor *axes_count(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, const Axes *axes, DType type)
 {
     Dim n = 1;
     for (uint32_t i = 0; i < axes->n; i++) n = extent(t, at, EXTENT_MUL, n, x->type.dim[axes->at[i]]);
     char why[64];
-    if (n == DIM_BAD) return fail(t, at, KILN_ESHAPE, "mean: the number of elements %s", extent_trouble(t, why, sizeof why));
-    return dim_tensor(t, at, n, x->type.dtype);
+    if (n == DIM_BAD) return fail(t, at, KILN_ESHAPE, "%s: the number of elements %s", op, extent_trouble(t, why, sizeof why));
+    return dim_tensor(t, at, n, type);
 }
 
 static kiln_tensor *mean(Thread *t, kiln_site at, kiln_tensor *x, const Axes *axes, bool keep)
 {
-    return kiln_div_at(at, of(reduce(t, at, OP_sum, x, axes, keep)), of(count_of(t, at, x, axes)));
+    return kiln_div_at(at, of(reduce(t, at, OP_sum, x, axes, keep)), of(axes_count(t, at, "mean", x, axes, (DType)x->type.dtype)));
 }
 
 static kiln_tensor *variance(Thread *t, kiln_site at, kiln_tensor *x, const Axes *axes, bool keep)
@@ -120,7 +124,7 @@ static kiln_tensor *moment(kiln_site at, const char *name, Moment *body, kiln_op
     if (!t) return NULL;
     kiln_tensor *x = operand_float(t, at, name, o);
     if (!tensor_ok(x)) return x;
-    if (!axes_of(t, at, name, &axes, x->type.rank, &a)) return &t->k->poison;
+    if (!reduced_axes(t, at, name, &axes, x->type.rank, &a)) return &t->k->poison;
     Composite s = composite_begin(t, name);
     DType d = x->type.dtype;
     x = cast_to(t, at, x, (DType)dtype_info[d].compute);
@@ -137,14 +141,70 @@ kiln_tensor *kiln_variance_at(kiln_site at, kiln_operand x, kiln_axes axes) { re
 
 static kiln_tensor *arg_extreme(kiln_site at, Op op, kiln_operand o, int axis)
 {
+    const char *name = op_def[op].name;
     Thread *t = op_thread(&o, 1);
     if (!t) return NULL;
-    kiln_tensor *x = operand_named(t, at, op_def[op].name, o, NULL);
+    kiln_tensor *x = operand_named(t, at, name, o, NULL);
     if (!tensor_ok(x)) return x;
-    if (!axis_of(t, at, op_def[op].name, axis, x->type.rank, &axis)) return &t->k->poison;
-    return apply1(t, at, op, x, ATTRS_OF(argmax, .axis = axis));
+    if (!axis_of(t, at, name, axis, x->type.rank, &axis)) return &t->k->poison;
+    if (x->type.dtype != DT_bool) return apply1(t, at, op, x, ATTRS_OF(argmax, .axis = axis));
+    Composite s = composite_begin(t, name);
+    return composite_end(t, &s, apply1(t, at, op, cast_to(t, at, x, DT_u8), ATTRS_OF(argmax, .axis = axis)));
 }
 
 kiln_tensor *kiln_argmax_at(kiln_site at, kiln_operand x, int axis) { return arg_extreme(at, OP_argmax, x, axis); }
 
 kiln_tensor *kiln_argmin_at(kiln_site at, kiln_operand x, int axis) { return arg_extreme(at, OP_argmin, x, axis); }
+
+kiln_tensor *axes_last(Thread *t, kiln_site at, const char *name, kiln_tensor *x, const Axes *axes)
+{
+    int perm[MAX_RANK], n = 0;
+    Dim dim[MAX_RANK], all = 1;
+    char why[64];
+    for (int a = 0; a < x->type.rank; a++) {
+        bool one = false;
+        for (uint32_t i = 0; i < axes->n; i++) one |= axes->at[i] == a;
+        if (!one) dim[n] = x->type.dim[a], perm[n++] = a;
+    }
+    for (uint32_t i = 0; i < axes->n; i++) {
+        all = extent(t, at, EXTENT_MUL, all, x->type.dim[axes->at[i]]);
+        perm[n + (int)i] = (int)axes->at[i];
+    }
+    if (all == DIM_BAD) return fail(t, at, KILN_ESHAPE, "%s: the number of elements %s", name, extent_trouble(t, why, sizeof why));
+    dim[n] = all;
+    x = transpose_to(t, at, x, perm);
+    return tensor_ok(x) ? reshape_to(t, at, x, dim, n + 1) : x;
+}
+
+static kiln_tensor *arg_over(kiln_site at, const char *name, Op op, kiln_operand o, kiln_axes axes, int how)
+{
+    Axes a;
+    Thread *t = op_thread(&o, 1);
+    if (!t) return NULL;
+    kiln_tensor *x = operand_named(t, at, name, o, NULL);
+    if (!tensor_ok(x)) return x;
+    if (!reduced_axes(t, at, name, &axes, x->type.rank, &a)) return &t->k->poison;
+    if (how != 0 && how != KILN_LAST) return fail(t, at, KILN_EVALUE, "%s: how is %d (allowed: 0, KILN_LAST)", name, how);
+    Type kept = kept_of(x, &a);
+    Composite s = composite_begin(t, name);
+    kiln_tensor *line = axes_last(t, at, name, x, &a);
+    if (tensor_ok(line) && line->type.dtype == DT_bool) line = cast_to(t, at, line, DT_u8);
+    if (!tensor_ok(line)) return composite_end(t, &s, line);
+    const int last = line->type.rank - 1;
+    const Dim n = line->type.dim[last];
+    if (how == KILN_LAST) line = apply1(t, at, OP_flip, line, &(int64_t){last}, 1);
+    kiln_tensor *r = apply1(t, at, op, line, ATTRS_OF(argmax, .axis = last));
+    if (how == KILN_LAST) r = kiln_sub_at(at, of(dim_tensor(t, at, extent(t, at, EXTENT_SUB, n, 1), DT_i64)), of(r));
+    if (tensor_ok(r) && axes.keep) r = reshape_to(t, at, r, kept.dim, kept.rank);
+    return composite_end(t, &s, r);
+}
+
+kiln_tensor *kiln_argmax_over_at(kiln_site at, kiln_operand x, kiln_axes axes, int how)
+{
+    return arg_over(at, "argmax_over", OP_argmax, x, axes, how);
+}
+
+kiln_tensor *kiln_argmin_over_at(kiln_site at, kiln_operand x, kiln_axes axes, int how)
+{
+    return arg_over(at, "argmin_over", OP_argmin, x, axes, how);
+}

@@ -43,14 +43,14 @@ kiln_tensor *kiln_sort_at(kiln_site at, kiln_operand o, int axis, int how)
 /* A line in blocks: the largest `count` elements lie in the `count` blocks with the largest maxima, or behind the last whole block.
  * For if one lay in another block, each of those would have an element that goes before it. */
 typedef struct Blocks {
-    int axis;
+    int axis, how; /* how: KILN_DESCENDING for the largest, 0 for the smallest, of which all that is said of the largest holds */
     int64_t size, count, blocks; /* of the line, of what is wanted, and of whole blocks */
     int64_t block;               /* elements of a block; 0: sorting the line is less work */
 } Blocks;
 
-static Blocks blocks_of(const kiln_tensor *x, int axis, int64_t count)
+static Blocks blocks_of(const kiln_tensor *x, int axis, int64_t count, int how)
 {
-    Blocks b = {.axis = axis, .size = x->type.dim[axis], .count = count};
+    Blocks b = {.axis = axis, .how = how, .size = x->type.dim[axis], .count = count};
     if (!dim_is_const(b.size) || count == 0 || x->type.dtype == DT_bool || x->type.rank == MAX_RANK) return b;
     int64_t block = 8;
     while (block < 1024 && block * block < b.size / count) block *= 2; /* so that maxima and candidates are about as many */
@@ -76,12 +76,15 @@ static kiln_tensor *largest_of_blocks(Thread *t, kiln_site at, const Blocks *b, 
 {
     const kiln_axes within = {0, 1, {0, b->axis + 1}};
     const DType d = (DType)x->type.dtype;
+    const bool largest = b->how == KILN_DESCENDING;
     x = in_blocks(t, at, b, x);
-    if (!tensor_ok(x) || !dtype_is_float(d)) return tensor_ok(x) ? kiln_reduce_max_at(at, of(x), within) : x;
-    const double least = dtype_info[d].infinite ? -INFINITY : -dtype_info[d].largest;
-    kiln_tensor *nan = kiln_isnan_at(at, of(x));
-    kiln_tensor *most = kiln_reduce_max_at(at, of(kiln_where_at(at, of(nan), KILN_OPERAND(least), of(x))), within);
-    return kiln_where_at(at, of(kiln_all_at(at, of(nan), within)), KILN_OPERAND(NAN), of(most));
+    if (!tensor_ok(x)) return x;
+    kiln_operand in = of(x);
+    if (!dtype_is_float(d)) return largest ? kiln_reduce_max_at(at, in, within) : kiln_reduce_min_at(at, in, within);
+    kiln_operand nan = of(kiln_isnan_at(at, in));
+    in = of(kiln_where_at(at, nan, extreme_of(d, !largest), in));
+    kiln_tensor *most = largest ? kiln_reduce_max_at(at, in, within) : kiln_reduce_min_at(at, in, within);
+    return kiln_where_at(at, of(kiln_all_at(at, nan, within)), KILN_OPERAND(NAN), of(most));
 }
 
 /* The places of the elements among which the wanted ones are, ascending: [.., candidates, ..]. */
@@ -91,7 +94,7 @@ static kiln_tensor *candidates(Thread *t, kiln_site at, const Blocks *b, kiln_te
     Type type = x->type, one = {.dtype = DT_i64, .rank = (uint8_t)(x->type.rank + 1)};
     kiln_tensor *largest = largest_of_blocks(t, at, b, x);
     if (!tensor_ok(largest)) return largest;
-    kiln_tensor *block = places(t, at, "top_k", largest, b->axis, KILN_DESCENDING);
+    kiln_tensor *block = places(t, at, "top_k", largest, b->axis, b->how);
     if (!tensor_ok(block)) return block;
     block = slice_axis(t, at, block, b->axis, 0, b->count);
     block = kiln_sort_at(at, of(cast_to(t, at, block, DT_i32)), b->axis, 0);
@@ -106,29 +109,40 @@ static kiln_tensor *candidates(Thread *t, kiln_site at, const Blocks *b, kiln_te
     return kiln_concat_at(at, (kiln_tensor *[]){block, behind}, 2, b->axis);
 }
 
-static kiln_tensor *largest_places(Thread *t, kiln_site at, kiln_tensor *x, int axis, int64_t count)
+static kiln_tensor *first_places(Thread *t, kiln_site at, kiln_tensor *x, int axis, int64_t count, int how)
 {
-    const Blocks b = blocks_of(x, axis, count);
+    const Blocks b = blocks_of(x, axis, count, how);
     kiln_tensor *from = b.block != 0 ? candidates(t, at, &b, x) : NULL;
     if (from && !tensor_ok(from)) return from;
-    kiln_tensor *i = places(t, at, "top_k", from ? take_along(t, at, x, from, axis) : x, axis, KILN_DESCENDING);
+    kiln_tensor *i = places(t, at, "top_k", from ? take_along(t, at, x, from, axis) : x, axis, how);
     if (tensor_ok(i)) i = slice_axis(t, at, i, axis, 0, count);
     return from && tensor_ok(i) ? take_along(t, at, from, i, axis) : i;
 }
 
-kiln_tensor *kiln_top_k_at(kiln_site at, kiln_operand o, int64_t count, int axis, kiln_tensor **indices)
+static kiln_tensor *first_few(
+    kiln_site at, const char *name, kiln_operand o, int64_t count, int axis, int how, kiln_tensor **indices)
 {
     Thread *t;
     char text[160];
-    kiln_tensor *x = sortable(at, "top_k", o, &axis, &t);
+    kiln_tensor *x = sortable(at, name, o, &axis, &t);
     if (indices) *indices = t ? &t->k->poison : NULL;
     if (!x) return t ? &t->k->poison : NULL;
     if (count < 0 || count > extent_lo(t, x->type.dim[axis]))
-        return fail(t, at, KILN_EVALUE, "top_k: count is %lld; it must be 0 or more, and at most the size of axis %d: %s",
+        return fail(t, at, KILN_EVALUE, "%s: count is %lld; it must be 0 or more, and at most the size of axis %d: %s", name,
             (long long)count, axis, tensor_text(x, text, sizeof text));
-    Composite s = composite_begin(t, "top_k");
-    kiln_tensor *i = largest_places(t, at, x, axis, count);
+    Composite s = composite_begin(t, name);
+    kiln_tensor *i = first_places(t, at, x, axis, count, how);
     if (tensor_ok(i)) x = take_along(t, at, x, i, axis);
     if (indices) composite_keep(t, *indices = i);
     return composite_end(t, &s, tensor_ok(i) ? x : i);
+}
+
+kiln_tensor *kiln_top_k_at(kiln_site at, kiln_operand x, int64_t count, int axis, kiln_tensor **indices)
+{
+    return first_few(at, "top_k", x, count, axis, KILN_DESCENDING, indices);
+}
+
+kiln_tensor *kiln_bottom_k_at(kiln_site at, kiln_operand x, int64_t count, int axis, kiln_tensor **indices)
+{
+    return first_few(at, "bottom_k", x, count, axis, 0, indices);
 }

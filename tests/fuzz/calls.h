@@ -54,8 +54,10 @@ static Unary *const unary[] = {kiln_neg_at, kiln_abs_at, kiln_sign_at, kiln_floo
     kiln_sigmoid_at, kiln_softplus_at, kiln_gelu_at, kiln_isnan_at, kiln_zeros_like_at, kiln_stop_gradient_at, kiln_flatten_at, kiln_norm_at};
 static kiln_tensor *in_i32(kiln_site at, kiln_operand x, kiln_operand y) { return kiln_matmul_to_at(at, x, y, KILN_I32); }
 static Binary *const binary[] = {kiln_add_at, kiln_sub_at, kiln_mul_at, kiln_div_at, kiln_floor_div_at, kiln_mod_at, kiln_pow_at, kiln_max_at, kiln_atan2_at,
-    kiln_eq_at, kiln_lt_at, kiln_and_at, kiln_shl_at, kiln_shr_at, kiln_matmul_at, in_i32, kiln_mse_at, kiln_cross_entropy_at};
-static Reduce *const reduce[] = {kiln_sum_at, kiln_prod_at, kiln_mean_at, kiln_reduce_max_at, kiln_variance_at, kiln_any_at, kiln_all_at, kiln_transpose_at};
+    kiln_eq_at, kiln_lt_at, kiln_and_at, kiln_shl_at, kiln_shr_at, kiln_matmul_at, in_i32, kiln_mse_at, kiln_cross_entropy_at,
+    kiln_inner_at, kiln_outer_at, kiln_kron_at, kiln_isin_at, kiln_histogram_at};
+static Reduce *const reduce[] = {kiln_sum_at, kiln_prod_at, kiln_mean_at, kiln_reduce_max_at, kiln_variance_at, kiln_any_at, kiln_all_at, kiln_transpose_at,
+    kiln_count_nonzero_at, kiln_ptp_at, kiln_reduce_logsumexp_at, kiln_reduce_l2_at, kiln_nanmean_at, kiln_nanmax_at, kiln_median_at};
 static Along *const along[] = {
     kiln_argmax_at, kiln_argmin_at, kiln_expand_at, kiln_squeeze_at, kiln_softmax_at, kiln_log_softmax_at, kiln_logsumexp_at};
 
@@ -152,9 +154,45 @@ static kiln_tensor *moved_far(Input *in, kiln_tensor *a, kiln_tensor *b)
     }
 }
 
+/* Labels of any kind, sensible ones most often. */
+static kiln_tensor *summed(Input *in, kiln_tensor *a, kiln_tensor *b)
+{
+    static const char *const some[] = {"ij,jk->ik", "ij,ij", "...i,...i->...", "ii->i", "i...,j...", "ij,jk,kl"};
+    char text[24] = {0};
+    const uint8_t which = byte(in);
+    if (which < 128) return kiln_einsum(some[which % 6], which % 6 == 3 ? KILN_IN(a) : which % 6 == 5 ? KILN_IN(a, b, a) : KILN_IN(a, b));
+    for (int i = 0; i < which % 23; i++) text[i] = "abij,->. "[byte(in) % 9];
+    return kiln_einsum(text, KILN_IN(a, b));
+}
+
+static kiln_tensor *counted(Input *in, kiln_tensor *a, kiln_tensor *b)
+{
+    kiln_tensor *places = NULL;
+    const uint8_t which = byte(in);
+    const int64_t n = number(in);
+    switch (which % 16) {
+    case 0: return kiln_cummax(a, (int)n, byte(in) & 1, &places);
+    case 1: return kiln_cummin(a, (int)n, 0, NULL);
+    case 2: return kiln_logcumsumexp(a, (int)n, byte(in) & 1);
+    case 3: return kiln_diff(a, (int)n, number(in), byte(in) & 1 ? b : NULL, NULL);
+    case 4: return kiln_searchsorted(a, b, which & 64);
+    case 5: return kiln_histogram_range(a, n, -1, (double)number(in));
+    case 6: return kiln_bincount(a, n, which & 64 ? b : NULL);
+    case 7: return kiln_segment_sum(a, b, n);
+    case 8: return kiln_segment_max(a, b, n);
+    case 9: return kiln_segment_mean(a, b, n);
+    case 10: return kiln_quantile(a, which & 64 ? 0.3 : 1, axes(in), (kiln_quantile_method)(byte(in) % 12));
+    case 11: return kiln_vector_norm(a, (double)n, axes(in));
+    case 12: return kiln_argmax_over(a, axes(in), byte(in));
+    case 13: return kiln_tensordot(a, b, axes(in), axes(in));
+    case 14: return which & 64 ? kiln_vecdot(a, b, (int)n) : kiln_cross(a, b, (int)n);
+    default: return which & 64 ? kiln_matmul_integer(a, b, NULL, number(in)) : summed(in, a, b);
+    }
+}
+
 static kiln_tensor *moved(Input *in, kiln_tensor *a, kiln_tensor *b)
 {
-    switch (byte(in) % 21) {
+    switch (byte(in) % 22) {
     case 18: return compared(in, a, b);
     case 0: return kiln_reshape(a, shape(in));
     case 1: return kiln_broadcast(a, shape(in));
@@ -208,6 +246,7 @@ static kiln_tensor *moved(Input *in, kiln_tensor *a, kiln_tensor *b)
     }
     case 16: return byte(in) & 1 ? kiln_sort(a, (int)number(in), byte(in) & 4) : kiln_argsort(a, (int)number(in), byte(in));
     case 17: return kiln_where(kiln_lt(a, b), a, b);
+    case 19: return counted(in, a, b);
     default: return moved_far(in, a, b);
     }
 }
