@@ -110,6 +110,11 @@ static void contractions(Bad *x)
     BAD("matmul_integer", SHAPE, kiln_matmul_integer(q, q, q, NULL));
     BAD("matmul_integer", SHAPE, kiln_matmul_integer(q, kiln_zeros(x->k, KILN_U8, KILN_SHAPE(2, 2)), NULL, NULL));
     BAD("matmul_integer", SHAPE, kiln_matmul_integer(q, kiln_reshape(q, KILN_SHAPE(-1)), NULL, NULL));
+    kiln_tensor *bytes = kiln_cast(x->image, KILN_I8), *filter = kiln_zeros(x->k, KILN_I8, KILN_SHAPE(2, 2, 2, 1));
+    BAD("convolve_integer", DTYPE, kiln_convolve_integer(x->image, filter, NULL, NULL, NULL));
+    BAD("convolve_integer", DTYPE, kiln_convolve_integer(bytes, filter, x->s, NULL, NULL));
+    BAD("convolve_integer", SHAPE, kiln_convolve_integer(bytes, q, NULL, NULL, NULL));
+    BAD("convolve_integer", SHAPE, kiln_convolve_integer(bytes, filter, bytes, NULL, NULL));
     BAD("matmul_quantised", DTYPE, kiln_matmul_quantised(q, 1, NULL, q, 1, NULL, 1, x->s));
     BAD("matmul_quantised", DTYPE, kiln_matmul_quantised(q, z, NULL, q, 1, NULL, 1, z));
     BAD("matmul_quantised", SHAPE, kiln_matmul_quantised(q, 1, NULL, q, x->f, NULL, 1, z));

@@ -53,6 +53,12 @@ GIVEN(multi_dot, kiln_multi_dot(kiln_tensors(g->in, g->nin)))
 GIVEN(matmul_integer, kiln_matmul_integer(X(0), X(1), I(0) & 1 ? X(2) : NULL, I(0) & 2 ? X(I(0) & 1 ? 3 : 2) : NULL))
 GIVEN(matmul_quantised, kiln_matmul_quantised(X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7)))
 
+static void convolve_integer(const Given *g, kiln_tensor **out)
+{
+    const kiln_convolution by = {.stride = {I(0), I(0)}, .pad = {{1, 0}, {1, 0}}};
+    out[0] = g->nin == 2 ? kiln_convolve_integer(X(0), X(1), NULL, NULL, &by) : kiln_convolve_integer(X(0), X(1), X(2), X(3), &by);
+}
+
 #define SUMS GIVEN_GRAD
 #define FIXED (GIVEN_GRAD | GIVEN_SIZED) /* operands share the first axis */
 static const GivenRow rows[] = {ROW(product, 0, SUMS), ROW(product_turned, 0, SUMS), ROW(product_both, 0, FIXED), ROW(implied, 0, 0), ROW(implied_turned, 0, SUMS),
@@ -62,6 +68,6 @@ static const GivenRow rows[] = {ROW(product, 0, SUMS), ROW(product_turned, 0, SU
     ROW(row_dots, 0, FIXED), ROW(matrix_vector, 0, FIXED), ROW(dots, 0, SUMS), ROW(dots_implied, 0, FIXED), ROW(dots_sum, 0, SUMS), ROW(dots_none, 0, SUMS),
     ROW(three, 0, FIXED), ROW(bilinear, 0, FIXED), ROW(scalar, 0, SUMS), ROW(capitals, 0, SUMS), ROW(tensordot, 0, FIXED), ROW(vecdot, 0, FIXED), ROW(inner, 0, FIXED),
     ROW(outer_flat, 0, SUMS), ROW(cross, 0, FIXED), ROW(kron, 0, SUMS), ROW(matrix_transpose, 0, SUMS), ROW(multi_dot, 0, FIXED), ROW(matmul_integer, 0, GIVEN_SIZED),
-    ROW(matmul_quantised, 0, GIVEN_SIZED)};
+    ROW(matmul_quantised, 0, GIVEN_SIZED), ROW(convolve_integer, 0, 0)};
 
 GIVEN_MAIN("contract", rows)

@@ -84,6 +84,22 @@ EXPRESSION(set_columns, kiln_index_update(x, kiln_neg(kiln_index(x, KILN_ALL_OF,
 EXPRESSION(causal, kiln_where(kiln_ge(kiln_expand(kiln_iota_along(x, 0, KILN_I64), 1), kiln_iota_along(x, 0, KILN_I64)), kiln_matmul(x, kiln_transpose(x, KILN_ALL)), 0))
 EXPRESSION(rows, kiln_gather_nd(x, kiln_expand(kiln_argmin(x, 1), 1), 1))
 EXPRESSION(spread_along, kiln_scatter_along(x, kiln_argsort(x, 1, 0), x, 1, KILN_SCATTER_ADD))
+EXPRESSION(einsum_gram, kiln_einsum("ni,nj->ij", KILN_IN(x, kiln_cos(x))))
+EXPRESSION(einsum_rows, kiln_einsum("ni,mi->nm", KILN_IN(x, x)))
+EXPRESSION(einsum_batch, kiln_einsum("nij,njk->ikn", KILN_IN(kiln_reshape(x, S(-1, 2, 3)), kiln_reshape(x, S(-1, 3, 2)))))
+EXPRESSION(einsum_diagonal, kiln_einsum("nn->n", KILN_IN(kiln_matmul(x, kiln_transpose(x, KILN_ALL)))))
+EXPRESSION(einsum_three, kiln_einsum("ni,nij,nj->n", KILN_IN(x, kiln_mul(kiln_expand(x, 1), kiln_expand(x, 2)), x)))
+EXPRESSION(dots_of_axes, kiln_tensordot(x, kiln_sin(x), KILN_AXES(0), KILN_AXES(0)))
+EXPRESSION(median_column, kiln_median(x, KILN_AXES(0)))
+EXPRESSION(quantile_all, kiln_quantile(x, 0.3, KILN_ALL, KILN_HAZEN))
+EXPRESSION(largest_so_far, kiln_cummax(x, 0, 0, NULL))
+EXPRESSION(logarithms_so_far, kiln_logcumsumexp(x, 0, KILN_REVERSE))
+EXPRESSION(differences, kiln_diff(x, 0, 1, NULL, x))
+EXPRESSION(ranks, kiln_searchsorted(kiln_sort(kiln_slice(kiln_reshape(x, S(-1)), 0, 0, KILN_END, 6), 0, 0), x, KILN_AFTER))
+EXPRESSION(counted, kiln_histogram_range(x, 7, -1, 2))
+EXPRESSION(segments, kiln_segment_mean(x, kiln_argmax(x, 1), 4))
+EXPRESSION(norm_column, kiln_vector_norm(x, 2, KILN_KEEP(0)))
+EXPRESSION(place_of_most, kiln_argmax_over(kiln_round(x), KILN_ALL, KILN_LAST))
 
 static kiln_tensor *images(kiln_tensor *x) /* [n, 6, 6, 2] */
 {
@@ -177,6 +193,22 @@ static const struct {
     CASE(gathered),
     CASE(spread),
     CASE(squared_distance),
+    CASE(einsum_gram),
+    CASE(einsum_rows),
+    CASE(einsum_batch),
+    CASE(einsum_diagonal),
+    CASE(einsum_three),
+    CASE(dots_of_axes),
+    CASE(median_column),
+    CASE(quantile_all),
+    CASE(largest_so_far),
+    CASE(logarithms_so_far),
+    CASE(differences),
+    CASE(ranks),
+    CASE(counted),
+    CASE(segments),
+    CASE(norm_column),
+    CASE(place_of_most),
     CASE(convolution),
     CASE(pointwise),
     CASE(groups),

@@ -1,4 +1,5 @@
-/* ops_quantised: products of bytes that stand for numbers: scale times (byte minus zero point). Relies on ops.h and matmul_to. */
+/* ops_quantised: products and convolutions of bytes that stand for numbers: scale times (byte minus zero point). Relies on ops.h
+ * and the public products. */
 #include "ops.h"
 
 #define OP1(name, x) of(kiln_##name##_at(at, x))
@@ -125,4 +126,44 @@ kiln_tensor *kiln_matmul_quantised_at(kiln_site at, kiln_operand xo, kiln_operan
     kiln_operand r = OP1(round, OP2(mul, of(cast_to(t, at, p, DT_f32)), factor));
     r = OP2(add, r, of(cast_to(t, at, z, DT_f32)));
     return composite_end(t, &s, cast_to(t, at, r.as.tensor, (DType)z->type.dtype)); /* which saturates */
+}
+
+/* ---- convolution ------------------------------------------------------------------------------------ */
+
+/* x minus its zero point, in floats. */
+static kiln_tensor *less_zero(Thread *t, kiln_site at, kiln_tensor *x, kiln_operand zero, bool lists, DType to)
+{
+    char a[160];
+    kiln_tensor *wide = cast_to(t, at, x, to);
+    if (is_none(zero)) return wide;
+    kiln_tensor *z = operand_named(t, at, "convolve_integer", zero, &(Type){.dtype = x->type.dtype});
+    if (!tensor_ok(z)) return z;
+    if (z->type.dtype != x->type.dtype)
+        return fail(t, at, KILN_EDTYPE, "convolve_integer: a zero point has its operand's dtype, %s: %s",
+            dtype_info[x->type.dtype].name, tensor_text(z, a, sizeof a));
+    const bool fits = z->type.rank == 0 || operand_is_number(zero) ||
+                      (lists && z->type.rank == 1 && z->type.dim[0] == x->type.dim[x->type.rank - 1]);
+    if (!fits)
+        return fail(t, at, KILN_ESHAPE, "convolve_integer: a zero point must be a scalar%s: %s",
+            lists ? ", or one for each filter" : "", tensor_text(z, a, sizeof a));
+    return kiln_sub_at(at, of(wide), of(cast_to(t, at, z, to)));
+}
+
+/* The largest products are 255 * 255: so many of them have a sum that f32 holds. */
+enum { MOST_IN_F32 = (1 << 24) / (255 * 255) };
+
+kiln_tensor *kiln_convolve_integer_sized(kiln_site at, kiln_operand xo, kiln_operand fo, kiln_operand x_zero,
+    kiln_operand filters_zero, const kiln_convolution *options, size_t size)
+{
+    kiln_operand o[2] = {xo, fo};
+    Thread *t = op_thread(o, 2);
+    if (!t) return NULL;
+    kiln_tensor *x = bytes(t, at, "convolve_integer", xo), *f = tensor_ok(x) ? bytes(t, at, "convolve_integer", fo) : x;
+    if (!tensor_ok(f)) return &t->k->poison;
+    Composite s = composite_begin(t, "convolve_integer");
+    const Dim terms = extent_product(t, at, f->type.dim, f->type.rank - 1);
+    const DType d = terms != DIM_BAD && extent_hi(t, terms) <= MOST_IN_F32 ? DT_f32 : DT_f64;
+    kiln_tensor *in = less_zero(t, at, x, x_zero, false, d), *by = less_zero(t, at, f, filters_zero, true, d);
+    if (!tensor_ok(in) || !tensor_ok(by)) return composite_end(t, &s, &t->k->poison);
+    return composite_end(t, &s, cast_to(t, at, kiln_convolve_sized(at, of(in), of(by), options, size), DT_i32));
 }

@@ -40,6 +40,11 @@ KILN_API kiln_tensor *kiln_convolve_sized(kiln_site at, kiln_operand x, kiln_ope
  * It is jax.lax.conv_transpose with transpose_kernel; torch.nn.ConvTranspose has these filters as [c, o / groups, taps...]. */
 KILN_API kiln_tensor *kiln_convolve_transposed_sized(kiln_site at, kiln_operand x, kiln_operand filters, const kiln_convolution *options,
     size_t size);
+/* kiln_convolve of bytes (i8, u8), less their zero points, in i32 and exact (ONNX ConvInteger): x_zero is NULL (0), a number or a scalar,
+ * filters_zero also one for each filter, [o]; each has its operand's dtype. Padding counts as x_zero. It is computed in floats: f32 where a
+ * sum has at most 258 products, which it holds exactly, else f64. No gradient. */
+KILN_API kiln_tensor *kiln_convolve_integer_sized(kiln_site at, kiln_operand x, kiln_operand filters, kiln_operand x_zero,
+    kiln_operand filters_zero, const kiln_convolution *options, size_t size);
 /* Pooling ignores padding; kiln_avg_pool takes floats. For a window that covers nothing but padding, the maximum is minus infinity
  * (or the smallest integer), the average is NaN as kiln_mean of nothing is, and no gradient flows. */
 KILN_API kiln_tensor *kiln_max_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size);
@@ -58,6 +63,9 @@ KILN_API kiln_tensor *kiln_avg_pool_sized(kiln_site at, kiln_operand x, const ki
     kiln_convolve_sized(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(filters), __VA_ARGS__, sizeof(kiln_convolution))
 #define kiln_convolve_transposed(x, filters, ...) \
     kiln_convolve_transposed_sized(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(filters), __VA_ARGS__, sizeof(kiln_convolution))
+#define kiln_convolve_integer(x, filters, x_zero, filters_zero, ...)                                                                \
+    kiln_convolve_integer_sized(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(filters), KILN_OPERAND(x_zero), KILN_OPERAND(filters_zero), \
+        __VA_ARGS__, sizeof(kiln_convolution))
 #define kiln_max_pool(x, ...) kiln_max_pool_sized(KILN_HERE, KILN_OPERAND(x), __VA_ARGS__, sizeof(kiln_window))
 #define kiln_avg_pool(x, ...) kiln_avg_pool_sized(KILN_HERE, KILN_OPERAND(x), __VA_ARGS__, sizeof(kiln_window))
 /* Made of the prototypes above by frontend/ops/calls.sh. */

@@ -104,3 +104,23 @@ for dx, dy in (('int8', 'int8'), ('uint8', 'int8'), ('uint8', 'uint8')):
     x, y = drawn(dx, 2, 3, 5), drawn(dy, 2, 5, 4)
     zx, zy = drawn(dx, 2, 3, 1), drawn(dy, 2, 1, 4)
     case('matmul_integer', [x, y, zx, zy], ((x.astype(np.int64) - zx) @ (y.astype(np.int64) - zy)).astype(np.int32), 3)
+
+
+def convolved(x, w, stride):
+    """x [n, h, w, c] with w [kh, kw, c, o], padded by one before and none behind."""
+    x = np.pad(x, ((0, 0), (1, 0), (1, 0), (0, 0)))
+    out = [(x.shape[1 + i] - w.shape[i]) // stride + 1 for i in range(2)]
+    r = np.zeros((x.shape[0], *out, w.shape[3]), np.int64)
+    for i in range(out[0]):
+        for j in range(out[1]):
+            part = x[:, i * stride:i * stride + w.shape[0], j * stride:j * stride + w.shape[1]]
+            r[:, i, j] = np.tensordot(part, w, ((1, 2, 3), (0, 1, 2)))
+    return r
+
+
+for channels in (2, 60):
+    for dx, dw in (('uint8', 'int8'), ('int8', 'uint8')):
+        x, w = drawn(dx, 1, 4, 3, channels, lo=-120, hi=120), drawn(dw, 3, 2, channels, 3, lo=-120, hi=120)
+        for zx, zw in ((drawn(dx), drawn(dw)), (drawn(dx), drawn(dw, 3))):
+            case('convolve_integer', [x, w, zx, zw], convolved(x.astype(np.int64) - zx, w.astype(np.int64) - zw, 1).astype(np.int32), 1)
+    case('convolve_integer', [x, w], convolved(x.astype(np.int64), w.astype(np.int64), 2).astype(np.int32), 2)
