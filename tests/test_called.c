@@ -152,6 +152,9 @@ static void norms(Bad *x)
     BAD("batchnorm_training", DTYPE, kiln_batchnorm_training(x->b, NULL, NULL, 1, 0, NULL, NULL));
     BAD("normalize", VALUE, kiln_normalize(x->f, 3, 1, 0));
     BAD("normalize", SHAPE, kiln_normalize(x->f, 2, 2, 0));
+    BAD("local_response_norm", VALUE, kiln_local_response_norm(x->f, 0, 1, 1, 1, 1));
+    BAD("local_response_norm", SHAPE, kiln_local_response_norm(x->f, 3, 2, 1, 1, 1));
+    BAD("local_response_norm", DTYPE, kiln_local_response_norm(x->i, 3, 1, 1, 1, 1));
     BAD("hardmax", SHAPE, kiln_hardmax(x->s, 0));
 }
 

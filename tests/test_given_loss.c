@@ -29,6 +29,7 @@ GIVEN(group, kiln_groupnorm(X(0), I(0), I(1), X(1), X(2), N(2)))
 GIVEN(instance, kiln_instancenorm(X(0), I(0), X(1), X(2), N(1)))
 GIVEN(batch, kiln_batchnorm(X(0), X(1), X(2), X(3), X(4), I(0), N(1)))
 GIVEN(unit, kiln_normalize(X(0), N(0), I(1), 0))
+GIVEN(local_response, kiln_local_response_norm(X(0), (int64_t)N(0), I(1), 0.25, 0.75, 1.5))
 GIVEN(hardmax, kiln_hardmax(X(0), I(0)))
 static void batch_training(const Given *g, kiln_tensor **out) { out[0] = kiln_batchnorm_training(X(0), X(1), X(2), I(0), N(1), &out[1], &out[2]); }
 
@@ -38,6 +39,6 @@ static const GivenRow rows[] = {ROW(class_loss, 8, TWO), ROW(class_loss_weighed,
     ROW(huber, 4, TWO), ROW(smooth_l1, 4, TWO), ROW(hinge, 4, TWO), ROW(binary, 16, TWO), ROW(binary_logits, 8, TWO), ROW(binary_weighed, 8, TWO), ROW(kl, 16, TWO),
     ROW(kl_log, 16, TWO), ROW(poisson_log, 8, TWO), ROW(poisson_full, 16, TWO), ROW(cosine, 8, TWO), ROW(embedding, 8, TWO), ROW(triplet, 16, TWO), ROW(ranking, 8, TWO),
     ROW(layer, 64, GIVEN_GRAD), ROW(layer_plain, 64, GIVEN_GRAD), ROW(rms, 8, GIVEN_GRAD), ROW(group, 64, GIVEN_GRAD), ROW(instance, 64, GIVEN_GRAD),
-    ROW(batch, 8, GIVEN_GRAD), ROW(batch_training, 64, GIVEN_GRAD), ROW(unit, 4, GIVEN_GRAD), ROW(hardmax, 0, 0)};
+    ROW(batch, 8, GIVEN_GRAD), ROW(batch_training, 64, GIVEN_GRAD), ROW(unit, 4, GIVEN_GRAD), ROW(local_response, 8, GIVEN_GRAD), ROW(hardmax, 0, 0)};
 
 GIVEN_MAIN("loss", rows)

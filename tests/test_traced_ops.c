@@ -46,6 +46,7 @@ EXPRESSION(three_groups, kiln_groupnorm(x, 3, 1, kiln_iota(kiln_engine(x), KILN_
 EXPRESSION(instances, kiln_instancenorm(kiln_reshape(x, S(-1, 3, 2)), 1, NULL, NULL, 0))
 EXPRESSION(batches, kiln_batchnorm_training(x, NULL, NULL, -1, 0, NULL, NULL))
 EXPRESSION(unit_rows, kiln_normalize(x, 2, 1, 0))
+EXPRESSION(local_response, kiln_local_response_norm(x, 3, 1, 0.5, 0.75, 1))
 EXPRESSION(hardmax, kiln_hardmax(x, 0))
 EXPRESSION(one_hot, kiln_one_hot(kiln_argmax(x, 1), 6, KILN_F32))
 EXPRESSION(reshaped, kiln_reshape(x, S(-1, 2, 3)))
@@ -173,6 +174,7 @@ static const struct {
     CASE(instances),
     CASE(batches),
     CASE(unit_rows),
+    CASE(local_response),
     CASE(hardmax),
     CASE(one_hot),
     CASE(reshaped),

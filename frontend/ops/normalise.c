@@ -254,6 +254,29 @@ kiln_tensor *kiln_normalize_at(kiln_site at, kiln_operand x, double p, int axis,
     return norm_end(&n, OP2(div, n.in, length));
 }
 
+kiln_tensor *kiln_local_response_norm_at(
+    kiln_site at, kiln_operand o, int64_t size, int axis, double alpha, double beta, double bias)
+{
+    kiln_tensor *r;
+    Norm n = {.at = at, .op = "local_response_norm"};
+    if (!norm_begin(&n, o, 0, 0, &r)) return r;
+    if (!axis_of(n.t, at, n.op, axis, n.x->type.rank, &axis)) return norm_end(&n, poison(&n));
+    if (size < 1 || size > 1024) {
+        fail(n.t, at, KILN_EVALUE, "%s: the size is %lld (allowed: 1 to 1024)", n.op, (long long)size);
+        return norm_end(&n, poison(&n));
+    }
+    kiln_shape low = {.rank = n.x->type.rank}, high = low;
+    low.size[axis + 1] = (size - 1) / 2, high.size[axis + 1] = size / 2;
+    kiln_tensor *padded = kiln_pad_at(at, OP1(square, n.in), low, high, kiln_of_f(0));
+    kiln_operand sum = of(padded);
+    for (int64_t i = 0; i < size && tensor_ok(padded); i++) {
+        kiln_operand part = of(slice_axis(n.t, at, padded, axis, i, n.x->type.dim[axis]));
+        sum = i == 0 ? part : OP2(add, sum, part);
+    }
+    kiln_operand by = OP2(add, OP2(mul, sum, kiln_of_f(alpha / (double)size)), kiln_of_f(bias));
+    return norm_end(&n, OP2(div, n.in, OP2(pow, by, kiln_of_f(beta))));
+}
+
 kiln_tensor *kiln_hardmax_at(kiln_site at, kiln_operand o, int axis)
 {
     Thread *t = op_thread(&o, 1);

@@ -111,6 +111,11 @@ KILN_API kiln_tensor *kiln_batchnorm_training_at(kiln_site at, kiln_operand x, k
 /* x / max(norm, epsilon) with the p-norm along the axis, p 1, 2 or INFINITY; epsilon 0 stands for 1e-12. Zeros stay zeros, as in
  * ONNX's LpNormalization, and have the gradient of x / epsilon. Powers of p = 2 are those of kiln_layernorm's range. */
 KILN_API kiln_tensor *kiln_normalize_at(kiln_site at, kiln_operand x, double p, int axis, double epsilon);
+/* x / (bias + alpha s / size)^beta, where s is the sum of the squares of the `size` elements around each along the axis of channels,
+ * those outside left out: (size - 1) / 2 before it, rounded down, and size / 2 behind, as ONNX's LRN has it (Krizhevsky et al. 2012).
+ * size is 1 to 1024, and that many passes over x in eager code. */
+KILN_API kiln_tensor *kiln_local_response_norm_at(kiln_site at, kiln_operand x, int64_t size, int axis, double alpha, double beta,
+    double bias);
 /* 1 at the first largest element along the axis and 0 elsewhere, in x's dtype; no gradient. */
 KILN_API kiln_tensor *kiln_hardmax_at(kiln_site at, kiln_operand x, int axis);
 
@@ -151,6 +156,7 @@ KILN_API kiln_tensor *kiln_hardmax_at(kiln_site at, kiln_operand x, int axis);
 #define kiln_batchnorm(x, mean, variance, scale, shift, axis, epsilon) kiln_batchnorm_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(mean), KILN_OPERAND(variance), KILN_OPERAND(scale), KILN_OPERAND(shift), (axis), (epsilon))
 #define kiln_batchnorm_training(x, scale, shift, axis, epsilon, mean, variance) kiln_batchnorm_training_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(scale), KILN_OPERAND(shift), (axis), (epsilon), (mean), (variance))
 #define kiln_normalize(x, p, axis, epsilon) kiln_normalize_at(KILN_HERE, KILN_OPERAND(x), (p), (axis), (epsilon))
+#define kiln_local_response_norm(x, size, axis, alpha, beta, bias) kiln_local_response_norm_at(KILN_HERE, KILN_OPERAND(x), (size), (axis), (alpha), (beta), (bias))
 #define kiln_hardmax(x, axis) kiln_hardmax_at(KILN_HERE, KILN_OPERAND(x), (axis))
 
 #endif

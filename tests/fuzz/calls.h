@@ -92,7 +92,7 @@ static kiln_tensor *compared(Input *in, kiln_tensor *a, kiln_tensor *b)
     case 12: return kiln_groupnorm(a, (int64_t)how, axis, b, NULL, v);
     case 13: return kiln_batchnorm_training(a, b, b, axis, v, NULL, NULL);
     case 14: return kiln_normalize(a, how == KILN_LOSS_EACH ? 2 : (double)how, axis, v);
-    default: return kiln_hardmax(a, axis);
+    default: return byte(in) & 1 ? kiln_local_response_norm(a, (int64_t)how + 1, axis, v, 0.5, 1) : kiln_hardmax(a, axis);
     }
 }
 

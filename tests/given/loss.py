@@ -146,6 +146,15 @@ for dtype in ('float64', 'float32'):
     for p in (2, 1, np.inf):
         rows = x[::2] if dtype == 'float64' else x  # the first cases are differentiated
         case('unit', [rows], result(F.normalize(wide(rows)[0], p, 1), x), p, 1)
+for dtype, size in (('float64', 3), ('float64', 5), ('float32', 3), ('float32', 4), ('float32', 1), ('float32', 9)):
+    x = floats(dtype, 2, 5, 3, by=2)
+    a, = wide(x)
+    square = F.pad((a * a).movedim(1, -1), ((size - 1) // 2, size // 2)).unfold(-1, size, 1).sum(-1).movedim(-1, 1)
+    value = a / (1.5 + 0.25 * square / size) ** 0.75
+    if size % 2:
+        assert torch.allclose(value, F.local_response_norm(a, size, 0.25, 0.75, 1.5))
+    case('local_response', [x], result(value, x), size, 1)
+    case('local_response', [np.ascontiguousarray(np.moveaxis(x, 1, -1))], np.moveaxis(result(value, x), 1, -1), size, -1)
 x = np.array([[1, 3, 3], [-2, -5, -2]], np.float32)
 case('hardmax', [x], np.array([[0, 1, 0], [1, 0, 0]], np.float32), 1)
 case('hardmax', [x], np.array([[1, 1, 1], [0, 0, 0]], np.float32), 0)
