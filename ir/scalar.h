@@ -51,10 +51,10 @@ typedef enum MathFn {
 } MathFn;
 
 typedef struct MathInfo {
-    const char *name; /* as in libm; with an f appended: the float version */
+    const char *name; /* as in libm, if it is there; with an f appended: the float version */
     uint8_t args;
     const ScalarTok *tok;  /* the f32 let-rows: P_LET ..., P_RET ..., P_END */
-    double (*f64)(double); /* args == 1 */
+    double (*f64)(double); /* args == 1; NULL of functions that no C library need have (MATH_OWN) */
     double (*f64_2)(double, double);
 } MathInfo;
 extern const MathInfo math_info[FN_COUNT];

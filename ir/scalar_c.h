@@ -83,16 +83,31 @@ SCALAR_FLOAT(f32, f)
 SCALAR_FLOAT(f64, )
 #undef SCALAR_FLOAT
 
+/* x to the power n, n being the bits of an exponent that is not negative; the caller cuts it to its width. */
+static inline uint64_t power_bits(uint64_t x, uint64_t n)
+{
+    uint64_t r = 1;
+    for (; n != 0; n >>= 1, x *= x)
+        if (n & 1) r *= x;
+    return r;
+}
+
 /* Integers of one width, u the unsigned twin. What divides by -1 negates: MIN / -1 traps. */
 #define SCALAR_SIGNED(t, u, bits)                                                                                                  \
     static inline c_##t idiv_##t(c_##t x, c_##t y) { return y == 0 ? 0 : y == -1 ? (c_##t)(0u - (c_##u)x) : (c_##t)(x / y); }      \
     static inline c_##t irem_##t(c_##t x, c_##t y) { return y == 0 || y == -1 ? 0 : (c_##t)(x % y); }                              \
+    static inline c_##t ipow_##t(c_##t x, c_##t n)                                                                                 \
+    {                                                                                                                              \
+        if (n < 0) return x == 1 || (x == -1 && !(n & 1)) ? 1 : x == -1 ? -1 : 0;                                                  \
+        return (c_##t)power_bits((c_##u)x, (c_##u)n);                                                                              \
+    }                                                                                                                              \
     static inline c_##t abs_##t(c_##t x) { return x < 0 ? (c_##t)(0u - (c_##u)x) : x; }                                            \
     static inline c_##t shl_##t(c_##t x, c_##t n) { return (c_##u)n < (bits) ? (c_##t)((c_##u)x << ((c_##u)n & ((bits)-1))) : 0; } \
     static inline c_##t shr_##t(c_##t x, c_##t n) { return (c_##t)(x >> ((c_##u)n < (bits) ? (c_##u)n : (c_##u)((bits)-1))); }
 #define SCALAR_UNSIGNED(t, bits)                                                                              \
     static inline c_##t idiv_##t(c_##t x, c_##t y) { return y == 0 ? 0 : (c_##t)(x / y); }                    \
     static inline c_##t irem_##t(c_##t x, c_##t y) { return y == 0 ? 0 : (c_##t)(x % y); }                    \
+    static inline c_##t ipow_##t(c_##t x, c_##t n) { return (c_##t)power_bits(x, n); }                        \
     static inline c_##t abs_##t(c_##t x) { return x; }                                                        \
     static inline c_##t shl_##t(c_##t x, c_##t n) { return n < (bits) ? (c_##t)(x << (n & ((bits)-1))) : 0; } \
     static inline c_##t shr_##t(c_##t x, c_##t n) { return n < (bits) ? (c_##t)(x >> (n & ((bits)-1))) : 0; }
@@ -140,6 +155,7 @@ static inline _Bool not_bool(_Bool x) { return !x; }
 #define C_idiv(a, b) OF_INT_(idiv, a)(a, b)
 #define C_irem(a, b) OF_INT_(irem, a)(a, b)
 #define C_fmod(a, b) OF_FLOAT_(fmod, b)(a, b)
+#define C_ipow(a, b) OF_INT_(ipow, a)(a, b)
 #define C_mulhi(a, b) mulhi_u32((uint32_t)(a), (uint32_t)(b))
 #define C_mad(a, b, c) OF_FLOAT_(SCALAR_MAD, c)(a, b, c)
 #define C_scale(a, b) OF_FLOAT_(scale, a)(a, b)

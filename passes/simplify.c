@@ -57,14 +57,20 @@ static bool exact_reciprocal(DType t, double c, double *r)
     return true;
 }
 
+static Value small_power(const Simplify *s, double n)
+{
+    if (n == 2) return make(s, OP_mul, (Value[]){s->in[0], s->in[0]}, 2, NULL, 0);
+    return n == 1 ? s->in[0] : 0;
+}
+
 static Value constants(const Simplify *s)
 {
     const Type type = *graph_type(s->rb->to, s->in[0]);
     Scalar c, one;
-    if (!dtype_is_float(type.dtype) || !value_is_constant(s->rb->to, s->in[1], &c)) return 0;
+    if (!value_is_constant(s->rb->to, s->in[1], &c)) return 0;
+    if (s->n->op == OP_pow) return small_power(s, dtype_is_float(type.dtype) ? c.f : (double)c.i);
+    if (!dtype_is_float(type.dtype)) return 0;
     if (s->n->op == OP_mul && c.f == -1) return make(s, OP_neg, s->in, 1, NULL, 0);
-    if (s->n->op == OP_pow && c.f == 2) return make(s, OP_mul, (Value[]){s->in[0], s->in[0]}, 2, NULL, 0);
-    if (s->n->op == OP_pow && c.f == 1) return s->in[0];
     if (s->n->op != OP_div || !exact_reciprocal(type.dtype, c.f, &one.f)) return 0;
     return make(s, OP_mul, (Value[]){s->in[0], constant(s, &type, one.i)}, 2, NULL, 0);
 }

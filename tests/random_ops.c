@@ -37,7 +37,18 @@ static Value within_domain(Maker *k, Op op, Value x)
     case OP_sqrt: return random_chance(k->r, 85) ? positive(k, x) : x;
     case OP_asin:
     case OP_acos:
-    case OP_tan: return random_chance(k->r, 85) ? unary(k, OP_tanh, x, 1) : x;
+    case OP_tan:
+    case OP_atanh:
+    case OP_erfinv: return random_chance(k->r, 85) ? unary(k, OP_tanh, x, 1) : x;
+    case OP_logit: return random_chance(k->r, 85) ? unary(k, OP_sigmoid, x, 1) : x;
+    case OP_lgamma:
+    case OP_digamma:
+    case OP_digamma_slope:
+    case OP_trigamma_slope: return random_chance(k->r, 85) ? positive(k, x) : x;
+    case OP_acosh:
+        if (!random_chance(k->r, 85)) return x;
+        x = positive(k, x);
+        return x == 0 ? 0 : positive(k, x);
     default: return x;
     }
 }
@@ -48,18 +59,32 @@ static double unary_size(Op op, double x)
     case OP_exp:
     case OP_expm1:
     case OP_sinh:
-    case OP_cosh: return exp(fmin(x, 100));
+    case OP_cosh:
+    case OP_i0:
+    case OP_i1:
+    case OP_i1_slope: return exp(fmin(x, 100));
     case OP_exp2: return exp2(fmin(x, 100));
-    case OP_tan: return 1e3;
+    case OP_tan:
+    case OP_digamma_slope:
+    case OP_trigamma_slope: return 1e3;
+    case OP_lgamma: return 4 + x * log(x + 2);
+    case OP_erfinv: return 6;
     case OP_log:
     case OP_log2:
     case OP_log1p:
-    case OP_log10: return 4 + log(x + 2);
+    case OP_log10:
+    case OP_asinh:
+    case OP_acosh:
+    case OP_digamma: return 4 + log(x + 2);
+    case OP_atanh:
+    case OP_logit: return 40;
     case OP_sin:
     case OP_cos:
     case OP_tanh:
     case OP_erf:
+    case OP_softsign:
     case OP_sign: return 1;
+    case OP_erfc: return 2;
     case OP_asin:
     case OP_acos:
     case OP_atan: return 3.2;
@@ -71,11 +96,16 @@ static double binary_size(Op op, double x, double y)
 {
     switch (op) {
     case OP_add:
-    case OP_sub: return x + y;
+    case OP_sub:
+    case OP_hypot: return x + y;
+    case OP_logaddexp: return fmax(x, y) + 1;
+    case OP_hypot_slope: return 1;
+    case OP_copysign: return x;
     case OP_mul: return x * y;
     case OP_div:
     case OP_floor_div: return 2 * x;
     case OP_mod: return y;
+    case OP_fmod: return fmin(x, y);
     case OP_pow: return pow(x + 2, fmin(y, 20));
     case OP_pow_rise: return log(x + 2) * pow(x + 2, fmin(y, 20));
     case OP_pow_slope: return fmin(y, 20) * pow(x + 2, fmin(y, 20));
@@ -128,7 +158,7 @@ static Value elementwise(Maker *k, Op op)
     const Type t = *graph_type(k->g, in[0]);
     in[1] = maker_want(k, &t);
     bool is_float = dtype_is_float((DType)t.dtype);
-    if (is_float && k->sane && (op == OP_div || op == OP_mod || op == OP_floor_div) && random_chance(k->r, 85))
+    if (is_float && k->sane && (op == OP_div || op == OP_mod || op == OP_fmod || op == OP_floor_div) && random_chance(k->r, 85))
         in[1] = positive(k, in[1]);
     if (is_float && k->sane && (op == OP_pow || op == OP_pow_slope || op == OP_pow_rise) && random_chance(k->r, 85)) in[0] = positive(k, in[0]);
     if (in[0] == 0 || in[1] == 0) return 0;

@@ -12,15 +12,17 @@ typedef enum Takes { TAKES_ALL, TAKES_NUMBERS, TAKES_FLOATS, TAKES_WHOLE } Takes
 
 #define OP(t, name) {kiln_##name##_at, #name, TAKES_##t}
 static const struct { Unary *f; const char *name; Takes takes; } unary[] = {
-    OP(NUMBERS, neg), OP(NUMBERS, abs), OP(NUMBERS, sign), OP(FLOATS, floor), OP(FLOATS, ceil), OP(FLOATS, trunc), OP(FLOATS, round),
+    OP(NUMBERS, neg), OP(NUMBERS, abs), OP(NUMBERS, sign), OP(NUMBERS, floor), OP(FLOATS, ceil), OP(FLOATS, trunc), OP(FLOATS, round),
     OP(FLOATS, sqrt), OP(FLOATS, exp), OP(FLOATS, exp2), OP(FLOATS, expm1), OP(FLOATS, log), OP(FLOATS, log2), OP(FLOATS, log10),
     OP(FLOATS, log1p), OP(FLOATS, sin), OP(FLOATS, cos), OP(FLOATS, tan), OP(FLOATS, asin), OP(FLOATS, acos), OP(FLOATS, atan),
     OP(FLOATS, sinh), OP(FLOATS, cosh), OP(FLOATS, tanh), OP(FLOATS, erf), OP(WHOLE, not), OP(NUMBERS, square), OP(FLOATS, reciprocal),
     OP(FLOATS, rsqrt), OP(ALL, relu), OP(FLOATS, sigmoid), OP(FLOATS, silu), OP(FLOATS, softplus), OP(FLOATS, gelu), OP(FLOATS, gelu_tanh),
-    OP(FLOATS, isnan), OP(FLOATS, isfinite), OP(ALL, zeros_like), OP(ALL, ones_like), OP(ALL, stop_gradient), OP(FLOATS, norm),
+    OP(FLOATS, asinh), OP(FLOATS, cbrt), OP(FLOATS, erfc), OP(FLOATS, lgamma), OP(FLOATS, mish), OP(FLOATS, selu), OP(FLOATS, hardswish),
+    OP(FLOATS, sinc), OP(ALL, isnan), OP(ALL, isinf), OP(ALL, isfinite), OP(ALL, zeros_like), OP(ALL, ones_like), OP(ALL, stop_gradient), OP(FLOATS, norm),
 };
 static const struct { Binary *f; const char *name; Takes takes; } binary[] = {
     OP(NUMBERS, add), OP(NUMBERS, sub), OP(NUMBERS, mul), OP(FLOATS, div), OP(NUMBERS, floor_div), OP(NUMBERS, mod), OP(FLOATS, pow),
+    OP(NUMBERS, fmod), OP(NUMBERS, fmax), OP(FLOATS, hypot), OP(FLOATS, logaddexp), OP(FLOATS, leaky_relu),
     OP(ALL, max), OP(ALL, min), OP(FLOATS, atan2), OP(ALL, eq), OP(ALL, ne), OP(ALL, lt), OP(ALL, le), OP(ALL, gt), OP(ALL, ge),
     OP(WHOLE, and), OP(WHOLE, or), OP(WHOLE, xor),
 };

@@ -15,8 +15,8 @@ static void elementwise(Bad *x)
     BAD("softplus", DTYPE, kiln_softplus(x->i));
     BAD("gelu", DTYPE, kiln_gelu(x->i));
     BAD("gelu_tanh", DTYPE, kiln_gelu_tanh(x->i));
-    BAD("isnan", DTYPE, kiln_isnan(x->i));
-    BAD("isfinite", DTYPE, kiln_isfinite(x->i));
+    BAD("isnan", VALUE, kiln_isnan(NULL));
+    BAD("isfinite", VALUE, kiln_isfinite(NULL));
     BAD("norm", DTYPE, kiln_norm(x->i));
     BAD("norm", VALUE, kiln_norm(NULL));
     BAD("zeros_like", VALUE, kiln_zeros_like(NULL));
@@ -27,9 +27,52 @@ static void elementwise(Bad *x)
     BAD("clip", DTYPE, kiln_clip(x->b, 0.5, 1));
     BAD("where", SHAPE, kiln_where(x->b, x->g, 0));
     BAD("where", DTYPE, kiln_where(x->i, x->f, 0));
-    BAD("pow", DTYPE, kiln_pow(x->i, 2));
+    BAD("pow", DTYPE, kiln_pow(x->i, 2.5));
     BAD("add", SHAPE, kiln_add(x->f, x->g));
     BAD("cast", DTYPE, kiln_cast(x->f, (kiln_dtype)99));
+}
+
+static void numeric(Bad *x)
+{
+    BAD("exp10", DTYPE, kiln_exp10(x->i));
+    BAD("degrees", DTYPE, kiln_degrees(x->i));
+    BAD("radians", DTYPE, kiln_radians(x->i));
+    BAD("sinc", DTYPE, kiln_sinc(x->i));
+    BAD("positive", DTYPE, kiln_positive(x->b));
+    BAD("isinf", VALUE, kiln_isinf(NULL));
+    BAD("isposinf", VALUE, kiln_isposinf(1));
+    BAD("isneginf", VALUE, kiln_isneginf(NULL));
+    BAD("signbit", DTYPE, kiln_signbit(x->b));
+    BAD("popcount", DTYPE, kiln_popcount(x->f));
+    BAD("fmax", DTYPE, kiln_fmax(x->f, x->i));
+    BAD("fmin", SHAPE, kiln_fmin(x->f, x->g));
+    BAD("fmin", VALUE, kiln_fmin(1, 2));
+    BAD("xlogy", DTYPE, kiln_xlogy(x->i, x->f));
+    BAD("trunc_div", DTYPE, kiln_trunc_div(x->i, 0.5));
+    BAD("lerp", SHAPE, kiln_lerp(x->f, x->g, 0.5));
+    BAD("nextafter", DTYPE, kiln_nextafter(x->i, 1));
+    BAD("nextafter", SHAPE, kiln_nextafter(x->f, x->g));
+    BAD("floor", DTYPE, kiln_floor(x->b));
+}
+
+static void activations(Bad *x)
+{
+    BAD("logsigmoid", DTYPE, kiln_logsigmoid(x->i));
+    BAD("mish", DTYPE, kiln_mish(x->i));
+    BAD("elu", DTYPE, kiln_elu(x->i, 1.0));
+    BAD("elu", SHAPE, kiln_elu(x->f, x->g));
+    BAD("selu", DTYPE, kiln_selu(x->i));
+    BAD("celu", VALUE, kiln_celu(NULL, 1.0));
+    BAD("leaky_relu", DTYPE, kiln_leaky_relu(x->f, x->i));
+    BAD("leaky_relu", SHAPE, kiln_prelu(x->f, x->g));
+    BAD("hardtanh", DTYPE, kiln_hardtanh(x->b, 0, 1));
+    BAD("hardtanh", DTYPE, kiln_hardtanh(x->i, 0.5, 1));
+    BAD("relu6", DTYPE, kiln_relu6(x->b));
+    BAD("hardsigmoid", DTYPE, kiln_hardsigmoid(x->i, 1.0, 0.5));
+    BAD("hardswish", DTYPE, kiln_hardswish(x->i));
+    BAD("hardshrink", DTYPE, kiln_hardshrink(x->i, 0.5));
+    BAD("softshrink", DTYPE, kiln_softshrink(x->i, 0.5));
+    BAD("threshold", DTYPE, kiln_threshold(x->b, 0, 1));
 }
 
 static void reductions(Bad *x)
@@ -251,6 +294,8 @@ void everything(Bad *x)
 {
     made(x);
     elementwise(x);
+    numeric(x);
+    activations(x);
     reductions(x);
     moves(x);
     losses(x);

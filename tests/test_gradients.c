@@ -86,9 +86,9 @@ static const Case cases[] = {
     ROW(attention_query, "%1: f64[1,3,2], %2: f64[1,3,3], %3: f64[1,3], %4: f64[1,3]",
         "%5 = attention_query(%1, %1, %2, %2, %2, %3, %4) {0.25, 0, 0, 1, 0, 0} : f64[1,3,2]\n%6 = sin(%5) : f64[1,3,2]", 6),
     ROW(attention_keys, "%1: f64[1,3,3], %2: f64[1,4,3], %3: f64[1,1,4], %4: f64[1,3]",
-        "%5 = attention_keys(%1, %2, %2, %3, %1, %4, %4) {0.75, 0, 0, 1, 0, 0} : f64[1,4,6]\n%6 = sin(%5) : f64[1,4,6]", 6),
+        "%5 = attention_keys(%1, %2, %2, %3, %1, %4, %4) {0.75, 0, 0, 1, 0, 0} : f64[1,4,6]\n%6 = sin(%5) : f64[1,4,6]", 6, .lo = -1, .hi = 1),
     ROW(attention_keys, "%1: f64[1,3,2], %2: f64[1,3,3], %3: f64[1,3], %4: f64[1,3]",
-        "%5 = attention_keys(%1, %1, %2, %2, %2, %3, %4) {0.75, 2, 1, 2, 1, 1} : f64[1,3,5]\n%6 = sin(%5) : f64[1,3,5]", 6),
+        "%5 = attention_keys(%1, %1, %2, %2, %2, %3, %4) {0.75, 2, 1, 2, 1, 1} : f64[1,3,5]\n%6 = sin(%5) : f64[1,3,5]", 6, .lo = -1, .hi = 1),
     ROW(loop, "%1: f64[2], %2: f64[3]",
      "%3 = constant() {i64, 3, []} : i64[]\n%4, %5 = loop(%3, %1, %2) {@step, 1, 1, 1, 0, 3, []} : f64[2], f64[3,2]\n"
      "%6 = broadcast(%4) {[3, 2]} : f64[3,2]\n%7 = mul(%5, %6) : f64[3,2]", 7,
@@ -300,12 +300,20 @@ static void check(void *arg)
     compare_others(k);
 }
 
+/* By name, so that new rows of ops.def change no draws. */
+static uint64_t seed_of(const char *name)
+{
+    uint64_t seed = 1;
+    for (; *name; name++) seed = seed * 7919 + (uint8_t)*name;
+    return seed;
+}
+
 static void check_case(const Case *c)
 {
     Arena arena;
     Status st = {0};
     arena_init(&arena);
-    Check k = {.c = c, .arena = &arena, .random = {(uint64_t)c->op * 7919 + 1}};
+    Check k = {.c = c, .arena = &arena, .random = {seed_of(op_def[c->op].name)}};
     if (!arena_try(&arena, &st, check, &k)) fail_msg("%s: %s", op_def[c->op].name, st.text);
     arena_free(&arena);
 }
@@ -326,7 +334,16 @@ static void smooth_range(Op op, Case *c)
     case OP_div:
     case OP_mod: c->lo = 0.4, c->hi = 2; break;
     case OP_log1p: c->lo = -0.6, c->hi = 2; break;
+    case OP_cbrt:
+    case OP_lgamma:
+    case OP_digamma:
+    case OP_hypot_slope: c->lo = 0.6, c->hi = 2; break;
+    case OP_fmod: c->lo = 2.1, c->hi = 3.9; break;
+    case OP_acosh: c->lo = 1.2, c->hi = 3; break;
+    case OP_logit: c->lo = 0.1, c->hi = 0.9; break;
     case OP_asin:
+    case OP_atanh:
+    case OP_erfinv:
     case OP_acos: c->lo = -0.8, c->hi = 0.8; break;
     case OP_tan: c->lo = -1, c->hi = 1; break;
     default: break;
@@ -340,6 +357,8 @@ static void elementwise(void **state)
     for (int op = OP_none + 1; op < OP_COUNT; op++) {
         const OpDef *def = &op_def[op];
         bool has = def->grad[0] != NULL || def->grad[1] != NULL || def->grad[2] != NULL;
+        /* whose own gradients, or those beyond, are known to be unknown: ops.def */
+        if (op == OP_digamma_slope || op == OP_trigamma_slope) continue;
         if (!(def->flags & OPF_ELEMENTWISE) || !has) continue;
         for (size_t s = 0; s < COUNT_OF(shapes); s++) {
             char params[120], lines[120];

@@ -55,6 +55,25 @@ static void test_division(void **state)
     assert_int_equal(int2(P_idiv, DT_i8, -128, -1), -128);
 }
 
+static void test_powers(void **state)
+{
+    (void)state;
+    assert_int_equal(int2(P_ipow, DT_i32, 3, 4), 81);
+    assert_int_equal(int2(P_ipow, DT_i32, -3, 3), -27);
+    assert_int_equal(int2(P_ipow, DT_i32, 0, 0), 1);
+    assert_int_equal(int2(P_ipow, DT_i32, 2, 31), INT32_MIN);
+    assert_int_equal(int2(P_ipow, DT_i32, 2, 32), 0);
+    assert_int_equal(int2(P_ipow, DT_i32, 3, INT32_MAX), -1431655765); /* 3^(2^30) is 1 modulo 2^32 */
+    assert_int_equal(int2(P_ipow, DT_u8, 255, 255), 255);
+    assert_int_equal(int2(P_ipow, DT_u16, 65535, 2), 1);
+    assert_int_equal(int2(P_ipow, DT_i8, -2, 7), -128);
+    assert_int_equal(int2(P_ipow, DT_u64, 3, -1), (int64_t)0xaaaaaaaaaaaaaaab); /* to the power 2^64 - 1 */
+    for (int x = -3; x <= 3; x++) {
+        assert_int_equal(int2(P_ipow, DT_i64, x, -1), x == 1 || x == -1 ? x : 0);
+        assert_int_equal(int2(P_ipow, DT_i16, x, -2), x == 1 || x == -1);
+    }
+}
+
 static void test_shifts(void **state)
 {
     (void)state;
@@ -244,7 +263,7 @@ static void test_tables(void **state)
     }
     for (int fn = 0; fn < FN_COUNT; fn++) {
         const MathInfo *m = &math_info[fn];
-        assert_true(m->args == 1 ? m->f64 && !m->f64_2 : !m->f64 && m->f64_2);
+        assert_true(m->args == 1 ? (m->f64 || math_f64_rows[fn]) && !m->f64_2 : !m->f64 && m->f64_2);
         assert_true(m->tok->prim == P_LET && m->tok->ref == 0);
     }
 }
@@ -254,6 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_integers_wrap),
         cmocka_unit_test(test_division),
+        cmocka_unit_test(test_powers),
         cmocka_unit_test(test_shifts),
         cmocka_unit_test(test_compare_and_select),
         cmocka_unit_test(test_conversions),

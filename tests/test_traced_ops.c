@@ -17,6 +17,18 @@ EXPRESSION(gelu, kiln_gelu(x))
 EXPRESSION(gelu_tanh, kiln_gelu_tanh(x))
 EXPRESSION(relu_chain, kiln_silu(kiln_relu(kiln_sub(x, 0.1))))
 EXPRESSION(softplus, kiln_softplus(kiln_clip(x, -1, 1)))
+EXPRESSION(sinc, kiln_sinc(x))
+EXPRESSION(mish, kiln_mish(x))
+EXPRESSION(elu, kiln_elu(kiln_logsigmoid(x), 1.25))
+EXPRESSION(selu, kiln_selu(x))
+EXPRESSION(celu, kiln_celu(x, kiln_sum(kiln_square(x), KILN_AXES(0))))
+EXPRESSION(prelu, kiln_prelu(x, kiln_reduce_max(x, KILN_AXES(0))))
+EXPRESSION(hard, kiln_hardswish(kiln_add(kiln_hardtanh(x, -1.9, 1.9), kiln_hardsigmoid(x, 0.3, 0.45))))
+EXPRESSION(shrunk, kiln_softshrink(kiln_hardshrink(kiln_threshold(x, -1.6, 0.9), 0.3), 0.2))
+EXPRESSION(interpolated, kiln_lerp(x, kiln_xlogy(x, kiln_exp(x)), kiln_sigmoid(x)))
+EXPRESSION(apart, kiln_copysign(kiln_fmax(x, kiln_fmin(kiln_neg(x), 0.25)), kiln_trunc_div(x, 0.7)))
+EXPRESSION(neighbour, kiln_cast(kiln_nextafter(x, 1), KILN_F32)) /* no gradient flows */
+EXPRESSION(counted, kiln_popcount(kiln_cast(kiln_mul(x, 1000), KILN_I32)))
 EXPRESSION(softmax_rows, kiln_softmax(x, 1))
 EXPRESSION(softmax_columns, kiln_softmax(x, 0))
 EXPRESSION(log_softmax, kiln_log_softmax(x, -1))
@@ -145,6 +157,18 @@ static const struct {
     CASE(gelu_tanh),
     CASE(relu_chain),
     CASE(softplus),
+    CASE(sinc),
+    CASE(mish),
+    CASE(elu),
+    CASE(selu),
+    CASE(celu),
+    CASE(prelu),
+    CASE(hard),
+    CASE(shrunk),
+    CASE(interpolated),
+    CASE(apart),
+    CASE(neighbour),
+    CASE(counted),
     CASE(softmax_rows),
     CASE(softmax_columns),
     CASE(log_softmax),

@@ -152,6 +152,22 @@ static LLVMValueRef shift(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef 
     return gen_select(g, fits, v, int_like(g, a, 0));
 }
 
+/* Squares, bit by bit of the exponent: what a constant exponent does not need LLVM drops. */
+static LLVMValueRef power(Gen *g, DType t, LLVMValueRef x, LLVMValueRef n)
+{
+    const bool is_signed = dtype_info[t].kind == DK_INT;
+    LLVMValueRef zero = int_like(g, x, 0), one = int_like(g, x, 1), minus = int_like(g, x, -1), r = one, square = x;
+    for (int bit = 0; bit < dtype_info[t].bits - is_signed; bit++) {
+        LLVMValueRef has = LLVMBuildAnd(g->b, n, int_like(g, n, (int64_t)((uint64_t)1 << bit)), "");
+        r = gen_select(g, is(g, has, zero), r, LLVMBuildMul(g->b, r, square, ""));
+        square = LLVMBuildMul(g->b, square, square, "");
+    }
+    if (!is_signed) return r;
+    LLVMValueRef even = is(g, LLVMBuildAnd(g->b, n, one, ""), zero), of_minus = gen_select(g, even, one, minus);
+    LLVMValueRef below = gen_select(g, is(g, x, one), one, gen_select(g, is(g, x, minus), of_minus, zero));
+    return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSLT, n, zero, ""), below, r);
+}
+
 static LLVMValueRef mulhi(Gen *g, LLVMValueRef a, LLVMValueRef b)
 {
     LLVMTypeRef wide = like(a, g->i64);
@@ -168,6 +184,7 @@ static LLVMValueRef int_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueR
     case P_mul: return LLVMBuildMul(g->b, a, b, "");
     case P_idiv:
     case P_irem: return divide(g, p, t, a, b);
+    case P_ipow: return power(g, t, a, b);
     case P_mulhi: return mulhi(g, a, b);
     case P_neg: return LLVMBuildNeg(g->b, a, "");
     case P_abs:

@@ -129,6 +129,7 @@ static const char *int_prim(Arena *a, Prim p, DType t, const char *x, const char
     case P_not: return arena_printf(a, "%s(~%s(%s))", n, w, x);
     case P_idiv: return arena_printf(a, "idiv(%s, %s)", x, y);
     case P_irem: return arena_printf(a, "irem(%s, %s)", x, y);
+    case P_ipow: return arena_printf(a, "ipow(%s, %s)", x, y);
     case P_shl: return arena_printf(a, "shl(%s, %s)", x, y);
     case P_shr: return arena_printf(a, "shr(%s, %s)", x, y);
     case P_mulhi: return t == DT_u32 ? arena_printf(a, "__umulhi(%s, %s)", x, y) : NULL;

@@ -97,7 +97,7 @@ static int64_t grain(Op op, DType t)
     int64_t most = (int64_t)1 << 16;
     for (; tok && tok->prim != P_END; tok++) {
         if (tok->prim == P_FN) return t == DT_f64 ? 1 << 11 : 1 << 14;
-        if (tok->prim == P_fmod || tok->prim == P_idiv || tok->prim == P_irem) most = 1 << 12;
+        if (tok->prim == P_fmod || tok->prim == P_idiv || tok->prim == P_irem || tok->prim == P_ipow) most = 1 << 12;
     }
     return most;
 }

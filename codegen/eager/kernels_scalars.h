@@ -30,10 +30,12 @@ static inline float odd_bool(uint8_t x) { return (float)x; }
 #undef MATH_END
 #define MATH_F64(fn) \
     static inline double math_##fn##_f64 ARGS_1(double) { return math_##fn##64(x); }
+#define MATH_OWN(fn) MATH_F64(fn)
 #define MATH_LIBM(fn, args) \
     static inline double math_##fn##_f64 ARGS_##args(double) { return fn CALL_##args; }
 #include "../../ir/math64.def"
 #undef MATH_F64
+#undef MATH_OWN
 #undef MATH_LIBM
 #undef ARGS_1
 #undef ARGS_2

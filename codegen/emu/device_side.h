@@ -466,6 +466,7 @@ static inline unsigned __umulhi(unsigned x, unsigned y) { return (unsigned)((uns
 #define EMU_FN(name)                \
     extern "C" double name(double); \
     extern "C" float name##f(float);
+#define EMU_FNS(a, b, c) EMU_FN(a) EMU_FN(b) EMU_FN(c)
 #define EMU_FN_2(name)                      \
     extern "C" double name(double, double); \
     extern "C" float name##f(float, float);
@@ -474,27 +475,19 @@ EMU_FN(floor)
 EMU_FN(ceil)
 EMU_FN(trunc)
 EMU_FN(rint)
-EMU_FN(exp)
-EMU_FN(exp2)
-EMU_FN(expm1)
-EMU_FN(log)
-EMU_FN(log2)
-EMU_FN(log10)
+EMU_FNS(exp, exp2, expm1)
+EMU_FNS(log, log2, log10)
 EMU_FN(log1p)
-EMU_FN(sin)
-EMU_FN(cos)
-EMU_FN(tan)
-EMU_FN(asin)
-EMU_FN(acos)
-EMU_FN(atan)
-EMU_FN(sinh)
-EMU_FN(cosh)
-EMU_FN(tanh)
-EMU_FN(erf)
+EMU_FNS(sin, cos, tan)
+EMU_FNS(asin, acos, atan)
+EMU_FNS(sinh, cosh, tanh)
+EMU_FNS(asinh, acosh, atanh)
+EMU_FNS(cbrt, erfc, erf)
 EMU_FN_2(fmod)
 EMU_FN_2(copysign)
 EMU_FN_2(pow)
 EMU_FN_2(atan2)
+EMU_FN_2(hypot)
 
 #endif
 #endif

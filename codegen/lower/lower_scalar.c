@@ -102,7 +102,7 @@ int32_t build_prim(Build *b, Prim p, DType type, int32_t x, int32_t y, int32_t z
     }
     int32_t same = y >= 0 && z < 0 ? identity(b, p, x, y) : -1;
     if (same >= 0) return same;
-    uint32_t cost = p == P_div || p == P_sqrt || p == P_fmod ? 5 : p == P_idiv || p == P_irem ? 10 : 1;
+    uint32_t cost = p == P_div || p == P_sqrt || p == P_fmod ? 5 : p == P_idiv || p == P_irem ? 10 : p == P_ipow ? 64 : 1;
     return derived(b, (Instr){.kind = I_PRIM, .prim = (uint8_t)p, .type = (uint8_t)type, .a = x, .b = y, .c = z}, cost);
 }
 

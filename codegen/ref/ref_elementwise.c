@@ -2,6 +2,7 @@
  * operands' intervals; cast. Integers: ref_integer.c. Relies on internal.h. Never reads the scalar algebra of ops.def. */
 #include "integer.h"
 #include "internal.h"
+#include "special.h"
 
 #include <math.h>
 
@@ -109,7 +110,7 @@ static double unary(Op op, double x)
     case OP_cosh: return cosh(x);
     case OP_tanh: return tanh(x);
     case OP_erf: return erf(x);
-    default: return NAN;
+    default: return special_unary(op, x);
     }
 }
 
@@ -141,13 +142,13 @@ static double binary(Op op, DType t, double x, double y)
     case OP_max: return x > y || x != x ? x : y;
     case OP_min: return x < y || x != x ? x : y;
     case OP_atan2: return atan2(x, y);
-    case OP_hypot: return isnan(x) || isnan(y) ? NAN : hypot(x, y);
+    case OP_hypot_slope: return special_hypot_slope(x, y);
     case OP_pow_slope: return pow_slope(x, y);
     case OP_pow_rise: return x == 0 ? 0 : held(t, pow(x, y)) * log(x);
     case OP_atan2_slope:
         if (isnan(x) || isnan(y)) return NAN;
         return (x == 0 && y == 0) || isinf(x) || isinf(y) ? 0 : x / hypot(x, y) / hypot(x, y);
-    default: return NAN;
+    default: return special_binary(op, x, y);
     }
 }
 
@@ -171,6 +172,8 @@ static bool correctly_rounded(Op op)
     case OP_mul:
     case OP_div:
     case OP_mod:
+    case OP_fmod:
+    case OP_copysign:
     case OP_max:
     case OP_min: return true;
     default: return takes_steps(op);
@@ -206,7 +209,7 @@ static double own_ulps(Op op, DType t)
 {
     if (correctly_rounded(op)) return 0;
     if (t != DT_f32 && t != DT_f64) return 0.01;
-    if (op == OP_atan2_slope || op == OP_pow_slope || op == OP_pow_rise) return 8;
+    if (op == OP_atan2_slope || op == OP_pow_slope || op == OP_pow_rise || op == OP_tanhshrink || special_rows(op)) return 8;
     return (activation(op) ? 4 : 2) + 2 * (t == DT_f64);
 }
 
@@ -231,12 +234,16 @@ static double own_error(Op op, DType t, double x, double value)
 /* An interval of that operand within which the function is not monotone, nor symmetric about its turning point. */
 static bool breaks1(Op op, Operand x)
 {
-    const double pi = 3.14159265358979323846;
+    const double pi = 3.14159265358979323846, low = x.v - x.b, high = x.v + x.b;
+    if (special_poles(op)) return low <= 0 && (floor(low) != floor(high) || low == floor(low));
     return op == OP_tan && floor((x.v - x.b) / pi + 0.5) != floor((x.v + x.b) / pi + 0.5);
 }
 
 /* The sign of a computed zero is unknown. */
 static bool has_zero(Operand x) { return fabs(x.v) <= x.b; }
+
+/* The quotient of which fmod is the remainder. */
+static double times_in(double x, double y) { return rint((x - fmod(x, y)) / y); }
 
 static bool breaks2(Op op, DType t, Operand x, Operand y)
 {
@@ -250,6 +257,13 @@ static bool breaks2(Op op, DType t, Operand x, Operand y)
     case OP_atan2: return fabs(x.v) <= x.b + y.b && y.v - y.b <= 0;
     /* near the origin, and on the ridge where the function turns */
     case OP_atan2_slope: return fabs(fabs(x.v) - fabs(y.v)) <= x.b + y.b;
+    case OP_copysign: return has_zero(y);
+    case OP_hypot_slope: return has_zero(x) && has_zero(y);
+    case OP_fmod:
+        if (has_zero(y)) return true;
+        for (int c = 0; c < 4; c++)
+            if (times_in(x.v + (c & 1 ? x.b : -x.b), y.v + (c & 2 ? y.b : -y.b)) != times_in(x.v, y.v)) return true;
+        return false;
     case OP_mod:
     case OP_floor_div:
         if (has_zero(y)) return true;
@@ -279,6 +293,13 @@ static void settle(RefTensor *out, int64_t i, Op op, double mid, const double *c
     ref_set(out, i, mid, err + own, own_ulps(op, (DType)out->type.dtype));
 }
 
+/* Further error of what is not smooth everywhere: where zeros lie, and where x and tanh x nearly cancel. */
+static double rows_error(Op op, DType t, double x)
+{
+    if (op == OP_tanhshrink) return fabs(x) < 0.5 ? 0 : 6 * ref_unit(t);
+    return special_error(op, x);
+}
+
 static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
 {
     double mid = unary(op, x.v), corner[2];
@@ -294,13 +315,14 @@ static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
     if (n == 0 && is_special(x.v) && exact_there(mid))
         ref_set(out, i, mid, 0, 0);
     else
-        settle(out, i, op, mid, corner, n, 0);
+        settle(out, i, op, mid, corner, n, rows_error(op, (DType)out->type.dtype, x.v));
 }
 
 /* Among the denormals a power has few places, and multiplying or dividing by it makes the loss larger. Where a slope or rise is 0,
  * its sign is not defined. */
 static double lost(Op op, DType t, double x, double y, double value)
 {
+    if (op == OP_logaddexp) return 8 * ref_unit(t) * fmax(fabs(fmax(x, y)), 1);
     if (value == 0 && (op == OP_pow_slope || op == OP_pow_rise)) return ref_ulp(t, 0);
     const double tiny = ref_ulp((DType)dtype_info[t].compute, 0), normal = tiny * 0x1p24;
     if (op == OP_pow_slope && x != 0 && fabs(value) < normal * fmax(fabs(y), 1 / fabs(x)))
@@ -313,7 +335,7 @@ static void binary_element(RefTensor *out, int64_t i, Op op, Operand x, Operand 
     const DType t = (DType)out->type.dtype;
     double mid = binary(op, t, x.v, y.v), corner[4];
     uint32_t n = x.b > 0 || y.b > 0 ? 4 : 0;
-    if (n != 0 && breaks2(op, t, x, y)) out->undecided[i] |= DOUBT_EDGE;
+    if ((n != 0 && breaks2(op, t, x, y)) || (op == OP_copysign && isnan(y.v))) out->undecided[i] |= DOUBT_EDGE;
     for (uint32_t c = 0; c < n; c++) corner[c] = binary(op, t, x.v + (c & 1 ? x.b : -x.b), y.v + (c & 2 ? y.b : -y.b));
     const double own = lost(op, t, x.v, y.v, mid);
     if (n == 0 && own == 0 && (is_special(x.v) || is_special(y.v)) && exact_there(mid))
@@ -355,10 +377,11 @@ static bool where(Run *r)
 
 static Operand operand(const RefTensor *t, int64_t i) { return (Operand){t->f[i], t->bound[i]}; }
 
-/* Every function above has a value at 1/2. */
+/* Every function above has a value at 1/2 or at 2. */
 static bool is_stated(Op op, uint32_t n)
 {
-    return (op_def[op].flags & OPF_TO_BOOL) || !isnan(n == 1 ? unary(op, 0.5) : binary(op, DT_f64, 0.5, 0.5));
+    return (op_def[op].flags & OPF_TO_BOOL) || !isnan(n == 1 ? unary(op, 0.5) : binary(op, DT_f64, 0.5, 0.5)) ||
+           (n == 1 && !isnan(unary(op, 2)));
 }
 
 bool ref_elementwise(Run *r)

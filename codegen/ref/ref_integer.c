@@ -28,6 +28,25 @@ static void divide(DType t, int64_t x, int64_t y, int64_t *quotient, int64_t *re
     }
 }
 
+/* Multiplies as often as the exponent says, by squares; a negative exponent gives 1 / x^-y, cut off. */
+static int64_t integer_power(DType t, int64_t x, int64_t y)
+{
+    uint64_t r = 1, square = (uint64_t)x;
+    if (is_signed(t) && y < 0) return x == 1 ? 1 : x == -1 ? (y % 2 == 0 ? 1 : -1) : 0;
+    for (uint64_t left = (uint64_t)y; left != 0; left /= 2) {
+        if (left % 2 == 1) r *= square;
+        square *= square;
+    }
+    return (int64_t)r;
+}
+
+/* As in C: the remainder has x's sign. */
+static int64_t cut_remainder(DType t, int64_t x, int64_t y)
+{
+    if (y == 0 || (is_signed(t) && y == -1)) return 0;
+    return is_signed(t) ? x % y : (int64_t)((uint64_t)x % (uint64_t)y);
+}
+
 static int64_t shift_left(DType t, int64_t x, int64_t by)
 {
     return (uint64_t)by < 8 * dtype_bytes(t) ? (int64_t)((uint64_t)x << by) : 0;
@@ -79,6 +98,8 @@ static bool arithmetic(Op op, DType t, int64_t x, int64_t y, int64_t *out)
         divide(t, x, y, &q, &r);
         *out = op == OP_mod ? r : q;
         return true;
+    case OP_fmod: *out = cut_remainder(t, x, y); return true;
+    case OP_pow: *out = integer_power(t, x, y); return true;
     case OP_max: *out = integer_less(t, y, x) ? x : y; return true;
     case OP_min: *out = integer_less(t, x, y) ? x : y; return true;
     case OP_not: *out = t == DT_bool ? !x : ~x; return true;

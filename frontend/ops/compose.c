@@ -55,7 +55,8 @@ static kiln_tensor *isnan_(Thread *t, kiln_site at, kiln_operand x)
 static kiln_tensor *isfinite_(Thread *t, kiln_site at, kiln_operand x)
 {
     (void)t;
-    if (!dtype_info[x.as.tensor->type.dtype].infinite) return kiln_eq_at(at, x, x); /* f8_e4m3 has NaN but no infinity */
+    if (!dtype_info[x.as.tensor->type.dtype].infinite)
+        return kiln_eq_at(at, x, x); /* f8_e4m3 has NaN but no infinity, integers neither */
     return kiln_lt_at(at, OP1(abs, x), NUMBER(INFINITY));
 }
 
@@ -63,9 +64,9 @@ COMPOSITE(square, ANY)
 COMPOSITE(reciprocal, FLOATS)
 COMPOSITE(rsqrt, ONCE)
 
-kiln_tensor *kiln_isnan_at(kiln_site at, kiln_operand x) { return composite(at, "isnan", x, isnan_, FLOATS); }
+kiln_tensor *kiln_isnan_at(kiln_site at, kiln_operand x) { return composite(at, "isnan", x, isnan_, ANY); }
 
-kiln_tensor *kiln_isfinite_at(kiln_site at, kiln_operand x) { return composite(at, "isfinite", x, isfinite_, FLOATS); }
+kiln_tensor *kiln_isfinite_at(kiln_site at, kiln_operand x) { return composite(at, "isfinite", x, isfinite_, ANY); }
 
 kiln_tensor *kiln_clip_at(kiln_site at, kiln_operand x, kiln_operand lo, kiln_operand hi)
 {

@@ -2,21 +2,18 @@
  * nothing: each checks its operands and calls apply. */
 #include "ops.h"
 
+/* What is whole already. */
+static bool rounds(Op op) { return op == OP_floor || op == OP_ceil || op == OP_trunc || op == OP_round; }
+
 static kiln_tensor *unary(kiln_site at, Op op, kiln_operand o)
 {
     Thread *t = op_thread(&o, 1);
     if (!t) return NULL;
     const char *name = op_def[op].name;
-    kiln_tensor *x = op_def[op].domain == 'F' ? operand_float(t, at, name, o) : operand_named(t, at, name, o, NULL);
+    const bool whole = rounds(op), floats = op_def[op].domain == 'F' && !whole;
+    kiln_tensor *x = floats ? operand_float(t, at, name, o) : operand_named(t, at, name, o, NULL);
+    if (whole && tensor_ok(x) && dtype_is_int((DType)x->type.dtype)) return result_of(t, at, x, x);
     return apply1(t, at, op, x, NULL, 0);
-}
-
-/* Integers get a text that helps, because pow of integers has no rounding that everybody expects. */
-static kiln_tensor *integer_pow(Thread *t, kiln_site at, kiln_tensor *const x[2])
-{
-    char a[160], b[160];
-    return fail(t, at, KILN_EDTYPE, "pow: needs floats; for integer squares use kiln_square, else kiln_cast: %s x %s",
-        tensor_text(x[0], a, sizeof a), tensor_text(x[1], b, sizeof b));
 }
 
 kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y)
@@ -26,8 +23,6 @@ kiln_tensor *binary(kiln_site at, Op op, kiln_operand x, kiln_operand y)
     Thread *t = op_thread(o, 2);
     if (UNLIKELY(!t)) return NULL;
     if (UNLIKELY(!operand_pair(t, at, op_def[op].name, x, y, in))) return &t->k->poison;
-    if (UNLIKELY(op == OP_pow) && tensor_ok(in[0]) && tensor_ok(in[1]) && !dtype_is_float(in[0]->type.dtype))
-        return integer_pow(t, at, in);
     return apply2(t, at, op, in[0], in[1], NULL, 0);
 }
 

@@ -51,10 +51,13 @@ typedef kiln_tensor *Reduce(kiln_site at, kiln_operand x, kiln_axes axes);
 typedef kiln_tensor *Along(kiln_site at, kiln_operand x, int axis);
 static Unary *const unary[] = {kiln_neg_at, kiln_abs_at, kiln_sign_at, kiln_floor_at, kiln_round_at, kiln_sqrt_at, kiln_exp_at, kiln_expm1_at, kiln_log_at,
     kiln_sin_at, kiln_tan_at, kiln_atan_at, kiln_sinh_at, kiln_tanh_at, kiln_erf_at, kiln_not_at, kiln_square_at, kiln_reciprocal_at, kiln_relu_at,
-    kiln_sigmoid_at, kiln_softplus_at, kiln_gelu_at, kiln_isnan_at, kiln_zeros_like_at, kiln_stop_gradient_at, kiln_flatten_at, kiln_norm_at};
+    kiln_sigmoid_at, kiln_softplus_at, kiln_gelu_at, kiln_isnan_at, kiln_zeros_like_at, kiln_stop_gradient_at, kiln_flatten_at, kiln_norm_at,
+    kiln_asinh_at, kiln_acosh_at, kiln_cbrt_at, kiln_erfc_at, kiln_erfinv_at, kiln_lgamma_at, kiln_digamma_at, kiln_i0_at, kiln_logit_at, kiln_mish_at, kiln_selu_at,
+    kiln_sinc_at, kiln_popcount_at, kiln_isinf_at, kiln_signbit_at, kiln_relu6_at, kiln_positive_at};
 static kiln_tensor *in_i32(kiln_site at, kiln_operand x, kiln_operand y) { return kiln_matmul_to_at(at, x, y, KILN_I32); }
 static Binary *const binary[] = {kiln_add_at, kiln_sub_at, kiln_mul_at, kiln_div_at, kiln_floor_div_at, kiln_mod_at, kiln_pow_at, kiln_max_at, kiln_atan2_at,
     kiln_eq_at, kiln_lt_at, kiln_and_at, kiln_shl_at, kiln_shr_at, kiln_matmul_at, in_i32, kiln_mse_at, kiln_cross_entropy_at,
+    kiln_fmod_at, kiln_trunc_div_at, kiln_copysign_at, kiln_nextafter_at, kiln_hypot_at, kiln_logaddexp_at, kiln_xlogy_at, kiln_fmax_at, kiln_elu_at, kiln_leaky_relu_at,
     kiln_inner_at, kiln_outer_at, kiln_kron_at, kiln_isin_at, kiln_histogram_at};
 static Reduce *const reduce[] = {kiln_sum_at, kiln_prod_at, kiln_mean_at, kiln_reduce_max_at, kiln_variance_at, kiln_any_at, kiln_all_at, kiln_transpose_at,
     kiln_count_nonzero_at, kiln_ptp_at, kiln_reduce_logsumexp_at, kiln_reduce_l2_at, kiln_nanmean_at, kiln_nanmax_at, kiln_median_at};
