@@ -2,7 +2,8 @@
  * and with KILN_TEST_CARD those of tests/lower.kiln. They are judged by what is expected of them (expected.h): the CPU's bits, or
  * where docs/numerics.md leaves them to the device, as functions of its C library and products on tensor cores, what the reference
  * allows. KILN_EXPECTED names a file with that; without it, it is computed here. KILN_EXPECTED_WRITE=FILE writes one and runs
- * nothing. KILN_GRAPHS=FIRST:COUNT chooses random graphs. */
+ * nothing. KILN_GRAPHS=FIRST:COUNT chooses random graphs. KILN_LONG_ROW=N has rows of more than
+ * N elements shared by several blocks. */
 #include "cases.h"
 #include "codegen/cuda/run.h"
 #include "codegen/cuda/schedule.h"
@@ -310,6 +311,7 @@ static bool find_device(void)
 
 int main(void)
 {
+    if (getenv("KILN_LONG_ROW")) cuda_long_row = atoi(getenv("KILN_LONG_ROW"));
     const struct CMUnitTest tests[] = {cmocka_unit_test(chosen_graphs), cmocka_unit_test(lowered_graphs),
         cmocka_unit_test(random_graphs), cmocka_unit_test(files_keep_what_is_expected)};
     const struct CMUnitTest writes[] = {cmocka_unit_test(written)};
