@@ -24,7 +24,7 @@ shown() # FILE: whether all its lines stand in the page, one after the other, wi
     [ -n "$want" ] && [[ $page == *"$want"* ]]
 }
 
-echo 1..4
+echo 1..5
 if KILN_DUMP=ir,passes,program KILN_DUMP_DIR=$scratch "$build/examples/one_layer" >"$scratch/out" 2>&1 && ls "$scratch"/*.program >/dev/null 2>&1; then
     for stage in ir fuse program; do
         shown "$(ls "$scratch"/*-layer.$stage)"
@@ -39,4 +39,16 @@ else
 fi
 bash docs/rooms.sh | cmp -s - docs/rooms.svg
 verdict 'docs/rooms.svg is of the includes as they are (bash docs/rooms.sh > docs/rooms.svg)' $?
+# docs/conformance.md: each name once, each call declared, each test there.
+conforms()
+{
+    local name call test
+    [ "$(grep -c '^| [a-z_]' docs/conformance.md)" -ge 172 ] || echo 'there are 172 names'
+    sed -n '/^### linalg/q;p' docs/conformance.md | sed -n 's/^| \([a-z0-9_]*\) | .*/\1/p' | sort | uniq -d
+    grep -o '`kiln_[a-z0-9_]*`' docs/conformance.md | tr -d '`' | sort -u | while read -r call; do grep -qrw "$call" include/kiln || echo "$call"; done
+    grep -o '`tests/[a-z0-9_]*\.c`' docs/conformance.md | tr -d '`' | sort -u | while read -r test; do [ -f "$test" ] || echo "$test"; done
+}
+wrong=$(conforms)
+[ -z "$wrong" ] || printf '%s\n' "$wrong" | sed 's/^/# /'
+verdict 'docs/conformance.md names what there is' "$([ -z "$wrong" ]; echo $?)"
 [ $failed -eq 0 ]

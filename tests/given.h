@@ -194,7 +194,7 @@ static void given_traced(const GivenRow *row, const Given *g, bool open)
     kiln_function *f = kiln_function_new(k, given_body, &run, &o);
     if (!kiln_call_all(f, kiln_tensors(g->in, g->nin), out, g->nout)) fail_msg("%s, line %d, %s: %s", g->name, g->line, open ? "a symbol" : "traced", kiln_error(k)->text);
     for (int i = 0; i < g->nout; i++) given_equal(g, open ? "a symbol" : "traced", i, out[i], row->near);
-    if (!late_keeps() && kiln_check(stderr, f, kiln_tensors(g->in, g->nin)) != KILN_AGREE) fail_msg("%s, line %d: %s", g->name, g->line, kiln_failed(k) ? kiln_error(k)->text : "kiln_check");
+    if (!late_keeps() && kiln_check(stderr, f, kiln_tensors(g->in, g->nin)) == KILN_DISAGREE) fail_msg("%s, line %d: %s", g->name, g->line, kiln_failed(k) ? kiln_error(k)->text : "kiln_check");
     kiln_function_free(f);
 }
 
