@@ -490,8 +490,7 @@ static void second_handles_of_what_is_outside(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ENGINE_TEST(traced_like_eager),
-        ENGINE_TEST(bounded_like_eager),
+        ENGINE_TEST(traced_like_eager), ENGINE_TEST(bounded_like_eager),
         ENGINE_TEST(gradients_like_differences),
         ENGINE_TEST(draws_in_a_trace),
         ENGINE_TEST(open_questions_are_errors),
