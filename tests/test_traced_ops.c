@@ -28,7 +28,7 @@ EXPRESSION(shrunk, kiln_softshrink(kiln_hardshrink(kiln_threshold(x, -1.6, 0.9),
 EXPRESSION(interpolated, kiln_lerp(x, kiln_xlogy(x, kiln_exp(x)), kiln_sigmoid(x)))
 EXPRESSION(apart, kiln_copysign(kiln_fmax(x, kiln_fmin(kiln_neg(x), 0.25)), kiln_trunc_div(x, 0.7)))
 EXPRESSION(neighbour, kiln_cast(kiln_nextafter(x, 1), KILN_F32)) /* no gradient flows */
-EXPRESSION(counted, kiln_popcount(kiln_cast(kiln_mul(x, 1000), KILN_I32)))
+EXPRESSION(bits_set, kiln_popcount(kiln_cast(kiln_mul(x, 1000), KILN_I32)))
 EXPRESSION(softmax_rows, kiln_softmax(x, 1))
 EXPRESSION(softmax_columns, kiln_softmax(x, 0))
 EXPRESSION(log_softmax, kiln_log_softmax(x, -1))
@@ -168,7 +168,7 @@ static const struct {
     CASE(interpolated),
     CASE(apart),
     CASE(neighbour),
-    CASE(counted),
+    CASE(bits_set),
     CASE(softmax_rows),
     CASE(softmax_columns),
     CASE(log_softmax),
