@@ -39,6 +39,12 @@ static inline int64_t share_words(const ShareRows *s, int64_t blocks, int64_t n)
     return blocks * (1 + 2 * s->lists * share_units(s, n));
 }
 
+/* What is enough for rows of up to n: a shorter one has more pieces where those of n are deeper. */
+static inline int64_t share_words_most(const ShareRows *s, int64_t blocks, int64_t n)
+{
+    return blocks * (1 + 2 * s->lists * (share_deep(s, n) > 1 ? s->units : share_units(s, n)));
+}
+
 /* The grid that computes so many rows of n elements, where so many blocks may be at work at once; 0: none may wait for others. */
 static inline ShareGrid share_grid(const ShareRows *s, int64_t rows, int64_t n, int64_t at_once)
 {

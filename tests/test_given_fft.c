@@ -83,6 +83,11 @@ static void errors(void **state)
     FAILS(kiln_fft(z, 0, 0, (kiln_fft_norm)7), KILN_EVALUE, "fft: norm is 7 (allowed: KILN_FFT_BACKWARD, KILN_FFT_ORTHO, KILN_FFT_FORWARD)");
     FAILS(kiln_stft(x, x, 1), KILN_ESHAPE, "stft: the window must be a vector of a known size: f32[4,3]");
     FAILS(kiln_fftfreq(k, KILN_F32, 0, 1), KILN_EVALUE, "fftfreq: n must be 1 or more");
+    assert_null(kiln_data(kiln_istft(kiln_ones(k, KILN_F32, KILN_SHAPE(3, 2, 2)), kiln_ones(k, KILN_F32, KILN_SHAPE(2)), INT64_MAX / 2)));
+    kiln_clear(k);
+    assert_null(kiln_data(kiln_fft(z, 1LL << 31, 0, KILN_FFT_BACKWARD)));
+    assert_true(strstr(kiln_error(k)->text, "fft: a length of 2147483648 (allowed: up to 2^30)") != NULL);
+    kiln_clear(k);
     /* any number of lines, each of a known length */
     kiln_function *f = kiln_function_new(k, lines, NULL, &(kiln_function_options){.inputs = {KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 8), 66, 2)}});
     kiln_tensor *w = kiln_cos(kiln_iota(k, KILN_F32, KILN_SHAPE(3, 66, 2), 1)), *y = kiln_call(f, w);

@@ -105,6 +105,29 @@ static void singular_and_not_definite(void **state)
     EXACTLY(kiln_cast(kiln_inverse(kiln_cast(kiln_f32(k, S(2, 2), 2, 0, 0, 4), KILN_BF16)), KILN_F32), KILN_F32, S(2, 2), 0.5, 0, 0, 0.25);
 }
 
+static void of_nothing(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)e, (void)user;
+    out[0] = kiln_det(in[0]);
+    out[1] = kiln_cholesky(in[0]);
+    out[2] = kiln_qr(in[0], &out[3]);
+    out[4] = kiln_solve(in[0], in[0]);
+}
+
+static void empty_and_narrow(void **state)
+{
+    (void)state;
+    kiln_tensor *out[5], *x = kiln_cast(kiln_f32(k, S(2, 2), 2, 0, 0, 4), KILN_F16), *y = kiln_cast(kiln_f32(k, S(2), 1, 1), KILN_F16);
+    kiln_function *f = kiln_function_new(k, of_nothing, NULL, &(kiln_function_options){.inputs_count = 1, .outputs = 5});
+    if (!kiln_call_all(f, KILN_IN(kiln_zeros(k, KILN_F64, S(0, 0))), out, 5)) fail_msg("%s", kiln_error(k)->text);
+    EXACTLY(out[0], KILN_F64, S(), 1);
+    assert_int_equal(kiln_elements(out[2]), 0);
+    assert_int_equal(kiln_dtype_of(kiln_solve(x, y)), KILN_F16);
+    assert_int_equal(kiln_dtype_of(kiln_triangular_solve(x, x, 0)), KILN_F16);
+    assert_int_equal(kiln_dtype_of(kiln_solve(x, kiln_cast(y, KILN_F64))), KILN_F64);
+    EXACTLY(kiln_cast(kiln_solve(x, y), KILN_F32), KILN_F32, S(2), 0.5, 0.25);
+}
+
 static kiln_tensor *sized;
 static void of_a_symbol(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user) { (void)e, (void)user, out[0] = kiln_cholesky(in[0]); }
 
@@ -134,6 +157,6 @@ static void errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {ENGINE_TEST(factors_give_their_product), ENGINE_TEST(compiled_and_mapped),
-        ENGINE_TEST(singular_and_not_definite), ENGINE_TEST(errors)};
+        ENGINE_TEST(singular_and_not_definite), ENGINE_TEST(empty_and_narrow), ENGINE_TEST(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,7 +107,7 @@ int64_t cuda_meeting(const Program *p)
         int64_t rows = 1;
         for (uint32_t a = 0; a < k->naxis && s.several; a++)
             if ((int)a != k->sweep) rows = MIN_OF(rows * MIN_OF(dim_hi(t, k->extent[a]), (int64_t)SHARE_ROWS), (int64_t)SHARE_ROWS);
-        if (s.several) most = MAX_OF(most, share_words(&s.rows, rows, dim_hi(t, k->extent[k->sweep])));
+        if (s.several) most = MAX_OF(most, share_words_most(&s.rows, rows, dim_hi(t, k->extent[k->sweep])));
     }
     return (most * (int64_t)sizeof(uint64_t) + 63) / 64 * 64;
 }

@@ -214,8 +214,6 @@ const CudaDriver *gpu_architecture(const char *name, Arena *arena, Status *st)
     d->compiler = nvrtc_compiler;
     d->capability = sm;
     d->own = own;
-    d->together = 1; /* a card: how many processors it has is asked where the code runs */
-    d->own = own;
     d->together = 1; /* a card; how many processors it has is asked where the code runs */
     snprintf(d->device, sizeof d->device, "%s", name);
     return d;

@@ -36,7 +36,8 @@ long double special_psi(int order, long double x)
     if (isnan(x) || x > 0) return psi_above(order, x);
     if (isinf(x)) return NAN;
     if (x == 0) return order == 1 ? INFINITY : copysignl(INFINITY, -x);
-    const long double s = x - rintl(x), sine = sinl(pi * s), cosine = cosl(pi * s), above = psi_above(order, 1 - x), g = pi / sine;
+    const long double s = x - rintl(x), sine = sinl(pi * s), cosine = fabsl(s) == 0.5L ? 0 : cosl(pi * s),
+                      above = psi_above(order, 1 - x), g = pi / sine;
     if (s == 0) return order == 1 ? INFINITY : NAN;
     return order == 0 ? above - g * cosine : order == 1 ? g * g - above : above - 2 * cosine * g * g * g;
 }

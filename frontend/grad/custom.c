@@ -16,6 +16,14 @@ static int64_t custom_add(kiln *k, const CustomGradient *one)
     return k->ncustom++;
 }
 
+CustomGradient custom_get(kiln *k, int64_t number)
+{
+    pthread_mutex_lock(&k->lock);
+    const CustomGradient c = k->custom[number];
+    pthread_mutex_unlock(&k->lock);
+    return c;
+}
+
 static int64_t custom_number(
     kiln *k, void (*backward)(kiln *, kiln_tensor *, kiln_tensor *const *, kiln_tensor **, void *), void *user)
 {
@@ -88,19 +96,21 @@ static void many_free(void *user) { mem_free(user, many_bytes(((Many *)user)->n)
 static bool one_backward(Thread *t, kiln_site at, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     const Many *m = user;
-    const CustomGradient *c = &t->k->custom[m->number];
+    const CustomGradient c = custom_get(t->k, m->number);
     const uint32_t n = m->n - 1;
     kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, (size_t)n + BODY_ROOM),
                 **dx = SCRATCH(t, at, kiln_tensor *, (size_t)n + SPARE_OUTPUTS);
     if (!x || !dx) return false;
     body_inputs(t->k, x, in + 1, (int)n);
     memset(dx, 0, ((size_t)n + SPARE_OUTPUTS) * sizeof *dx);
-    c->backward(t->k, in[0], x, dx, c->user);
+    c.backward(t->k, in[0], x, dx, c.user);
     for (uint32_t i = n; i < n + SPARE_OUTPUTS; i++)
         if (dx[i]) return fail(t, at, KILN_EVALUE, "custom gradient: cotangent %u was set, but there are %u operands", i, n), false;
     for (uint32_t i = 0, k = 0; i < n; i++) {
         if (!dtype_is_float(in[1 + i]->type.dtype)) continue;
         out[k] = dx[i] ? dx[i] : constant_of(t, at, &in[1 + i]->type, kiln_of_i(0));
+        if (tensor_ok(out[k]) && out[k]->k != t->k)
+            return fail(t, at, KILN_ESTATE, "custom gradient: cotangent %u belongs to another engine", i), false;
         if (!tensor_ok(out[k])) return false;
         if (!type_equal(&out[k]->type, &in[1 + i]->type))
             return fail(t, at, KILN_ESHAPE, "custom gradient: cotangent %u has another dtype or shape than its operand", i), false;
@@ -132,7 +142,10 @@ static void many_backward(kiln *k, kiln_tensor *g, kiln_tensor *const *x, kiln_t
     kiln_tensor **in = SCRATCH(t, at, kiln_tensor *, m->n), **out = SCRATCH(t, at, kiln_tensor *, m->n);
     bool *is = SCRATCH(t, at, bool, m->n), *many = SCRATCH(t, at, bool, m->n);
     int nout = 0;
-    if (!in || !out || !is || !many) return;
+    if (!in || !out || !is || !many) {
+        scratch_reset(&t->scratch, mark);
+        return;
+    }
     for (uint32_t i = 0; i < m->n; i++) {
         in[i] = i == 0 ? g : x[i - 1];
         many[i] = i == 0 || m->many[i];

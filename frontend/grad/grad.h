@@ -70,6 +70,7 @@ void tapes_free_closed(Thread *t);
 /* Several outputs with cotangents (NULL or poison-free tensors); what kiln_gradients_at does for one. */
 bool gradients(Thread *t, kiln_site at, kiln_tape *tape, kiln_tensor *const *y, kiln_tensor *const *seed, uint32_t ny,
     const kiln_operand *x, int count, kiln_tensor **dx);
-/* custom.c: Hooks.custom_of_many */
+/* custom.c: the number-th of the engine's, which another thread may be adding to; Hooks.custom_of_many */
+CustomGradient custom_get(kiln *k, int64_t number);
 int64_t custom_of_many(Thread *t, int64_t number, const bool *many, uint32_t n);
 #endif

@@ -81,7 +81,7 @@ static const Type *eager_type(Emit *e, Value v)
 /* ---- the front end's own rules -------------------------------------------------------------------------------- */
 static void custom_rule(Vjp *v, Walk *w)
 {
-    const CustomGradient *c = &w->t->k->custom[ATTRS(custom, v->node->attr->at)->gradient];
+    const CustomGradient c = custom_get(w->t->k, ATTRS(custom, v->node->attr->at)->gradient);
     uint32_t n = v->node->nin - 1u;
     kiln_tensor **x = ARENA_ARRAY(w->arena, kiln_tensor *, n + BODY_ROOM),
                 **dx = ARENA_ARRAY(w->arena, kiln_tensor *, n + SPARE_OUTPUTS);
@@ -91,7 +91,7 @@ static void custom_rule(Vjp *v, Walk *w)
     const char *called = w->t->called;
     const uint64_t since = w->t->next_uid;
     w->t->called = NULL; /* the user's code: its errors bear the names of its own calls */
-    c->backward(w->t->k, tensor_for(w, v->g[0]), x, dx, c->user);
+    c.backward(w->t->k, tensor_for(w, v->g[0]), x, dx, c.user);
     w->t->called = called;
     eagerly_ended(w->t, w->at, "custom gradient", since);
     for (uint32_t i = 0; i < n + SPARE_OUTPUTS; i++) {

@@ -196,6 +196,7 @@ kiln_tensor *kiln_solve_at(kiln_site at, kiln_operand a, kiln_operand b)
         const Factors f = without_gradient(&c, x);
         r = solved_by(&c, x, cast_to(t, at, z, d), &f, 0);
         if (vector && tensor_ok(r)) r = kiln_squeeze_at(at, of(r), -1);
+        if (tensor_ok(r)) r = matrix_narrowed(&c, r, a, b);
     }
     return composite_end(t, &s, r);
 }

@@ -31,6 +31,14 @@ kiln_tensor *square_of(const Linear *c, const char *name, kiln_operand o, int64_
     return NULL;
 }
 
+kiln_tensor *matrix_narrowed(const Linear *c, kiln_tensor *x, kiln_operand a, kiln_operand b)
+{
+    kiln_tensor *one = operand_named(c->t, c->at, "", a, NULL), *other = operand_named(c->t, c->at, "", b, NULL);
+    if (!tensor_ok(x) || !tensor_ok(one) || !tensor_ok(other)) return &c->t->k->poison;
+    const DType d = dtype_promote((DType)one->type.dtype, (DType)other->type.dtype);
+    return d == DT_NONE ? x : cast_to(c->t, c->at, x, d);
+}
+
 int64_t matrix_size(const kiln_tensor *x, int axis_from_end)
 {
     return tensor_ok(x) ? x->type.dim[x->type.rank + axis_from_end] : 0;
@@ -182,5 +190,8 @@ bool matrix_turns(
 {
     for (int i = 0; i < carries; i++)
         if (!tensor_ok(carry[i])) return results_poison(c->t, out, carries);
+    for (int i = 0; i < carries && n == 0; i++)
+        out[i] = carry[i]; /* in a trace the body would ask for elements that are not there */
+    if (n == 0) return true;
     return kiln_for_at(c->at, c->t->k, kiln_of_i(n), body, carry, carries, out, user);
 }

@@ -44,7 +44,9 @@ static inline kiln_tensor *la_pick(const Linear *c, kiln_tensor *x, kiln_tensor 
 /* x with floats and two axes at least, in the type that it computes in; *m, *n: its sizes. NULL: recorded, or poison. */
 kiln_tensor *matrix_of(const Linear *c, const char *name, kiln_operand x, int64_t *m, int64_t *n);
 kiln_tensor *square_of(const Linear *c, const char *name, kiln_operand x, int64_t *n); /* the same of a square one */
-int64_t matrix_size(const kiln_tensor *x, int axis_from_end);                          /* -1: columns, -2: rows */
+/* x in the dtype that two operands promote to. */
+kiln_tensor *matrix_narrowed(const Linear *c, kiln_tensor *x, kiln_operand a, kiln_operand b);
+int64_t matrix_size(const kiln_tensor *x, int axis_from_end); /* -1: columns, -2: rows */
 kiln_tensor *matrix_turned(const Linear *c, kiln_tensor *x);
 /* Rows and columns from these on, so many. */
 kiln_tensor *matrix_part(const Linear *c, kiln_tensor *x, int64_t row, int64_t rows, int64_t column, int64_t columns);

@@ -111,7 +111,7 @@ kiln_tensor *kiln_triangular_solve_at(kiln_site at, kiln_operand a, kiln_operand
         r = fail(t, at, KILN_ESHAPE, "triangular_solve: the sizes of the matrix and of the other side differ: %s, %s",
             tensor_text(x, one, sizeof one), tensor_text(y, other, sizeof other));
     else
-        r = triangle_solved(&c, cast_to(t, at, x, d), cast_to(t, at, y, d), how);
+        r = matrix_narrowed(&c, triangle_solved(&c, cast_to(t, at, x, d), cast_to(t, at, y, d), how), a, b);
     return composite_end(t, &s, r);
 }
 

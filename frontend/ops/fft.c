@@ -8,7 +8,6 @@
 
 #define DIRECT 64 /* lengths up to here are one product */
 #define FACTOR 32 /* the largest factor that is split off */
-#define LENGTH_MOST ((int64_t)1 << 30)
 static const double pi = 3.14159265358979323846;
 
 /* ---- tables
@@ -209,7 +208,7 @@ static const double *numbers_of(Tables *all, const Table *want)
 kiln_tensor *fft_constant(Thread *t, kiln_site at, const kiln_tensor *x, kiln_shape shape, const double *v, int64_t n)
 {
     const uint8_t own = t->device;
-    t->device = x->device; /* beside x, wherever this thread makes tensors */
+    if (!t->trace) t->device = x->device; /* beside x, wherever this thread makes tensors; a trace has a device of its own */
     kiln_tensor *y = kiln_from_doubles_at(at, t->k, (kiln_dtype)x->type.dtype, shape, v, n);
     t->device = own;
     return y;
@@ -313,7 +312,6 @@ kiln_tensor *fft_lines(Thread *t, kiln_site at, kiln_tensor *x, int sign)
 {
     if (!tensor_ok(x)) return x;
     const int64_t n = x->type.dim[1], f = n <= DIRECT ? 1 : factor_of(n);
-    if (n > LENGTH_MOST) return fail(t, at, KILN_EUNSUPPORTED, "fft: a length of %lld (allowed: up to 2^30)", (long long)n);
     if (n <= DIRECT) return direct(t, at, x, n, sign);
     return f > 1 ? split(t, at, x, n, f, sign) : convolved(t, at, x, n, sign);
 }

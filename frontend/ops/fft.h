@@ -4,6 +4,7 @@
 
 #include "ops.h"
 
+#define FFT_LENGTH_MOST ((int64_t)1 << 30)
 /* x [count, n, 2], or [count, n] of real numbers, as its transform [count, n, 2], without a factor; f32 or f64. sign: of the
  * exponent. */
 kiln_tensor *fft_lines(Thread *t, kiln_site at, kiln_tensor *x, int sign);

@@ -45,6 +45,8 @@ static bool length_of(const Fft *f, const kiln_tensor *x, int axis, int64_t *n)
                    (long long)*n),
                false;
     if (*n == 0) *n = x->type.dim[axis];
+    if (*n > FFT_LENGTH_MOST)
+        return fail(f->t, f->at, KILN_EUNSUPPORTED, "%s: a length of %lld (allowed: up to 2^30)", f->name, (long long)*n), false;
     if (*n > 0) return true;
     if (*n == 0)
         fail(f->t, f->at, KILN_ESHAPE, "%s: axis %d is empty: %s", f->name, axis, tensor_text(x, text, sizeof text));
@@ -141,7 +143,7 @@ typedef enum Kind { COMPLEX_TO_COMPLEX, REAL_TO_HALF, HALF_TO_REAL } Kind;
 static kiln_tensor *along(const Fft *f, Kind kind, kiln_tensor *x, int axis, int64_t n, int sign)
 {
     if (!tensor_ok(x)) return x;
-    if (kind == HALF_TO_REAL && n == 0 && x->type.dim[axis] > 0) n = x->type.dim[axis] == 1 ? 1 : 2 * (x->type.dim[axis] - 1);
+    if (kind == HALF_TO_REAL && n == 0 && x->type.dim[axis] > 0) n = MAX_OF(2 * (x->type.dim[axis] - 1), 1);
     if (!length_of(f, x, axis, &n)) return &f->t->k->poison;
     if (kind == HALF_TO_REAL) return real_of(f, x, axis, n, sign);
     x = transformed(f, x, kind == COMPLEX_TO_COMPLEX, axis, n, sign);
@@ -285,7 +287,7 @@ static kiln_tensor *frequencies(
 
 kiln_tensor *kiln_fftfreq_at(kiln_site at, kiln *k, kiln_dtype d, int64_t n, double spacing)
 {
-    return frequencies(at, k, "fftfreq", d, n, n, (n + 1) / 2, spacing);
+    return frequencies(at, k, "fftfreq", d, n, n, n - n / 2, spacing);
 }
 
 kiln_tensor *kiln_rfftfreq_at(kiln_site at, kiln *k, kiln_dtype d, int64_t n, double spacing)
@@ -306,7 +308,10 @@ static kiln_tensor *shifted(kiln_site at, const char *name, kiln_operand o, kiln
         const Dim n = x->type.dim[axis[i]], less = extent(f.t, at, EXTENT_FLOORDIV, n, 2),
                   more = extent(f.t, at, EXTENT_SUB, n, less);
         const Dim first = back ? less : more; /* elements that go behind the others */
-        if (less == DIM_BAD || more == DIM_BAD) break;
+        if (less == DIM_BAD || more == DIM_BAD) {
+            x = &f.t->k->poison;
+            break;
+        }
         kiln_tensor *before = slice_axis(f.t, at, x, axis[i], 0, first);
         kiln_tensor *behind = slice_axis(f.t, at, x, axis[i], first, back ? more : less);
         x = kiln_concat_of_at(at, KILN_IN(behind, before), axis[i]);
@@ -398,7 +403,9 @@ kiln_tensor *kiln_istft_at(kiln_site at, kiln_operand o, kiln_operand window, in
         fail(f.t, at, KILN_ESHAPE, "istft: needs [..., frames, %lld, 2] for a window of %lld: %s", (long long)(size / 2 + 1),
             (long long)size, tensor_text(x, text, sizeof text));
     } else if (w) {
-        const int64_t frames = x->type.dim[rank - 3], samples = (frames - 1) * hop + size;
+        const int64_t frames = x->type.dim[rank - 3];
+        const Dim samples = extent(f.t, at, EXTENT_ADD, extent(f.t, at, EXTENT_MUL, frames - 1, hop), size);
+        if (samples == DIM_BAD) return ended(&f, &s, given, NULL);
         kiln_tensor *square = kiln_mul_at(at, of(w), of(w));
         kiln_tensor *weight =
             tensor_ok(square) ? added(&f, broadcast_to(f.t, at, square, &(Type){.rank = 2, .dim = {frames, size}}), samples, hop)

@@ -19,7 +19,7 @@ typedef enum kiln_fft_norm { KILN_FFT_BACKWARD, KILN_FFT_ORTHO, KILN_FFT_FORWARD
 KILN_API kiln_tensor *kiln_fft_at(kiln_site at, kiln_operand x, int64_t n, int axis, kiln_fft_norm norm);
 KILN_API kiln_tensor *kiln_ifft_at(kiln_site at, kiln_operand x, int64_t n, int axis, kiln_fft_norm norm);
 /* Real to complex: the first n / 2 + 1 elements, of which the others are the conjugates; and back, where n = 0 stands for twice the size
- * less 2, and the imaginary parts of the first and, of even n, the last element count as 0. */
+ * less 2 (1 for a size of 1), and the imaginary parts of the first and, of even n, the last element count as 0. */
 KILN_API kiln_tensor *kiln_rfft_at(kiln_site at, kiln_operand x, int64_t n, int axis, kiln_fft_norm norm);
 KILN_API kiln_tensor *kiln_irfft_at(kiln_site at, kiln_operand x, int64_t n, int axis, kiln_fft_norm norm);
 /* The transform of a signal whose second half is the conjugate of its first, which is real; and back: the conjugate of rfft, over n. */

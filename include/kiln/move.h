@@ -86,7 +86,7 @@ KILN_API kiln_tensor *kiln_triu_at(kiln_site at, kiln_operand x, int64_t offset)
 KILN_API kiln_tensor *kiln_tril_at(kiln_site at, kiln_operand x, int64_t offset);
 /* [..., n] -> [..., m, m] with m = n + |offset|: x on that diagonal, 0 elsewhere. */
 KILN_API kiln_tensor *kiln_diag_at(kiln_site at, kiln_operand x, int64_t offset);
-/* The diagonal over two different axes, which the result has as its last one; trace: its sum, in x's dtype (N). The array
+/* The diagonal over two different axes, which the result has as its last one; trace: its sum, in x's dtype (bools count in i64). The array
  * API's have the axes -2 and -1. */
 KILN_API kiln_tensor *kiln_diagonal_at(kiln_site at, kiln_operand x, int64_t offset, int rows, int columns);
 KILN_API kiln_tensor *kiln_trace_at(kiln_site at, kiln_operand x, int64_t offset, int rows, int columns);

@@ -37,7 +37,7 @@ KILN_API const char *kiln_vmap_why(const kiln_function *f);
 
 /* A function of f's inputs with an output for each output y of f and each input x, the inputs of one output side by side: dy/dx, of
  * y's shape followed by x's; zeros where either is no float. It costs a forward pass, and for each output one backward pass on
- * as many examples as y has elements. Made once. */
+ * as many examples as y has elements. f is traced for each output once more: it may draw or assign nothing. Made once. */
 KILN_API kiln_function *kiln_jacobian(kiln_function *f);
 /* The second derivatives of the first output's sum: kiln_jacobian(kiln_grad(f)). For inputs x and y, in that order, outputs dxx, dxy,
  * dyx, dyy. */
