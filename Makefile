@@ -316,7 +316,8 @@ RUN = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' KILN_LIBDIR='$(abspath $(BUILD))'
 LATE_ALL  := $(patsubst tests/%.c,late:$(BUILD)/tests/%,$(filter-out $(addprefix tests/test_,background.c oom_background.c gpu.c),$(shell grep -lE 'front\.h|values\.h|given\.h' $(TEST_C))))
 LATE_LONG := $(addprefix late:$(BUILD)/tests/,$(addprefix test_,far once limits bounds checkpoint scan_order programs optimizer cuda_model cuda oom))
 # And once more with calls that are interpreted, but for those in which nothing is called, or that are long.
-LATE_ALSO := $(addprefix late:$(BUILD)/tests/test_,conv) $(addprefix never:$(BUILD)/tests/test_,panels) # not that long, but told by others, too
+TOLD_ALSO := traced_ops long_rows $(patsubst tests/test_%.c,%,$(filter-out tests/test_given_fft.c tests/test_given_make.c,$(wildcard tests/test_given_*.c)))
+LATE_ALSO := $(addprefix late:$(BUILD)/tests/test_,conv cumulate attention $(TOLD_ALSO)) $(addprefix never:$(BUILD)/tests/test_,panels $(TOLD_ALSO)) # not that long, but told by others, too
 NEVER_ALL := $(filter-out $(LATE_ALSO),$(patsubst late:%,never:%,$(filter-out $(LATE_LONG),$(LATE_ALL))))
 # In the long run also with code that comes while calls are interpreted, and with the swap to it forced at random (KILN_COMPILE=swap:SEED).
 SWAP_ALL := $(patsubst late:%,background:%,$(filter-out $(LATE_LONG),$(LATE_ALL))) $(patsubst late:%,swap:%,$(LATE_ALL))
@@ -324,7 +325,7 @@ SWAP_ALL := $(patsubst late:%,background:%,$(filter-out $(LATE_LONG),$(LATE_ALL)
 # the tests left out say of compiled code, what it looks like and where it is kept, of OpenBLAS, and of memory that runs out while a
 # function is launched, holds on the CPU alone, or they open emulated devices themselves.
 EMU_FEW := $(addprefix emu:$(BUILD)/tests/test_,device_ops device_use function indices convolve effects random)
-EMU_ALL := emu:$(BUILD)/tests/test_random $(filter-out $(addprefix emu:$(BUILD)/tests/test_,code_cache join launch step_program panels perf device device_api gpu blas oom_text replay),$(patsubst late:%,emu:%,$(filter-out $(LATE_LONG),$(LATE_ALL))))
+EMU_ALL := emu:$(BUILD)/tests/test_random $(filter-out $(addprefix emu:$(BUILD)/tests/test_,code_cache join launch step_program panels perf device device_api gpu blas oom_text replay long_rows),$(patsubst late:%,emu:%,$(filter-out $(LATE_LONG),$(LATE_ALL))))
 # An example prints on a device what it prints on the CPU. These look into memory with C, or take minutes where a device is emulated.
 EMU_ALL += $(addprefix emu:,$(filter-out $(addprefix $(BUILD)/examples/,basics convnet lstm mlp matmul_time),$(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(wildcard docs/examples/*.c))))
 TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG) $(LATE_ALSO),$(LATE_ALL)) $(NEVER_ALL) $(EMU_FEW)
