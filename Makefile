@@ -89,7 +89,7 @@ CLI_SRC := $(wildcard frontend/cli/*.c)
 # file: one for the machine that it runs on, and one for every machine that LLVM knows.
 MODULE_BACKEND   := $(wildcard codegen/cpu/*.c)
 MODULE_NOT_STATE := $(wildcard runtime/buffer*.c runtime/thread*.c runtime/device*.c runtime/run*.c runtime/program*.c)
-MODULE_SHARED    := $(filter-out $(MODULE_NOT_STATE),$(wildcard runtime/*.c)) $(wildcard ir/*.c) codegen/routine.c codegen/imports.c
+MODULE_SHARED    := $(filter-out $(MODULE_NOT_STATE),$(wildcard runtime/*.c)) $(wildcard ir/*.c) codegen/routine.c codegen/imports.c codegen/rare.c
 MODULE_SRC       := $(MODULE_BACKEND) $(MODULE_SHARED)
 
 TEST_C   := $(wildcard tests/test_*.c tests/conformance/test_*.c tests/fuzz/test_*.c)

@@ -68,6 +68,13 @@ static inline double scale_f64(double x, double t)
     return x * floatbits_f64(half << 52) * floatbits_f64((n - half) << 52);
 }
 static inline uint32_t mulhi_u32(uint32_t x, uint32_t y) { return (uint32_t)(((uint64_t)x * y) >> 32); }
+/* In halves, of which compilers make vectors. */
+static inline uint64_t mulhi_u64(uint64_t x, uint64_t y)
+{
+    const uint64_t half = UINT32_MAX, a = x >> 32, b = x & half, c = y >> 32, d = y & half;
+    const uint64_t cross = a * d + ((b * d) >> 32), other = b * c + (cross & half);
+    return a * c + (cross >> 32) + (other >> 32);
+}
 
 #define SCALAR_FLOAT(t, suffix)                                                                     \
     static inline c_##t abs_##t(c_##t x) { return __builtin_fabs##suffix(x); }                      \
@@ -156,7 +163,8 @@ static inline _Bool not_bool(_Bool x) { return !x; }
 #define C_irem(a, b) OF_INT_(irem, a)(a, b)
 #define C_fmod(a, b) OF_FLOAT_(fmod, b)(a, b)
 #define C_ipow(a, b) OF_INT_(ipow, a)(a, b)
-#define C_mulhi(a, b) mulhi_u32((uint32_t)(a), (uint32_t)(b))
+#define C_mulhi(a, b) \
+    (_Generic((a), uint64_t : mulhi_u64((uint64_t)(a), (uint64_t)(b)), default : mulhi_u32((uint32_t)(a), (uint32_t)(b))))
 #define C_mad(a, b, c) OF_FLOAT_(SCALAR_MAD, c)(a, b, c)
 #define C_scale(a, b) OF_FLOAT_(scale, a)(a, b)
 #define C_neg(a) WRAP_(-(a))
@@ -180,6 +188,7 @@ static inline _Bool not_bool(_Bool x) { return !x; }
 #define C_not(a) OF_BITS_(not, a)(a)
 #define C_shl(a, b) OF_INT_(shl, a)(a, b)
 #define C_shr(a, b) OF_INT_(shr, a)(a, b)
+#define C_rare(a) SCALAR_RARE(a)
 
 /* For _Generic: fn of each type. */
 #define FLOATS_(fn) float : fn##_f32, double : fn##_f64
@@ -214,15 +223,18 @@ static inline _Bool not_bool(_Bool x) { return !x; }
 #define IN_F_FLOAT YES
 #define IN_I_FLOAT NO
 #define IN_L_FLOAT NO
+#define IN_B_FLOAT NO
 #define IN_A_INT YES
 #define IN_N_INT YES
 #define IN_F_INT NO
 #define IN_I_INT YES
 #define IN_L_INT YES
+#define IN_B_INT NO
 #define IN_A_BOOL YES
 #define IN_N_BOOL NO
 #define IN_F_BOOL NO
 #define IN_I_BOOL NO
 #define IN_L_BOOL YES
+#define IN_B_BOOL YES
 
 #endif

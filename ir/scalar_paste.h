@@ -5,9 +5,13 @@
  * X, Y, Z are the variables x, y, z. Where SCALAR_OWN is defined, every value has one type: SCALAR_OWN(fn) is the name of fn for
  * it, C_TYPE its C type, to which each primitive cuts its result, and SCALAR_FN(fn) an elementary function. Elsewhere values
  * have the types of C's own expressions: integers narrower than int compute in int, so that the value is right once stored in
- * its type, provided the expression does not compare, divide or shift an intermediate that wrapped. SCALAR_MAD renames mad. */
+ * its type, provided the expression does not compare, divide or shift an intermediate that wrapped. SCALAR_MAD renames mad, and
+ * SCALAR_RARE(v) is what rare makes of v. */
 #ifndef SCALAR_MAD
 #define SCALAR_MAD mad
+#endif
+#ifndef SCALAR_RARE
+#define SCALAR_RARE(v) (v)
 #endif
 #ifdef SCALAR_OWN
 #define WRAP_(v) ((C_TYPE)(v))

@@ -21,5 +21,6 @@
 #undef OF_NUMBER_
 #undef OF_BITS_
 #undef SCALAR_MAD
+#undef SCALAR_RARE
 #undef SCALAR_OWN
 #undef SCALAR_FN

@@ -7,7 +7,7 @@
 bool prim_takes(Prim p, DType t)
 {
     if (p == P_scale) return false;
-    return p == P_mulhi ? t == DT_u32 : domain_has(prim_info[p].domain, t);
+    return p == P_mulhi ? t == DT_u32 || t == DT_u64 : domain_has(prim_info[p].domain, t);
 }
 
 bool prim_gives(Prim p, DType t, DType to)

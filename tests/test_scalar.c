@@ -39,6 +39,8 @@ static void test_integers_wrap(void **state)
     assert_int_equal(int2(P_not, DT_u8, 1, 0), 254);
     assert_int_equal(int2(P_not, DT_bool, 1, 0), 0);
     assert_int_equal(int2(P_mulhi, DT_u32, 0xffffffff, 0xffffffff), 0xfffffffe);
+    assert_int_equal(int2(P_mulhi, DT_u64, -1, -1), -2);
+    assert_int_equal(int2(P_mulhi, DT_u64, -1, 0x123456789abcdef), 0x123456789abcdee);
 }
 
 static void test_division(void **state)

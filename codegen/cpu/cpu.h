@@ -5,6 +5,7 @@
 #define KILN_CODEGEN_CPU_CPU_H
 
 #include "../backend.h"
+#include "../rare.h"
 
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
@@ -157,6 +158,7 @@ typedef struct KernelEmit {
     LLVMValueRef *splat;             /* per instruction: its scalar as a vector, if vectors need it */
     LLVMValueRef *random;            /* per I_RANDOM: where its words for all unrolled vectors lie */
     bool *wants_splat;
+    Rare rare;               /* what a branch goes around */
     Divisor *divisor;        /* per instruction */
     LLVMValueRef *red;       /* per reduction and unrolled vector */
     struct Accumulator *acc; /* per reduction, during the sweep of its stage */

@@ -68,11 +68,50 @@ static void define(KernelEmit *e, uint32_t i, uint32_t u)
     if (e->divisor[i].wanted) divide_open(e, i, v);
 }
 
+/* Whether instruction i waits for its rare condition. One scalar beside vectors is not worth a branch. */
+static bool waits(const KernelEmit *e, uint32_t i)
+{
+    return e->rare.under[i] != 0 && !e->in_square && (e->k->instr[i].lanes || e->width == 1);
+}
+
+static LLVMValueRef holds_somewhere(Gen *g, LLVMValueRef lanes)
+{
+    const uint32_t n = gen_lanes_of(lanes);
+    if (n == 1) return lanes;
+    LLVMTypeRef mask = LLVMIntTypeInContext(g->ctx, n);
+    return LLVMBuildICmp(g->b, LLVMIntNE, LLVMBuildBitCast(g->b, lanes, mask, ""), LLVMConstInt(mask, 0, false), "");
+}
+
+/* All that is under rare condition r, behind a branch; where no lane has it, its values are zeros that nobody chooses. */
+static void define_rare(KernelEmit *e, const Stage *s, uint32_t r, uint32_t u)
+{
+    Gen *g = e->g;
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b), rare = gen_block(g, "rare"), next = gen_block(g, "next");
+    LLVMBuildCondBr(g->b, holds_somewhere(g, e->val[(size_t)r * e->unroll_max + u]), rare, next);
+    gen_put(g, rare);
+    for (uint32_t i = s->first; i < s->last; i++)
+        if (e->rare.under[i] == r + 1 || e->k->instr[i].kind == I_CONST) define(e, i, u);
+    rare = LLVMGetInsertBlock(g->b);
+    LLVMBuildBr(g->b, next);
+    gen_put(g, next);
+    for (uint32_t i = s->first; i < s->last; i++) {
+        if (e->rare.under[i] != r + 1 || !rare_leaves(e->k, &e->rare, i)) continue;
+        LLVMValueRef *v = &e->val[(size_t)i * e->unroll_max + u], phi = LLVMBuildPhi(g->b, LLVMTypeOf(*v), "");
+        LLVMAddIncoming(phi, (LLVMValueRef[]){*v, LLVMConstNull(LLVMTypeOf(*v))}, (LLVMBasicBlockRef[]){rare, before}, 2);
+        *v = phi;
+    }
+}
+
 void emit_body(KernelEmit *e, const Stage *s, bool sweeps, bool sinks)
 {
     for (uint32_t u = 0; u < e->unroll; u++) {
-        for (uint32_t i = s->first; i < s->last; i++)
-            if (!s->sweep || e->k->instr[i].sweeps == sweeps) define(e, i, u);
+        for (uint32_t i = s->first; i < s->last; i++) {
+            if ((s->sweep && e->k->instr[i].sweeps != sweeps) || waits(e, i)) continue;
+            const uint32_t r = (uint32_t)e->k->instr[i].a;
+            if (e->k->instr[i].prim == P_select && e->rare.at[r] == i + 1 && waits(e, (uint32_t)e->k->instr[i].b))
+                define_rare(e, s, r, u);
+            define(e, i, u);
+        }
         if (!sinks) continue;
         for (uint32_t r = s->first_reduction; r < s->last_reduction; r++) emit_accumulate(e, s, r, u);
         for (uint32_t i = s->first_store; i < s->last_store; i++) emit_stream_store(e, s, &e->k->store[i], u);
@@ -277,6 +316,7 @@ static void arrays(KernelEmit *e)
     e->wants_splat = ARENA_ARRAY(a, bool, k->ninstr + 1);
     e->red = ARENA_ARRAY(a, LLVMValueRef, (size_t)k->nreduction * e->unroll_max + 1);
     e->acc = ARENA_ARRAY(a, Accumulator, k->nreduction + 1);
+    e->rare = rare_find(a, k);
 }
 
 /* A second copy of the loops for calls whose results go past the caches. */

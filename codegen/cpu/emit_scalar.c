@@ -168,11 +168,25 @@ static LLVMValueRef power(Gen *g, DType t, LLVMValueRef x, LLVMValueRef n)
     return gen_select(g, LLVMBuildICmp(g->b, LLVMIntSLT, n, zero, ""), below, r);
 }
 
-static LLVMValueRef mulhi(Gen *g, LLVMValueRef a, LLVMValueRef b)
+static LLVMValueRef high_half(Gen *g, LLVMValueRef a) { return LLVMBuildLShr(g->b, a, int_like(g, a, 32), ""); }
+
+static LLVMValueRef low_half(Gen *g, LLVMValueRef a) { return gen_and(g, a, int_like(g, a, UINT32_MAX)); }
+
+/* As scalar_c.h has it: there are no vectors of 128-bit products. */
+static LLVMValueRef mulhi_halves(Gen *g, LLVMValueRef x, LLVMValueRef y)
 {
+    LLVMValueRef a = high_half(g, x), b = low_half(g, x), c = high_half(g, y), d = low_half(g, y);
+    LLVMValueRef cross = gen_add(g, LLVMBuildMul(g->b, a, d, ""), high_half(g, LLVMBuildMul(g->b, b, d, "")));
+    LLVMValueRef other = gen_add(g, LLVMBuildMul(g->b, b, c, ""), low_half(g, cross));
+    return gen_add(g, gen_add(g, LLVMBuildMul(g->b, a, c, ""), high_half(g, cross)), high_half(g, other));
+}
+
+static LLVMValueRef mulhi(Gen *g, DType t, LLVMValueRef a, LLVMValueRef b)
+{
+    if (t == DT_u64) return mulhi_halves(g, a, b);
     LLVMTypeRef wide = like(a, g->i64);
     LLVMValueRef p = LLVMBuildMul(g->b, LLVMBuildZExt(g->b, a, wide, ""), LLVMBuildZExt(g->b, b, wide, ""), "");
-    return LLVMBuildTrunc(g->b, LLVMBuildLShr(g->b, p, int_like(g, p, 32), ""), LLVMTypeOf(a), "");
+    return LLVMBuildTrunc(g->b, high_half(g, p), LLVMTypeOf(a), "");
 }
 
 static LLVMValueRef int_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueRef b)
@@ -185,7 +199,7 @@ static LLVMValueRef int_prim(Gen *g, Prim p, DType t, LLVMValueRef a, LLVMValueR
     case P_idiv:
     case P_irem: return divide(g, p, t, a, b);
     case P_ipow: return power(g, t, a, b);
-    case P_mulhi: return mulhi(g, a, b);
+    case P_mulhi: return mulhi(g, t, a, b);
     case P_neg: return LLVMBuildNeg(g->b, a, "");
     case P_abs:
         if (dtype_info[t].kind != DK_INT) return a;
@@ -260,6 +274,7 @@ LLVMValueRef emit_prim(Gen *g, Prim p, DType t, DType to, LLVMValueRef a, LLVMVa
     case P_eq:
     case P_ne: return compare(g, p, t, a, b);
     case P_select: return gen_select(g, a, b, c);
+    case P_rare: return a;
     case P_bits:
     case P_floatbits: return LLVMBuildBitCast(g->b, a, like(a, gen_type(g, to)), "");
     case P_cvt: return convert(g, t, to, a);

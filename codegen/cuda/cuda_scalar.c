@@ -104,6 +104,7 @@ static const char *bool_prim(Arena *a, Prim p, const char *x, const char *y)
     case P_or: return arena_printf(a, "%s || %s", x, y);
     case P_xor: return arena_printf(a, "%s != %s", x, y);
     case P_not: return arena_printf(a, "!%s", x);
+    case P_rare: return x;
     default: return NULL;
     }
 }
@@ -132,7 +133,9 @@ static const char *int_prim(Arena *a, Prim p, DType t, const char *x, const char
     case P_ipow: return arena_printf(a, "ipow(%s, %s)", x, y);
     case P_shl: return arena_printf(a, "shl(%s, %s)", x, y);
     case P_shr: return arena_printf(a, "shr(%s, %s)", x, y);
-    case P_mulhi: return t == DT_u32 ? arena_printf(a, "__umulhi(%s, %s)", x, y) : NULL;
+    case P_mulhi:
+        if (t != DT_u32 && t != DT_u64) return NULL;
+        return arena_printf(a, t == DT_u64 ? "__umul64hi(%s, %s)" : "__umulhi(%s, %s)", x, y);
     case P_abs: return dtype_info[t].kind == DK_INT ? arena_printf(a, "iabs(%s)", x) : x;
     default: return NULL;
     }

@@ -4,6 +4,8 @@
 #include "maps.h"
 #include "parts.h"
 
+#include "../rare.h"
+
 #include <stdio.h>
 
 /* ---- lines ----------------------------------------------------------------------------------- */
@@ -208,11 +210,29 @@ static void fetch(Print *c, uint32_t instr)
     cuda_line(c, "%s%s = %s;", guard, element(c, s), cuda_to_memory(c->arena, (DType)s->type, x));
 }
 
-void cuda_instrs(Print *c, const Stage *s, bool sweeps)
+/* What is under rare condition r, behind a branch. */
+static void rare_instrs(Print *c, const Stage *s, const Rare *rare, uint32_t r)
 {
+    for (uint32_t i = s->first; i < s->last; i++)
+        if (rare->under[i] == r + 1 && rare_leaves(c->k, rare, i))
+            cuda_line(c, "%s v%u = 0;", cuda_type((DType)c->k->instr[i].type), i);
+    cuda_line(c, "if (%s) {", cuda_operand(c, (int32_t)r));
     for (uint32_t i = s->first; i < s->last; i++) {
         const Instr *in = &c->k->instr[i];
-        if (is_inline(in) || (s->sweep && in->sweeps != sweeps)) continue;
+        if (rare->under[i] != r + 1 || is_inline(in)) continue;
+        const char *type = rare_leaves(c->k, rare, i) ? "" : arena_printf(c->arena, "const %s ", cuda_type((DType)in->type));
+        cuda_line(c, "    %sv%u = %s;", type, i, expression(c, in));
+    }
+    cuda_line(c, "}");
+}
+
+void cuda_instrs(Print *c, const Stage *s, bool sweeps)
+{
+    const Rare rare = rare_find(c->arena, c->k);
+    for (uint32_t i = s->first; i < s->last; i++) {
+        const Instr *in = &c->k->instr[i];
+        if (is_inline(in) || rare.under[i] || (s->sweep && in->sweeps != sweeps)) continue;
+        if (in->kind == I_PRIM && in->prim == P_select && rare.at[in->a] == i + 1) rare_instrs(c, s, &rare, (uint32_t)in->a);
         if (in->kind == I_FETCH)
             fetch(c, i);
         else

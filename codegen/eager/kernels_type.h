@@ -55,7 +55,7 @@
         C_TYPE *o = out; \
         INDEPENDENT for (int64_t at = 0; at < n; at++) { \
             const C_TYPE x = a[at], y = b[at], z = c[at]; \
-            (void)z; \
+            (void)y, (void)z; \
             o[at] = (C_TYPE)C_CALL(name, args); \
         } \
     }))

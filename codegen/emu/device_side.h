@@ -462,6 +462,10 @@ static inline double __fma_rn(double x, double y, double z) { return __builtin_f
 static inline float __fsqrt_rn(float x) { return __builtin_sqrtf(x); }
 static inline double __dsqrt_rn(double x) { return __builtin_sqrt(x); }
 static inline unsigned __umulhi(unsigned x, unsigned y) { return (unsigned)((unsigned long long)x * y >> 32); }
+static inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y)
+{
+    return (unsigned long long)((__extension__(unsigned __int128) x) * y >> 64);
+}
 
 #define EMU_FN(name)                \
     extern "C" double name(double); \
