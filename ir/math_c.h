@@ -20,8 +20,12 @@
     }
 #include "math.def"
 #undef MATH_BEGIN
-#define MATH_BEGIN(fn, args)                     \
-    static inline double MATH_NAME(fn)(double x) \
+#undef MATH_ARGS_1
+#undef MATH_ARGS_2
+#define MATH_ARGS_1 double x
+#define MATH_ARGS_2 double x, double y
+#define MATH_BEGIN(fn, args)                             \
+    static inline double MATH_NAME(fn)(MATH_ARGS_##args) \
     {
 #include "math64.def"
 #undef MATH_BEGIN

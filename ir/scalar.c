@@ -13,7 +13,7 @@ const PrimInfo prim_info[P_COUNT] = {
 };
 
 #include "scalar_tok.h"
-enum { SLOTS_MAX = 64 };
+enum { SLOTS_MAX = 128 };
 /* Slots are numbered from 0 on in each function. */
 /* clang-format off */
 #define MATH_BEGIN(fn, args) enum {
@@ -45,8 +45,8 @@ enum { SLOTS_MAX = 64 };
 #include "scalar_undef.h"
 
 const ScalarTok *const math_f64_rows[FN_COUNT] = {
-#define MATH_F64(fn) [FN_##fn] = tok_##fn##64,
-#define MATH_OWN(fn) MATH_F64(fn)
+#define MATH_F64(fn, args) [FN_##fn] = tok_##fn##64,
+#define MATH_OWN(fn) MATH_F64(fn, 1)
 #define MATH_LIBM(fn, args)
 #include "math64.def"
 #undef MATH_F64
@@ -56,7 +56,7 @@ const ScalarTok *const math_f64_rows[FN_COUNT] = {
 #define F64_1(fn) fn, NULL
 #define F64_2(fn) NULL, fn
 const MathInfo math_info[FN_COUNT] = {
-#define MATH_F64(fn) [FN_##fn] = {#fn, 1, tok_##fn, F64_1(fn)},
+#define MATH_F64(fn, args) [FN_##fn] = {#fn, args, tok_##fn, F64_##args(fn)},
 #define MATH_OWN(fn) [FN_##fn] = {#fn, 1, tok_##fn, NULL, NULL},
 #define MATH_LIBM(fn, args) [FN_##fn] = {#fn, args, tok_##fn, F64_##args(fn)},
 #include "math64.def"

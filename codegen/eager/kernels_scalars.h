@@ -3,7 +3,29 @@
 #ifndef KILN_CODEGEN_EAGER_KERNELS_SCALARS_H
 #define KILN_CODEGEN_EAGER_KERNELS_SCALARS_H
 
+/* near_ and the name of a function: as if no rare condition held; rare_ and the name: whether one does. */
+#define MATH_NAME(fn) near_##fn
+#define SCALAR_RARE(v) ((_Bool)0 & (v))
 #include "../../ir/math_c.h"
+#include "../../ir/math_c.h"
+
+#define SCALAR_RARE(v) (rare |= (v))
+#include "../../ir/scalar_paste.h"
+#define MATH_BEGIN(fn, args)                          \
+    static inline _Bool rare_##fn(double x, double y) \
+    {                                                 \
+        _Bool rare = 0;                               \
+        (void)y;
+#define LET(fn, name, type, expr) const c_##type v_##name = expr;
+#define MATH_END(fn, expr) \
+    (void)(expr);          \
+    return rare;           \
+    }
+#include "../../ir/math64.def"
+#undef MATH_BEGIN
+#undef LET
+#undef MATH_END
+#include "../../ir/scalar_undef.h"
 
 /* Conversions to f32 on the way to a narrow float, rounded to odd where f32 does not hold the value. Those of f64, i64 and u64 are
  * in ir/element.h. */
@@ -28,9 +50,9 @@ static inline float odd_bool(uint8_t x) { return (float)x; }
 #undef MATH_BEGIN
 #undef LET
 #undef MATH_END
-#define MATH_F64(fn) \
-    static inline double math_##fn##_f64 ARGS_1(double) { return math_##fn##64(x); }
-#define MATH_OWN(fn) MATH_F64(fn)
+#define MATH_F64(fn, args) \
+    static inline double math_##fn##_f64 ARGS_##args(double) { return math_##fn##64 CALL_##args; }
+#define MATH_OWN(fn) MATH_F64(fn, 1)
 #define MATH_LIBM(fn, args) \
     static inline double math_##fn##_f64 ARGS_##args(double) { return fn CALL_##args; }
 #include "../../ir/math64.def"

@@ -52,6 +52,31 @@
     static const c least_##t = -(c)INFINITY, most_##t = (c)INFINITY;
 #include "../../runtime/dtype.def"
 
+/* Ops that are functions with a rare condition: block by block, all of it or what is left where no element of the block has it. */
+#define SELDOM_LOOP(fn)                                                                         \
+    static void map_##fn##_f64(void *out, const void *const *in, int64_t n);                    \
+    static void seldom_f64_##fn(void *out, const void *const *in, int64_t n)                    \
+    {                                                                                           \
+        const double *a = in[0];                                                                \
+        double *o = out;                                                                        \
+        for (int64_t some; n > 0; n -= some, a += some, o += some) {                            \
+            int64_t rare = 0;                                                                   \
+            const void *const from[1] = {a};                                                    \
+            some = MIN_OF(n, 512);                                                              \
+            for (int64_t at = 0; at < some; at++) rare |= rare_##fn##64(a[at], 0);              \
+            if (UNLIKELY(rare))                                                                 \
+                map_##fn##_f64(o, from, some);                                                  \
+            else                                                                                \
+                INDEPENDENT for (int64_t at = 0; at < some; at++) o[at] = near_##fn##64(a[at]); \
+        }                                                                                       \
+    }
+#define SELDOM_f64_sin ~, seldom_f64_sin
+#define SELDOM_f64_cos ~, seldom_f64_cos
+#define SELDOM_f64_tan ~, seldom_f64_tan
+SELDOM_LOOP(sin)
+SELDOM_LOOP(cos)
+SELDOM_LOOP(tan)
+
 #define KIND_TYPE FLOAT
 #define TYPE f32
 #include "kernels_type.h"

@@ -186,7 +186,11 @@ ARG(arg_min, x < y)
 CAST_TO(odd, float, NAME(odd)(x))
 
 /* ---- the table ---------------------------------------------------------------------------- */
-#define UNARY(name, domain, ...) HAS(domain)([OP_##name] = NAME(map_##name), )
+/* MAP(name) is seldom_f64_NAME where kernels_template.h has that. */
+#define MAP(name) MAP_(JOIN(SELDOM, TYPE), name)
+#define MAP_(type, name) MAP__(type, name)
+#define MAP__(type, name) SECOND(type##_##name, NAME(map_##name), ~)
+#define UNARY(name, domain, ...) HAS(domain)([OP_##name] = MAP(name), )
 #define BINARY(name, flags, domain, ...) HAS(domain)([OP_##name] = NAME(map_##name), )
 #define TERNARY(name, ...) [OP_##name] = NAME(map_##name),
 #define OP(...)
@@ -211,6 +215,9 @@ static const TypeKernels NAME(kernels) = {
     .arg_min = NAME(arg_min),
 };
 #include "../../ir/ops_undef.h"
+#undef MAP
+#undef MAP_
+#undef MAP__
 #undef FOLD_ROW
 #undef FOLD
 #undef NARROW

@@ -274,8 +274,7 @@ EMU_OWN static inline double emu_half(unsigned pair, unsigned which, bool brain)
     return h >> 15 ? -size : size;
 }
 
-/* All products and c are added in f64, in order, and cut off to f32 towards 0: tensor cores do not round either, but what they
- * lose, and where, is their own. */
+/* All products and c are added in f64, in order, and cut off to f32 towards 0; what tensor cores lose, and where, is their own. */
 EMU_OWN static inline float emu_cut(double sum)
 {
     const float f = (float)sum;
@@ -462,10 +461,7 @@ static inline double __fma_rn(double x, double y, double z) { return __builtin_f
 static inline float __fsqrt_rn(float x) { return __builtin_sqrtf(x); }
 static inline double __dsqrt_rn(double x) { return __builtin_sqrt(x); }
 static inline unsigned __umulhi(unsigned x, unsigned y) { return (unsigned)((unsigned long long)x * y >> 32); }
-static inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y)
-{
-    return (unsigned long long)((__extension__(unsigned __int128) x) * y >> 64);
-}
+static inline unsigned long __umul64hi(unsigned long x, unsigned long y) { return (unsigned long)((__uint128_t)x * y >> 64); }
 
 #define EMU_FN(name)                \
     extern "C" double name(double); \

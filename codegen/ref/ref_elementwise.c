@@ -203,7 +203,7 @@ static bool activation(Op op)
 /* The function's largest slope, if that bounds it better than its values at the ends of an interval; else 0. */
 static double steepest(Op op) { return op == OP_sin || op == OP_cos ? 1 : activation(op) ? 1.13 : 0; }
 
-/* Elementary functions are within 2 ulp in f32 and 3 in f64, and the C library's within 1; activations combine a few of them.
+/* Elementary functions are within 2 ulp, and the C library's in f64 within 1; activations combine a few of them.
  * 16-bit floats are computed in f32. */
 static double own_ulps(Op op, DType t)
 {
