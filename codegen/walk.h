@@ -55,10 +55,10 @@ typedef struct Walk {
     void *call[24]; /* the driver's functions */
     void *context, *module;
     int64_t device;
-    int64_t word[]; /* of functions; then of a call: expressions, dims, addresses, operands */
+    int64_t word[]; /* of functions; what was asked of each; then of a call: expressions, dims, addresses, operands */
 } Walk;
 
-static inline int64_t walk_words(const WalkHead *h) { return h->nfunction + h->nexpr + h->ndim + h->nbuf + h->most + 3; }
+static inline int64_t walk_words(const WalkHead *h) { return 2 * h->nfunction + h->nexpr + h->ndim + h->nbuf + h->most + 3; }
 
 /* Appends an object for this machine that has the walker's functions as PREFIX_begin, PREFIX_end, PREFIX_entry, PREFIX_copy and
  * PREFIX_sizes, and the data under their own symbols. It refers to nothing outside. False: st. */

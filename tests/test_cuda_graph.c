@@ -129,12 +129,13 @@ static void **run_on_host(Arena *a, const char *name, Program *p, void *const *i
     return cuda_agrees(a, p, in, symbol, cuda_host_run, name);
 }
 
-static uint32_t recorded, walked;
+static uint32_t recorded, walked, seen;
 
-/* As a graph, where the rule allows one. */
+/* As a graph, where the rule allows one; without KILN_TEST_FULL every other program. */
 static void **replay_on_host(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
     const bool records = cuda_records(p, emu_driver(0, &(Status){0}));
+    if (seen++ % 2 != 0 && !full()) return NULL;
     *(records ? &recorded : &walked) += 1;
     return records ? cuda_agrees(a, p, in, symbol, cuda_graph_run, name) : NULL;
 }
@@ -197,7 +198,7 @@ static void graphs_are_replayed(void **state)
     each_case(replay_on_host);
     each_random(replay_on_host, full() ? 300 : 6);
     print_message("%u programs as graphs, %u not\n", recorded, walked);
-    assert_true(recorded > 20);
+    assert_true(recorded > 10);
     record_least = least;
 }
 

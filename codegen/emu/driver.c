@@ -214,7 +214,8 @@ static bool open_device(Emu *e, int ordinal, Status *st)
     if (e->heap.total == 0) return status_fail(st, ST_VALUE, "KILN_EMU_MEMORY=%.40s is no number of bytes (64M, 2G)", memory);
     if (architecture() < 30)
         return status_fail(st, ST_VALUE, "KILN_EMU_SM=%.40s is no compute capability (80, 90)", getenv("KILN_EMU_SM"));
-    apart |= getenv("KILN_EMU_APART") && *getenv("KILN_EMU_APART");
+    const char *alone = getenv("KILN_EMU_APART");
+    apart |= alone && *alone && strcmp(alone, "0") != 0;
     if (version_now == 0) version_now = version && *version ? atoi(version) : EMU_NEWEST;
     set_seed(e, seed ? strtoull(seed, NULL, 10) : 1);
     pthread_mutex_init(&e->lock, NULL);

@@ -161,20 +161,26 @@ static bool launch(Run *r, const int64_t *s)
     r->args[n] = &maps;
     r->args[n + some] = r->h->by_value ? (void *)r->dim : &r->dims;
     if (blocks > most) blocks = most;
-    if (shared != 0 && !DO(r->w, ATTRIBUTE, name, (Handle)r->w->word[f], 8 /* most shared memory */, (int)shared)) return false;
+    int64_t *told = &r->w->word[r->h->nfunction + f];
+    if (*told < shared && !DO(r->w, ATTRIBUTE, name, (Handle)r->w->word[f], 8 /* most shared memory */, (int)shared)) return false;
+    if (*told < shared) *told = shared;
     return DO(r->w, LAUNCH, name, (Handle)r->w->word[f], (unsigned)blocks, 1, 1, (unsigned)threads, 1, 1, (unsigned)shared,
         r->stream, r->args, 0);
 }
 
-/* Blocks of the function that the device runs at once, so that they may wait for each other. */
-static bool ask_at_once(Run *r, Handle f, const char *name, int64_t *n)
+/* Blocks of a function that the device runs at once, so that they may wait for each other; asked once, and 1 more is kept. */
+static bool ask_at_once(Run *r, int64_t f, const char *name, int64_t *n)
 {
+    int64_t *known = &r->w->word[r->h->nfunction + f];
     int may = 0, processors = 0, each = 0;
     const int device = (int)r->w->device;
-    if (!DO(r->w, ASK, 0, &may, 95 /* cooperative launches */, device) || !DO(r->w, ASK, 0, &processors, 16, device) ||
-        !DO(r->w, AT_ONCE, name, &each, f, SHARE_BLOCK, 0))
-        return false;
-    *n = may ? (int64_t)each * processors : 0;
+    if (*known == 0) {
+        if (!DO(r->w, ASK, 0, &may, 95 /* cooperative launches */, device) || !DO(r->w, ASK, 0, &processors, 16, device) ||
+            !DO(r->w, AT_ONCE, name, &each, (Handle)r->w->word[f], SHARE_BLOCK, 0))
+            return false;
+        *known = 1 + (may ? (int64_t)each * processors : 0);
+    }
+    *n = *known - 1;
     return true;
 }
 
@@ -188,7 +194,7 @@ static bool launch_rows(Run *r, const int64_t *s)
     const Handle is = (Handle)r->w->word[f];
     int64_t at_once;
     if (points <= 0) return true;
-    if (!ask_at_once(r, is, name, &at_once)) return false;
+    if (!ask_at_once(r, f, name, &at_once)) return false;
     const ShareGrid g = share_grid(rows, points, elements, at_once);
     for (int64_t i = 0; i < n; i++) r->args[i] = &r->at[s[i]];
     r->args[n] = &r->meeting;
@@ -328,7 +334,7 @@ static bool begin(Run *r, Walk *w, void *stream, const int64_t *dim, void *dims)
     r->h = h;
     r->table = (const int64_t *)h;
     r->stream = stream;
-    r->expr = w->word + h->nfunction;
+    r->expr = w->word + 2 * h->nfunction;
     r->dim = r->expr + h->nexpr;
     r->at = (Address *)(r->dim + h->ndim);
     r->args = (void **)(r->at + h->nbuf);
@@ -394,6 +400,7 @@ static bool prepare(Walk *w, const void *image, const void *ptx, const void *con
         Handle f = 0;
         if (*name && !DO(w, FUNCTION, name, &f, w->module, name)) return false;
         w->word[i] = (int64_t)(uintptr_t)f;
+        w->word[h->nfunction + i] = 0;
     }
     if (h->constants == 0) return true;
     return DO(w, ALLOC, "the constants", &w->constants, (size_t)h->constants) &&
