@@ -54,3 +54,16 @@ class Draw:
     def stochastic(self, n):
         u = self.uniform(n, n).astype(np.float64) + 1e-3
         return (u / u.sum(1, keepdims=True)).astype(np.float32)
+
+    def distinct(self, *shape):
+        below, x = np.uint32((1 << 24) - 1), np.arange(int(np.prod(shape)), dtype=np.uint32)
+        with np.errstate(over="ignore"):
+            x = (x + np.uint32(self.seed() * 0x9E3779 & 0xFFFFFFFF)) & below
+            x = (x ^ x >> np.uint32(12)) * np.uint32(0x6CA68B) & below
+            x = (x ^ x >> np.uint32(11)) * np.uint32(0x7FEB35) & below
+        return ((x ^ x >> np.uint32(12)).astype(np.float32) * np.float32(2.0**-24)).reshape(shape)
+
+    def definite(self, count, n):
+        u = self.uniform(count, n, n)
+        x = (u + u.transpose(0, 2, 1)) * np.float32(0.5) + np.float32(n) * np.eye(n, dtype=np.float32)
+        return x if count > 1 else x[0]

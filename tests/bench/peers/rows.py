@@ -97,6 +97,23 @@ def rounded(draw, kind):
     return lambda d: [x.astype(kind) for x in draw(d)]
 
 
+def indexed(rows, columns, count, updates=False):
+    return lambda d: [d.normal(rows, *columns), d.labels(count, rows)] + ([d.normal(count)] if updates else [])
+
+
+def systems(count, n, columns):
+    return lambda d: [d.definite(count, n), d.normal(*([count] if count > 1 else []), n, columns)]
+
+
+def distinct(*shape):
+    return lambda d: [d.distinct(*shape)]
+
+
+def definite(count, n):
+    return lambda d: [d.definite(count, n)]
+
+
+TOP = 10
 WIDE = (64, 50257)
 PAGE = (4096, 1024)
 ROWS = {
@@ -181,4 +198,21 @@ ROWS = {
         "causal attention [8,512,64], fwd+bwd", "attention_causal_back", normals(8, 512, 64, count=3)
     ),
     "bert": Row("BERT layer [1,128,768]", "bert", bert),
+    "sort1m": Row("sort of 1 Mi", "sort", distinct(MI)),
+    "argsort1m": Row("argsort of 1 Mi", "argsort", distinct(MI)),
+    "sort_rows": Row("sort of rows, [4096,256]", "sort", distinct(4096, 256)),
+    "argsort_rows": Row("argsort of rows, [4096,256]", "argsort", distinct(4096, 256)),
+    "top_k": Row("the 10 largest of rows, [4096,1024]", "top_k", distinct(4096, 1024)),
+    "cumsum0": Row("running sum over axis 0 [4096,1024]", "cumsum0", page(*PAGE)),
+    "cumsum1": Row("running sum over axis 1 [4096,1024]", "cumsum1", page(*PAGE)),
+    "scatter_add": Row("scatter-add of 1 Mi into 10,000", "scatter_add", indexed(10000, (), MI, True)),
+    "gather_rows": Row("16,384 rows of [50257,256]", "gather_rows", indexed(50257, (256,), 16384)),
+    "fft64k": Row("fft of 2^16 complex", "fft", normals(65536, 2)),
+    "fft_plane": Row("fft of 1024x1024 complex, both axes", "fft_plane", normals(1024, 1024, 2)),
+    "cholesky512": Row("Cholesky of 512x512", "cholesky", definite(1, 512)),
+    "cholesky8": Row("Cholesky of 10,000 of 8x8", "cholesky", definite(10000, 8)),
+    "solve512": Row("solve 512x512 for 64 columns", "solve", systems(1, 512, 64)),
+    "solve8": Row("solve 10,000 of 8x8 for a column", "solve", systems(10000, 8, 1)),
+    "exp1m_f64": Row("exp of 1 Mi of f64", "exp", rounded(normals(MI), "f8")),
+    "sin1m_f64": Row("sin of 1 Mi of f64", "sin", rounded(normals(MI), "f8")),
 }

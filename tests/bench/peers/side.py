@@ -4,6 +4,7 @@ from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 
+COMPLEX = ("fft", "fft_plane")  # their last axis of 2 is a complex number
 ADAMS = ("mlp_adam", "convnet_adam", "pooled_adam")
 TRAINING = ("mlp_sgd", *ADAMS)
 NETS = {

@@ -11,8 +11,8 @@ from jax import lax
 
 import jax_nets as nets
 from draw import Draw
-from rows import ADAM_RATE, BLOCK_RATE, LONG_STEPS, POWER, SGD_RATE, SQUARINGS, STEPS
-from side import ADAMS, NETS, Cell, moved
+from rows import ADAM_RATE, BLOCK_RATE, LONG_STEPS, POWER, SGD_RATE, SQUARINGS, STEPS, TOP
+from side import ADAMS, COMPLEX, NETS, Cell, moved
 
 
 def gelu(x):
@@ -80,12 +80,26 @@ FUNCTIONS = {
     "attention": nets.attention,
     "attention_causal": nets.attention_causal,
     "attention_back": jax.value_and_grad(lambda *a: nets.attention(*a).mean(), argnums=(0, 1, 2)),
+    "sort": lambda x: jnp.sort(x, -1),
+    "argsort": lambda x: jnp.argsort(x, -1, stable=False),
+    "top_k": lambda x: lax.top_k(x, TOP),
+    "cumsum0": lambda x: jnp.cumsum(x, 0),
+    "cumsum1": lambda x: jnp.cumsum(x, 1),
+    "scatter_add": lambda x, i, y: x.at[i].add(y),
+    "gather_rows": lambda x, i: x[i],
+    "fft": jnp.fft.fft,
+    "fft_plane": jnp.fft.fft2,
+    "cholesky": jnp.linalg.cholesky,
+    "solve": jnp.linalg.solve,
+    "exp": jnp.exp,
+    "sin": jnp.sin,
     "attention_causal_back": jax.value_and_grad(lambda *a: nets.attention_causal(*a).mean(), argnums=(0, 1, 2)),
 }
 
 
 def flat(r):
-    return [np.asarray(t) for t in jax.tree.leaves(r)]
+    arrays = [np.asarray(t) for t in jax.tree.leaves(r)]
+    return [a.view(np.float32) if a.dtype == np.complex64 else a for a in arrays]
 
 
 def stepping(step, state, fixed, results):
@@ -174,6 +188,8 @@ def make(row):
         return Cell(lambda: f(x, p).block_until_ready(), flat)
     jax.config.update("jax_enable_x64", inputs[0].dtype == np.float64)
     arrays = [jnp.asarray(a, jnp.bfloat16 if row.op == "product_bf16" else None) for a in inputs]
+    if row.op in COMPLEX:
+        arrays = [lax.complex(arrays[0][..., 0], arrays[0][..., 1])]
     f = FUNCTIONS[row.op]
     if row.how == "into":
         return into(f, arrays)

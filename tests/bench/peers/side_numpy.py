@@ -3,8 +3,8 @@
 import numpy as np
 
 from draw import Draw
-from rows import ADAM_EPSILON, ADAM_RATE, BETA1, BETA2, POWER, SQUARINGS, STEPS
-from side import Cell, moved
+from rows import ADAM_EPSILON, ADAM_RATE, BETA1, BETA2, POWER, SQUARINGS, STEPS, TOP
+from side import COMPLEX, Cell, moved
 
 C = np.float32
 
@@ -67,7 +67,33 @@ def attention(q, k, v):
     return softmax(q @ k.transpose(0, 2, 1) * C(0.125)) @ v
 
 
+def top_k(x):
+    largest = np.argpartition(x, -TOP, -1)[:, -TOP:]
+    order = np.argsort(-np.take_along_axis(x, largest, -1), -1)
+    largest = np.take_along_axis(largest, order, -1)
+    return np.take_along_axis(x, largest, -1), largest
+
+
+def scatter_add(x, i, y):
+    r = x.copy()
+    np.add.at(r, i, y)
+    return r
+
+
 FUNCTIONS = {
+    "sort": lambda x: np.sort(x, -1),
+    "argsort": lambda x: np.argsort(x, -1),
+    "top_k": top_k,
+    "cumsum0": lambda x: x.cumsum(0),
+    "cumsum1": lambda x: x.cumsum(1),
+    "scatter_add": scatter_add,
+    "gather_rows": lambda x, i: x[i],
+    "fft": np.fft.fft,
+    "fft_plane": np.fft.fft2,
+    "cholesky": np.linalg.cholesky,
+    "solve": np.linalg.solve,
+    "exp": np.exp,
+    "sin": np.sin,
     "add_one": lambda x: x + C(1),
     "add_four": lambda a, b, c, d: a + b + c + d,
     "add": lambda a, b: a + b,
@@ -152,6 +178,9 @@ def side(_, threads):
             return into(row.op, inputs)
         if row.op == "adam":
             return adam(inputs)
+        if row.op in COMPLEX:
+            z = inputs[0].view(np.complex64)[..., 0]
+            return Cell(lambda: f(z), lambda r: [r.astype(np.complex64).view(C)])
         return f and Cell(lambda: f(*inputs), lambda r: r if isinstance(r, tuple) else [r])
 
     return make

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 import torch_nets as nets
 from draw import Draw
-from rows import ADAM_EPSILON, ADAM_RATE, BETA1, BETA2, BLOCK_RATE, POWER, SGD_RATE, SQUARINGS, STEPS
-from side import ADAMS, NETS, Cell, moved
+from rows import ADAM_EPSILON, ADAM_RATE, BETA1, BETA2, BLOCK_RATE, POWER, SGD_RATE, SQUARINGS, STEPS, TOP
+from side import ADAMS, COMPLEX, NETS, Cell, moved
 
 FUSED = ("gelu", "adam", "mlp_adam", *nets.IMAGES)
 
@@ -64,6 +64,19 @@ FUNCTIONS = {
     "bert": nets.bert,
     "attention": nets.attention,
     "attention_causal": nets.attention_causal,
+    "sort": lambda x: torch.sort(x, -1).values,
+    "argsort": lambda x: torch.argsort(x, -1),
+    "top_k": lambda x: tuple(torch.topk(x, TOP, -1)),
+    "cumsum0": lambda x: x.cumsum(0),
+    "cumsum1": lambda x: x.cumsum(1),
+    "scatter_add": lambda x, i, y: x.index_add(0, i, y),
+    "gather_rows": lambda x, i: x[i],
+    "fft": torch.fft.fft,
+    "fft_plane": torch.fft.fft2,
+    "cholesky": torch.linalg.cholesky,
+    "solve": torch.linalg.solve,
+    "exp": torch.exp,
+    "sin": torch.sin,
 }
 
 
@@ -72,7 +85,9 @@ def to_numpy(t):
 
 
 def only(r):
-    return [to_numpy(r)]
+    if isinstance(r, tuple):
+        return [to_numpy(t) for t in r]
+    return [to_numpy(torch.view_as_real(r) if r.is_complex() else r)]
 
 
 class Side:
@@ -254,6 +269,8 @@ class Side:
             return None if self.fused else self.into(row, arrays)
         if row.op == "product_bf16":
             arrays = [a.bfloat16() for a in arrays]
+        if row.op in COMPLEX:
+            arrays = [torch.view_as_complex(arrays[0])]
         if row.op == "bert":
             arrays = [arrays[0]] + [a.T.contiguous() if a.ndim == 2 else a for a in arrays[1:]]
         f = (lambda x: F.gelu(x, approximate="tanh")) if self.fused else self.compile(FUNCTIONS[row.op])

@@ -85,6 +85,33 @@ kiln_tensor *draw_stochastic(Bench *b, int64_t n)
     return tensor(b, KILN_F32, KILN_SHAPE(n, n), at);
 }
 
+/* A permutation of the numbers below 2^24, of which the first n are taken. */
+kiln_tensor *draw_distinct(Bench *b, kiln_shape s)
+{
+    const int64_t n = elements(s);
+    const uint32_t seed = ++b->drawn, below = (1u << 24) - 1;
+    float *at = memory(n, sizeof *at);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t x = ((uint32_t)i + seed * 0x9E3779u) & below;
+        x ^= x >> 12, x = x * 0x6CA68Bu & below;
+        x ^= x >> 11, x = x * 0x7FEB35u & below;
+        at[i] = (float)(x ^ x >> 12) * 0x1p-24f;
+    }
+    return tensor(b, KILN_F32, s, at);
+}
+
+/* Each the mean of a matrix and its transpose, with n more on the diagonal. */
+kiln_tensor *draw_definite(Bench *b, int64_t count, int64_t n)
+{
+    float *u = uniforms(b, count * n * n), *at = memory(count * n * n, sizeof *at);
+    for (int64_t c = 0; c < count; c++)
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j < n; j++)
+                at[(c * n + i) * n + j] = (u[(c * n + i) * n + j] + u[(c * n + j) * n + i]) * 0.5f + (i == j ? (float)n : 0);
+    free(u);
+    return tensor(b, KILN_F32, count > 1 ? KILN_SHAPE(count, n, n) : KILN_SHAPE(n, n), at);
+}
+
 void add_input(Bench *b, kiln_tensor *x) { b->in[b->inputs++] = b->row->how & F64 ? kiln_cast(x, KILN_F64) : x; }
 
 void add_normal(Bench *b, kiln_shape s) { add_input(b, draw_normal(b, s, 1, 0)); }

@@ -89,12 +89,14 @@ kiln_tensor *draw_uniform(Bench *b, kiln_shape s);                           /* 
 kiln_tensor *draw_labels(Bench *b, int64_t n, uint32_t classes);             /* i64 */
 kiln_tensor *draw_whole(Bench *b, kiln_shape s);                             /* i8 from -20 to 20 */
 kiln_tensor *draw_stochastic(Bench *b, int64_t n);                           /* rows that sum to 1: powers stay finite */
+kiln_tensor *draw_distinct(Bench *b, kiln_shape s);                          /* f32 in [0, 1), no two of them equal */
+kiln_tensor *draw_definite(Bench *b, int64_t count, int64_t n);              /* positive definite matrices; [n, n] if it is one */
 void add_input(Bench *b, kiln_tensor *x);                                    /* of F64 rows cast */
 void add_normal(Bench *b, kiln_shape s);                                     /* scale 1 */
 void add_parameter(Bench *b, kiln_variable *v, kiln_shape s, double scale);  /* assigns it normal numbers */
 void use_adam(Bench *b);                                                     /* three steps before results are read */
 void use_sgd(Bench *b, double rate);
 
-extern const Row small_rows[], memory_rows[], product_rows[], conv_rows[], model_rows[], sequence_rows[]; /* end with a NULL name */
+extern const Row small_rows[], memory_rows[], product_rows[], conv_rows[], model_rows[], sequence_rows[], order_rows[]; /* end with a NULL name */
 
 #endif

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const Row *const all[] = {small_rows, memory_rows, product_rows, conv_rows, model_rows, sequence_rows};
+static const Row *const all[] = {small_rows, memory_rows, product_rows, conv_rows, model_rows, sequence_rows, order_rows};
 
 const Row *row_at(int i)
 {
