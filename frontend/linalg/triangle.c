@@ -1,5 +1,6 @@
 /* triangle: systems with a triangular matrix, and Cholesky's factor. A matrix is halved until its diagonal blocks have MATRIX_LEAF
- * rows; those are inverted, or factored, row by row in a loop, and the rest is products. Relies on matrix.h. */
+ * rows; those are inverted, factored, or solved for few columns, row by row in a loop, and the rest is products. Relies on
+ * matrix.h. */
 #include "matrix.h"
 
 static int64_t half(int64_t n) { return (n / 2 + MATRIX_LEAF - 1) / MATRIX_LEAF * MATRIX_LEAF; }
@@ -37,6 +38,40 @@ static kiln_tensor *lower_inverse(const Linear *c, kiln_tensor *a, bool unit)
     return out;
 }
 
+/* ---- few columns beside a small triangle ---------------------------------------------------------------------------------- */
+typedef struct Few {
+    Linear c;
+    kiln_tensor *a;
+    int64_t n;
+    bool upper, unit;
+} Few;
+
+/* Row j of x, counted from the end of an upper triangle, is what is left of b's by the diagonal; the rows that come after it lose
+ * its part. in: j, x and what is left */
+static void substitute(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    const Few *v = user;
+    const Linear *c = &v->c;
+    kiln_tensor *j = v->upper ? kiln_sub_at(c->at, KILN_OPERAND(v->n - 1), of(in[0])) : in[0], *x = in[1];
+    (void)k;
+    if (!tensor_ok(x)) return;
+    const int rank = x->type.rank;
+    kiln_tensor *i = la_expand(c, matrix_places(c, v->n, x), 1), *column = la_pick(c, v->a, j, rank - 1);
+    kiln_tensor *row = la_pick(c, x, j, rank - 2);
+    if (!v->unit) row = la_div(c, row, la_expand(c, la_pick(c, column, j, rank - 2), -1));
+    row = la_expand(c, row, -2);
+    kiln_tensor *left = la_sub(c, x, la_mul(c, la_expand(c, column, -1), row));
+    kiln_tensor *later = v->upper ? la_lt(c, i, j) : la_lt(c, j, i);
+    out[0] = la_where(c, la_eq(c, i, j), row, of(la_where(c, later, left, of(x))));
+}
+
+static bool is_few(const kiln_tensor *a, const kiln_tensor *b)
+{
+    bool same = a->type.rank == b->type.rank && matrix_size(b, -1) <= matrix_size(a, -1);
+    for (int d = 0; d < a->type.rank - 2 && same; d++) same = a->type.dim[d] == b->type.dim[d];
+    return same;
+}
+
 /* ---- systems
  * --------------------------------------------------------------------------------------------------------------------- */
 /* a x = b, without a gradient */
@@ -44,6 +79,12 @@ static kiln_tensor *solved(const Linear *c, kiln_tensor *a, kiln_tensor *b, bool
 {
     const int64_t n = matrix_size(a, -1), h = half(n), rest = n - h;
     if (!tensor_ok(a) || !tensor_ok(b)) return &c->t->k->poison;
+    if (n <= MATRIX_LEAF && is_few(a, b)) {
+        Few v = {*c, a, n, upper, unit};
+        kiln_tensor *x = NULL;
+        matrix_turns(c, n, substitute, &b, 1, &x, &v);
+        return x;
+    }
     if (n <= MATRIX_LEAF) {
         kiln_tensor *x = upper ? matrix_turned(c, lower_inverse(c, matrix_turned(c, a), unit)) : lower_inverse(c, a, unit);
         return la_product(c, x, b);
