@@ -137,6 +137,8 @@ static void edges(void **state)
     EXACTLY(kiln_softsign(x), KILN_F32, S(5), NAN, 1, -1, 0, 0);
     EXACTLY(kiln_hardtanh(x, -1, 1), KILN_F32, S(5), NAN, 1, -1, 0, 0);
     EXACTLY(kiln_softshrink(x, 0.5), KILN_F32, S(5), NAN, inf, -inf, 0, 0);
+    EXACTLY(kiln_shrink(x, 0.5, 0.25), KILN_F32, S(5), NAN, inf, -inf, 0, 0);
+    EXACTLY(kiln_shrink(kiln_f32(k, S(4), 1, -2, 0.5f, -0.5f), 0.5, 0.25), KILN_F32, S(4), 0.75, -1.75, 0, 0);
     EXACTLY(kiln_threshold(x, 0, 3), KILN_F32, S(5), NAN, inf, 3, 3, 3);
 }
 

@@ -24,7 +24,7 @@ EXPRESSION(selu, kiln_selu(x))
 EXPRESSION(celu, kiln_celu(x, kiln_sum(kiln_square(x), KILN_AXES(0))))
 EXPRESSION(prelu, kiln_prelu(x, kiln_reduce_max(x, KILN_AXES(0))))
 EXPRESSION(hard, kiln_hardswish(kiln_add(kiln_hardtanh(x, -1.9, 1.9), kiln_hardsigmoid(x, 0.3, 0.45))))
-EXPRESSION(shrunk, kiln_softshrink(kiln_hardshrink(kiln_threshold(x, -1.6, 0.9), 0.3), 0.2))
+EXPRESSION(shrunk, kiln_shrink(kiln_softshrink(kiln_hardshrink(kiln_threshold(x, -1.6, 0.9), 0.3), 0.2), 0.1, 0.15))
 EXPRESSION(interpolated, kiln_lerp(x, kiln_xlogy(x, kiln_exp(x)), kiln_sigmoid(x)))
 EXPRESSION(apart, kiln_copysign(kiln_fmax(x, kiln_fmin(kiln_neg(x), 0.25)), kiln_trunc_div(x, 0.7)))
 EXPRESSION(neighbour, kiln_cast(kiln_nextafter(x, 1), KILN_F32)) /* no gradient flows */

@@ -118,6 +118,15 @@ static kiln_tensor *softshrink(Thread *t, kiln_site at, const kiln_operand *x)
     return kiln_where_at(at, OP2(le, OP1(abs, x[0]), x[1]), NUMBER(0), nearer);
 }
 
+static kiln_tensor *shrink(Thread *t, kiln_site at, const kiln_operand *x)
+{
+    (void)t;
+    kiln_operand low = OP2(lt, x[0], OP1(neg, x[1])), high = OP2(gt, x[0], x[1]);
+    kiln_operand below = OP2(add, x[0], x[2]), above = OP2(sub, x[0], x[2]);
+    kiln_operand inside = PICK(OP2(le, OP1(abs, x[0]), x[1]), NUMBER(0), x[0]); /* NaN, which is on no side */
+    return kiln_where_at(at, low, below, PICK(high, above, inside));
+}
+
 static kiln_tensor *threshold(Thread *t, kiln_site at, const kiln_operand *x)
 {
     (void)t;
@@ -136,4 +145,5 @@ COMPOSITE3(hardsigmoid, WIDE_FLOATS, slope, offset)
 COMPOSITE1(hardswish, WIDE_FLOATS)
 COMPOSITE2(hardshrink, WIDE_FLOATS, width)
 COMPOSITE2(softshrink, WIDE_FLOATS, width)
+COMPOSITE3(shrink, WIDE_FLOATS, width, bias)
 COMPOSITE3(threshold, WIDE_NUMBERS, level, value)

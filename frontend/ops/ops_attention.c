@@ -65,6 +65,34 @@ static kiln_tensor *added(Thread *t, kiln_site at, kiln_tensor *mask, DType d)
         of(number_like(t, at, OP_NAME, &one, kiln_of_f(-INFINITY))));
 }
 
+/* What a mask is made of besides the one that was given: whether key j lies below a number. */
+static kiln_tensor *below(Thread *t, kiln_site at, const Heads *h, const char *what, kiln_tensor *number, bool causal)
+{
+    char text[160];
+    if (!tensor_ok(number)) return number;
+    if (!dtype_is_int(number->type.dtype))
+        return fail(t, at, KILN_EDTYPE, OP_NAME ": %s must be integers: %s", what, tensor_text(number, text, sizeof text));
+    const Type keys = {.dtype = DT_i64, .rank = 1, .dim = {h->keys}},
+               queries = {.dtype = DT_i64, .rank = 2, .dim = {h->queries, 1}};
+    kiln_operand end = of(cast_to(t, at, number, DT_i64));
+    if (causal) end = of(kiln_add_at(at, of(kiln_add_at(at, of(iota_of(t, at, &queries, 0, number)), end)), kiln_of_i(1)));
+    return kiln_lt_at(at, of(iota_of(t, at, &keys, 0, number)), end);
+}
+
+/* The mask that the options make, if they do: of offset, lengths and the one given. Poison: recorded. */
+static kiln_tensor *mask_whole(Thread *t, kiln_site at, const Heads *h, const kiln_attention_options *o)
+{
+    kiln_tensor *seen = o->causal && o->offset ? below(t, at, h, "offset", o->offset, true) : NULL;
+    if (o->lengths && (!seen || tensor_ok(seen))) {
+        kiln_tensor *there = below(t, at, h, "lengths", o->lengths, false);
+        seen = seen ? kiln_and_at(at, of(seen), of(there)) : there;
+    }
+    if (!seen || !o->mask || !tensor_ok(seen)) return seen ? seen : o->mask;
+    if (!tensor_ok(o->mask)) return o->mask;
+    if (o->mask->type.dtype == DT_bool) return kiln_and_at(at, of(o->mask), of(seen));
+    return kiln_where_at(at, of(seen), of(o->mask), kiln_of_f(-INFINITY));
+}
+
 /* [n or 1, rows or 1, keys or 1] for the op, from a mask that broadcasts to [..., heads, queries, keys]. */
 static kiln_tensor *mask_of(Thread *t, kiln_site at, const Heads *h, kiln_tensor *mask, DType d, Dim rows)
 {
@@ -74,7 +102,7 @@ static kiln_tensor *mask_of(Thread *t, kiln_site at, const Heads *h, kiln_tensor
     Type whole = *h->q;
     const int rank = h->rank, more = rank - mask->type.rank;
     whole.dim[rank - 1] = h->keys;
-    bool fits = more >= 0, shared = true;
+    bool fits = more >= 0, shared = true; /* by all matrices */
     for (int i = 0; fits && i < mask->type.rank; i++) {
         const bool one = mask->type.dim[i] == 1;
         fits = one || mask->type.dim[i] == whole.dim[more + i];
@@ -93,6 +121,19 @@ static kiln_tensor *mask_of(Thread *t, kiln_site at, const Heads *h, kiln_tensor
         Dim dim[3] = {1, alike ? 1 : h->queries, whole.dim[rank - 1]};
         return reshape_to(t, at, mask, dim, 3);
     }
+    /* What is the same for all queries, and for all heads that share keys, needs one row for each matrix; what is the same for all
+     * matrices one matrix. */
+    const bool grouped = h->each == 1 || more > rank - 3 || mask->type.dim[rank - 3 - more] == 1;
+    if (alike && grouped) {
+        whole.dim[rank - 2] = 1;
+        if (rank > 2) whole.dim[rank - 3] = h->groups;
+        return as_matrices(t, at, broadcast_to(t, at, mask, &whole), h->n, 1, whole.dim[rank - 1]);
+    }
+    if (shared) {
+        Type one = {.dtype = (uint8_t)d, .rank = 3, .dim = {h->each, h->queries, whole.dim[rank - 1]}};
+        kiln_tensor *m = reshape_to(t, at, mask, (Dim[]){1, alike ? 1 : h->queries, whole.dim[rank - 1]}, 3);
+        return tensor_ok(m) ? as_matrices(t, at, broadcast_to(t, at, m, &one), 1, rows, whole.dim[rank - 1]) : m;
+    }
     return as_matrices(t, at, broadcast_to(t, at, mask, &whole), h->n, rows, whole.dim[rank - 1]);
 }
 
@@ -110,12 +151,16 @@ static kiln_tensor *attention(Thread *t, kiln_site at, kiln_tensor *x[3], const 
     const int64_t bits[2] = {attr_of_f64(d == DT_f32 ? (float)scale : scale), attr_of_f64(d == DT_f32 ? (float)o->cap : o->cap)};
     kiln_tensor *in[4] = {as_matrices(t, at, cast_to(t, at, x[0], d), h.n, rows, h.d),
         as_matrices(t, at, cast_to(t, at, x[1], d), h.n, h.keys, h.d),
-        as_matrices(t, at, cast_to(t, at, x[2], d), h.n, h.keys, h.e), mask_of(t, at, &h, o->mask, d, rows)};
-    const bool causal = o->causal && h.queries != 1; /* the last query sees all keys */
+        as_matrices(t, at, cast_to(t, at, x[2], d), h.n, h.keys, h.e), mask_of(t, at, &h, mask_whole(t, at, &h, o), d, rows)};
+    /* Unless .first says otherwise the last query sees all keys. */
+    const bool causal = o->causal && !o->offset && (o->first || h.queries != 1);
     kiln_tensor *out[2];
     apply(t, at, OP_attention, in, 4,
         ATTRS_OF(attention, .scale = bits[0], .cap = bits[1], .causal = causal, .period = causal ? h.queries : 1,
-            .before = causal ? h.queries : 0, .after = causal ? h.keys : 0),
+            .before = causal ? h.queries : 0,
+            .after = !causal    ? 0
+                     : o->first ? h.queries
+                                : h.keys),
         out, 2);
     if (!tensor_ok(out[0])) return out[0];
     Type result = x[0]->type;

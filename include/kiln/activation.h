@@ -38,6 +38,8 @@ KILN_API kiln_tensor *kiln_hardswish_at(kiln_site at, kiln_operand x);
 /* F 0 where |x| <= width, else x (hardshrink), or x brought nearer to 0 by width (softshrink) */
 KILN_API kiln_tensor *kiln_hardshrink_at(kiln_site at, kiln_operand x, kiln_operand width);
 KILN_API kiln_tensor *kiln_softshrink_at(kiln_site at, kiln_operand x, kiln_operand width);
+/* F x + bias where x < -width, x - bias where x > width, else 0 (ONNX's Shrink); NaN stays */
+KILN_API kiln_tensor *kiln_shrink_at(kiln_site at, kiln_operand x, kiln_operand width, kiln_operand bias);
 /* N x where x > level, else value (of value 0: the thresholded relu); NaN stays */
 KILN_API kiln_tensor *kiln_threshold_at(kiln_site at, kiln_operand x, kiln_operand level, kiln_operand value);
 
@@ -68,6 +70,7 @@ KILN_API kiln_tensor *kiln_threshold_at(kiln_site at, kiln_operand x, kiln_opera
 #define kiln_hardswish(x) kiln_hardswish_at(KILN_HERE, KILN_OPERAND(x))
 #define kiln_hardshrink(x, width) kiln_hardshrink_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(width))
 #define kiln_softshrink(x, width) kiln_softshrink_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(width))
+#define kiln_shrink(x, width, bias) kiln_shrink_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(width), KILN_OPERAND(bias))
 #define kiln_threshold(x, level, value) kiln_threshold_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(level), KILN_OPERAND(value))
 
 #endif

@@ -58,6 +58,12 @@ typedef struct kiln_attention_options {
     bool causal;       /* query i sees keys 0 to i + keys - queries: the last one sees all */
     double scale;      /* 0 stands for 1 / sqrt(d) */
     double cap;        /* 0: none */
+    /* With causal, query i sees keys 0 to i + offset: integers that broadcast to [..., heads, queries, keys], such as a scalar or [batch, 1, 1,
+     * 1]; they may be below 0. NULL: keys - queries, or 0 if .first. As these are numbers, a cache of keys that grows needs no new trace; for
+     * more than one query it takes the memory of a mask of queries times keys. */
+    kiln_tensor *offset;
+    bool first;        /* with causal: query 0 is at key 0, as is_causal of PyTorch, and of ONNX without past keys, has it */
+    kiln_tensor *lengths; /* integers, shaped as offset: keys from there on are not seen (ONNX nonpad_kv_seqlen); NULL: all are */
 } kiln_attention_options;
 /* q [..., heads, queries, d], k [..., groups, keys, d], v [..., groups, keys, e] give [..., heads, queries, e]; of rank 2 there is one
  * head. heads is a multiple of groups; query head i uses key head i / (heads / groups). Floats, promoted to one dtype, computed in
@@ -66,6 +72,23 @@ typedef struct kiln_attention_options {
  * own (docs/numerics.md, Order; Dao et al. 2022, FlashAttention). options may be NULL. */
 KILN_API kiln_tensor *kiln_attention_sized(kiln_site at, kiln_operand q, kiln_operand k, kiln_operand v,
     const kiln_attention_options *options, size_t size);
+
+/* Rotary position embeddings (Su et al. 2021; ONNX's RotaryEmbedding): the first 2 r elements of each vector of x [..., heads, n, d], or [n,
+ * d], are r pairs, of which the one at place p is turned by the angles whose cosines and sines are [p's row, r]; the others stay. */
+typedef struct kiln_rotary_options {
+    bool interleaved; /* pairs are neighbours, 0 with 1, ...; else one from each half, 0 with r, ... */
+    bool heads_last;  /* x is [..., n, heads, d] */
+    bool back;        /* turns back: by the negative angles */
+} kiln_rotary_options;
+/* cosines and sines are tables [places, r] of which integers positions, [n] or [..., n] without the axis of heads, name rows (out of range as
+ * kiln_gather), or if positions is NULL, [n, r] or [..., n, r] themselves. Floats; 16-bit ones compute in f32 and round once. The result has
+ * x's dtype. Gradients flow to x and to the tables. options may be NULL. */
+KILN_API kiln_tensor *kiln_rotary_sized(kiln_site at, kiln_operand x, kiln_operand cosines, kiln_operand sines, kiln_operand positions,
+    const kiln_rotary_options *options, size_t size);
+/* The usual tables: of place p and pair i the cosine and the sine of p base^(-i / pairs), [places, pairs] (base 0: 10000), computed in f64
+ * and rounded once. False after an error: both are poison. */
+KILN_API bool kiln_rotary_tables_at(kiln_site at, kiln *k, kiln_dtype t, int64_t places, int64_t pairs, double base, kiln_tensor **cosines,
+    kiln_tensor **sines);
 
 #ifdef __cplusplus
 }
@@ -78,6 +101,12 @@ KILN_API kiln_tensor *kiln_attention_sized(kiln_site at, kiln_operand q, kiln_op
 /* options: &(kiln_attention_options){...} or NULL */
 #define kiln_attention(q, k, v, ...) \
     kiln_attention_sized(KILN_HERE, KILN_OPERAND(q), KILN_OPERAND(k), KILN_OPERAND(v), __VA_ARGS__, sizeof(kiln_attention_options))
+/* options: &(kiln_rotary_options){...} or NULL */
+#define kiln_rotary(x, cosines, sines, positions, ...)                                                                             \
+    kiln_rotary_sized(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(cosines), KILN_OPERAND(sines), KILN_OPERAND(positions), __VA_ARGS__, \
+        sizeof(kiln_rotary_options))
+#define kiln_rotary_tables(k, t, places, pairs, base, cosines, sines) \
+    kiln_rotary_tables_at(KILN_HERE, (k), (t), (places), (pairs), (base), (cosines), (sines))
 /* Made of the prototypes above by frontend/ops/calls.sh. */
 #define kiln_matmul(x, y) kiln_matmul_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(y))
 #define kiln_matmul_to(x, y, to) kiln_matmul_to_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(y), (to))

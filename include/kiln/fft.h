@@ -45,6 +45,20 @@ KILN_API kiln_tensor *kiln_stft_at(kiln_site at, kiln_operand x, kiln_operand wi
  * the windows' squares there (0 where that is 0; Griffin and Lim 1984). */
 KILN_API kiln_tensor *kiln_istft_at(kiln_site at, kiln_operand x, kiln_operand window, int64_t hop);
 
+/* Windows of n elements, floats [n]. Periodic ones are the first n of n + 1, as transforms of frames want them; the others are symmetric. Of
+ * one element they are 1. cosine: a - b cos(2 pi i / m) + c cos(4 pi i / m), m = n or n - 1; hann has 0.5, 0.5, 0; hamming 0.54, 0.46, 0 (ONNX's has
+ * 25/46, 21/46, 0); blackman 0.42, 0.5, 0.08. Computed in f64 and rounded once. */
+KILN_API kiln_tensor *kiln_hann_window_at(kiln_site at, kiln *k, kiln_dtype t, int64_t n, bool periodic);
+KILN_API kiln_tensor *kiln_hamming_window_at(kiln_site at, kiln *k, kiln_dtype t, int64_t n, bool periodic);
+KILN_API kiln_tensor *kiln_blackman_window_at(kiln_site at, kiln *k, kiln_dtype t, int64_t n, bool periodic);
+KILN_API kiln_tensor *kiln_cosine_window_at(kiln_site at, kiln *k, kiln_dtype t, int64_t n, bool periodic, double a, double b, double c);
+/* The weights that make `bands` bands, equally far apart on the mel scale 2595 log10(1 + f / 700), of the first length / 2 + 1 elements of
+ * transforms of real frames of `length` samples: [length / 2 + 1, bands], of floats (ONNX's MelWeightMatrix). A band is a triangle over the
+ * elements between its neighbours' centres; lower and upper are the frequencies at the outer edges of the first and the last band, in the
+ * unit of sample_rate. At least one band; 0 <= lower <= upper <= sample_rate / 2. */
+KILN_API kiln_tensor *kiln_mel_weights_at(kiln_site at, kiln *k, kiln_dtype t, int64_t bands, int64_t length, double sample_rate, double lower,
+    double upper);
+
 #ifdef __cplusplus
 }
 #endif
@@ -66,5 +80,10 @@ KILN_API kiln_tensor *kiln_istft_at(kiln_site at, kiln_operand x, kiln_operand w
 #define kiln_ifftshift(x, axes) kiln_ifftshift_at(KILN_HERE, KILN_OPERAND(x), axes)
 #define kiln_stft(x, window, hop) kiln_stft_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(window), (hop))
 #define kiln_istft(x, window, hop) kiln_istft_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(window), (hop))
+#define kiln_hann_window(k, t, n, periodic) kiln_hann_window_at(KILN_HERE, (k), (t), (n), (periodic))
+#define kiln_hamming_window(k, t, n, periodic) kiln_hamming_window_at(KILN_HERE, (k), (t), (n), (periodic))
+#define kiln_blackman_window(k, t, n, periodic) kiln_blackman_window_at(KILN_HERE, (k), (t), (n), (periodic))
+#define kiln_cosine_window(k, t, n, periodic, a, b, c) kiln_cosine_window_at(KILN_HERE, (k), (t), (n), (periodic), (a), (b), (c))
+#define kiln_mel_weights(k, t, bands, length, sample_rate, lower, upper) kiln_mel_weights_at(KILN_HERE, (k), (t), (bands), (length), (sample_rate), (lower), (upper))
 
 #endif

@@ -105,6 +105,26 @@ KILN_API kiln_tensor *kiln_recurrent_apply_sized(kiln_site at, kiln_recurrent *l
 KILN_API int kiln_recurrent_variables(kiln_recurrent *layer, kiln_variable **v, int cap);
 KILN_API void kiln_recurrent_free(kiln_recurrent *layer);
 
+/* ---- caches of keys and values: what attention sees of the tokens before, while a text is made token by token ---------------------
+ * Two variables, kv/keys [batch, heads, capacity, key_size] and kv/values [batch, heads, capacity, value_size], and how many keys are in them,
+ * an i64 variable of rank 0 (kv/length), numbered as layers are. That number is one at run time: a traced function that attends is
+ * compiled once for each number of new keys, not for each length. */
+typedef struct kiln_kv_cache kiln_kv_cache;
+KILN_API kiln_kv_cache *kiln_kv_cache_new_at(kiln_site at, kiln *k, kiln_dtype dtype, int64_t batch, int64_t heads, int64_t capacity,
+    int64_t key_size, int64_t value_size);
+/* Puts keys [batch, heads, n, key_size] and values [batch, heads, n, value_size], of the cache's dtype, behind what is there. Where they
+ * have no room it is KILN_EVALUE, eagerly and compiled, and nothing changes. Compiled code copies the variables once for a call. */
+KILN_API void kiln_kv_cache_append_at(kiln_site at, kiln_kv_cache *cache, kiln_operand keys, kiln_operand values);
+/* The same, and then kiln_attention of queries [batch, a multiple of heads, n, key_size] over all that is there: query i is at the place
+ * of key i, and sees the keys up to it. options (NULL: none) as there, but for causal, offset, first and lengths; a mask broadcasts to
+ * [batch, heads, n, capacity]. */
+KILN_API kiln_tensor *kiln_kv_cache_attend_sized(kiln_site at, kiln_kv_cache *cache, kiln_operand queries, kiln_operand keys,
+    kiln_operand values, const kiln_attention_options *options, size_t size);
+KILN_API void kiln_kv_cache_reset_at(kiln_site at, kiln_kv_cache *cache); /* nothing is in it any more */
+/* Stores at most cap of keys, values, length; returns that there are 3. */
+KILN_API int kiln_kv_cache_variables(kiln_kv_cache *cache, kiln_variable **v, int cap);
+KILN_API void kiln_kv_cache_free(kiln_kv_cache *cache);
+
 /* ---- optimisers ----------------------------------------------------------------------------------------------------------------
  * The learning rate is an f64 variable (kiln_optimizer_rate), which can be changed without a new trace; numbers and f32 tensors can
  * be assigned to it. Moments are made for a variable at its first step. For f32 and narrower variables a step computes in f32 and
@@ -227,6 +247,14 @@ KILN_API void kiln_metric_free(kiln_metric *m);
 /* kiln_recurrent_apply(layer, x, NULL) or (layer, x, &(kiln_recurrent_options){.h = h, .last_h = &h}), whence variadic */
 #define kiln_recurrent_apply(layer, x, ...) \
     kiln_recurrent_apply_sized(KILN_HERE, (layer), KILN_OPERAND(x), __VA_ARGS__, sizeof(kiln_recurrent_options))
+#define kiln_kv_cache_new(k, dtype, batch, heads, capacity, key_size, value_size) \
+    kiln_kv_cache_new_at(KILN_HERE, (k), (dtype), (batch), (heads), (capacity), (key_size), (value_size))
+#define kiln_kv_cache_append(cache, keys, values) kiln_kv_cache_append_at(KILN_HERE, (cache), KILN_OPERAND(keys), KILN_OPERAND(values))
+/* options: &(kiln_attention_options){...} or NULL */
+#define kiln_kv_cache_attend(cache, queries, keys, values, ...)                                                                    \
+    kiln_kv_cache_attend_sized(KILN_HERE, (cache), KILN_OPERAND(queries), KILN_OPERAND(keys), KILN_OPERAND(values), __VA_ARGS__, \
+        sizeof(kiln_attention_options))
+#define kiln_kv_cache_reset(cache) kiln_kv_cache_reset_at(KILN_HERE, (cache))
 #define kiln_sgd(k, rate, momentum) kiln_sgd_at(KILN_HERE, (k), (rate), (momentum))
 #define kiln_adam(k, rate) kiln_adam_at(KILN_HERE, (k), (rate), 0, 0, 0)
 #define kiln_optimizer_master(o, on) kiln_optimizer_master_at(KILN_HERE, (o), (on))

@@ -15,7 +15,9 @@
 #include "loss.h"
 #include "make.h"
 #include "move.h"
+#include "quantise.h"
 #include "random.h"
+#include "recurrent.h"
 #include "reduce.h"
 #include "window.h"
 

@@ -229,7 +229,17 @@ static kiln_tensor *moved(Input *in, kiln_tensor *a, kiln_tensor *b)
         return byte(in) & 1 ? kiln_convolve(a, b, &c) : kiln_convolve_transposed(a, b, &c);
     }
     case 10:
-        if (byte(in) & 1) return kiln_attention(a, b, a, &(kiln_attention_options){.mask = byte(in) & 1 ? b : NULL, .causal = byte(in) & 1, .cap = (double)number(in)});
+        if (byte(in) & 1) return kiln_attention(a, b, a, &(kiln_attention_options){.mask = byte(in) & 1 ? b : NULL, .causal = byte(in) & 1, .cap = (double)number(in), .first = byte(in) & 1, .lengths = byte(in) & 1 ? b : NULL});
+        if (byte(in) & 1) return kiln_rotary(a, b, b, byte(in) & 1 ? a : NULL, &(kiln_rotary_options){.interleaved = byte(in) & 1, .heads_last = byte(in) & 1});
+        if (byte(in) & 1) {
+            const kiln_recurrence o = {.direction = (kiln_direction)(byte(in) % 4), .batch_first = byte(in) & 1, .joined = byte(in) & 1, .lengths = byte(in) & 1 ? b : NULL, .h = byte(in) & 1 ? a : NULL};
+            return byte(in) & 1 ? kiln_lstm(a, b, b, NULL, &o) : kiln_gru(a, b, b, NULL, &o);
+        }
+        if (byte(in) & 1) {
+            const kiln_quantisation o = {.axis = (int)number(in), .block = number(in), .dtype = dtype(in)};
+            return byte(in) & 1 ? kiln_quantise(a, b, NULL, &o) : kiln_dequantise(a, b, NULL, &o);
+        }
+        if (byte(in) & 1) return kiln_reverse_sequence(a, b, (int)number(in), (int)number(in));
         return kiln_layernorm(a, b, b, 1e-5);
     case 11: return kiln_take_along(a, b, (int)number(in));
     case 12: {
