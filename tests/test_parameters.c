@@ -150,6 +150,26 @@ static void a_rate_that_is_a_tensor(void **state)
     }
 }
 
+KILN_FUNCTION(regions, k, x, rois, images) { return (void)k, kiln_roi_align(x, rois, images, &(kiln_region){.size = {2, 2}}); }
+
+/* Bins of a region twice as large as x have four samples along each axis, where those of x itself would have two. */
+static void a_region_that_is_too_large(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_ones(k, KILN_F32, KILN_SHAPE(1, 4, 4, 2)), *images = kiln_i64(k, KILN_SHAPE(1), 0);
+    kiln_tensor *fits = kiln_f32(k, KILN_SHAPE(1, 4), 0, 0, 4, 4), *large = kiln_f32(k, KILN_SHAPE(1, 4), -4, -4, 4, 4);
+    for (int eager = 1; eager >= !front_has_llvm(); eager--) {
+        kiln_eager(k, eager);
+        assert_float_equal(kiln_item(kiln_sum(regions(k, x, fits, images), KILN_ALL)), 8, 0);
+        regions(k, x, large, images);
+        assert_error(k, KILN_EVALUE, eager ? "roi_align: a region of roi_align has more samples" : "assert: a region of roi_align has more samples");
+        assert_float_equal(kiln_item(kiln_sum(kiln_roi_align(x, large, images, &(kiln_region){.size = {2, 2}, .most = 4}), KILN_ALL)), 2 * 1.5625, 0);
+    }
+    kiln_eager(k, false);
+    assert_ok(k);
+}
+
 static void of_the_rest(void **state)
 {
     kiln *k = *state;
@@ -188,7 +208,8 @@ static void of_the_rest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FRONT_TEST(of_optimisers), FRONT_TEST(of_draws), FRONT_TEST(draws_lie_in_their_interval), FRONT_TEST(a_rate_that_is_a_tensor), FRONT_TEST(of_the_rest),
+        FRONT_TEST(of_optimisers), FRONT_TEST(of_draws), FRONT_TEST(draws_lie_in_their_interval), FRONT_TEST(a_rate_that_is_a_tensor),
+        FRONT_TEST(a_region_that_is_too_large), FRONT_TEST(of_the_rest),
     };
     return cmocka_run_group_tests_name("parameters", tests, NULL, NULL);
 }

@@ -1,18 +1,8 @@
-/* ops_window: convolution and pooling. Pooling is made of pad, window and a reduction, channels last; convolution is the op conv.
- * Relies on ops.h and the public ops. Never has a kernel of its own. */
-#include "ops.h"
+/* ops_window: the geometry of windows, and convolution, which is the op conv. Relies on windows.h and the public ops. Never has a
+ * kernel of its own. */
+#include "windows.h"
 
-#include <math.h>
-
-#define SPACE 3 /* axes of space at most */
-
-typedef struct Geometry {
-    const char *op;
-    int space; /* axes */
-    int64_t size[SPACE], stride[SPACE], dilation[SPACE], groups;
-    Dim pad[SPACE][2], out[SPACE]; /* out: how many windows there are */
-    bool padded;
-} Geometry;
+#define SPACE WINDOW_SPACE
 
 static bool option_fits(Thread *t, kiln_site at, const char *op, const char *what, int64_t v)
 {
@@ -35,19 +25,41 @@ static bool same_padding(Thread *t, kiln_site at, const Geometry *g, int axis, i
         reach = extent(t, at, EXTENT_MAX, n, extent(t, at, EXTENT_SUB, extent(t, at, EXTENT_ADD, reach, covered), stride));
         total = extent(t, at, EXTENT_SUB, reach, n);
     }
-    pad[0] = extent(t, at, EXTENT_FLOORDIV, total, 2);
-    pad[1] = extent(t, at, EXTENT_SUB, total, pad[0]);
-    if (pad[1] != DIM_BAD) return true;
+    pad[g->lower] = extent(t, at, EXTENT_FLOORDIV, total, 2);
+    pad[!g->lower] = extent(t, at, EXTENT_SUB, total, pad[g->lower]);
+    if (pad[!g->lower] != DIM_BAD) return true;
     char why[64];
-    fail(t, at, KILN_EUNSUPPORTED, "%s: the size that same padding gives axis %d %s", g->op, 1 + axis,
+    fail(t, at, KILN_EUNSUPPORTED, "%s: the size that same padding gives axis %d %s", g->op, g->first + axis,
         extent_trouble(t, why, sizeof why));
     return false;
+}
+
+/* Rounded up, less the windows that begin behind the image and its low padding; `beyond` is what the last one needs behind all
+ * padding. */
+static Dim windows_up(Thread *t, kiln_site at, Geometry *g, int axis, Dim padded, Dim begins, int64_t covered)
+{
+    const int64_t stride = g->stride[axis];
+    Dim most = extent(t, at, EXTENT_SUB, extent(t, at, EXTENT_ADD, padded, stride - 1), covered);
+    most = extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_FLOORDIV, most, stride), 1);
+    const Dim there = extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_ADD, begins, stride - 1), stride);
+    const Dim out = extent(t, at, EXTENT_SUB, extent(t, at, EXTENT_ADD, most, there), extent(t, at, EXTENT_MAX, most, there));
+    const Dim reach = extent(t, at, EXTENT_SUB, extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_MUL, out, stride), covered), stride);
+    g->beyond[axis] = extent(t, at, EXTENT_SUB, extent(t, at, EXTENT_MAX, reach, padded), padded);
+    g->padded = g->padded || g->beyond[axis] != 0;
+    return g->beyond[axis] == DIM_BAD ? DIM_BAD : out;
+}
+
+static Dim windows_down(Thread *t, kiln_site at, const Geometry *g, int axis, Dim padded, int64_t covered)
+{
+    const Dim out = extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_SUB, padded, covered), g->stride[axis]);
+    return extent(t, at, EXTENT_ADD, out, 1);
 }
 
 static bool axis_geometry(Thread *t, kiln_site at, Geometry *g, int axis, bool same, const kiln_tensor *x)
 {
     char text[160], why[64];
-    Dim n = x->type.dim[1 + axis];
+    const Dim own = x->type.dim[g->first + axis];
+    Dim n = own;
     if (!option_fits(t, at, g->op, "window size", g->size[axis]) || !option_fits(t, at, g->op, "stride", g->stride[axis]) ||
         !option_fits(t, at, g->op, "dilation", g->dilation[axis]))
         return false;
@@ -63,15 +75,17 @@ static bool axis_geometry(Thread *t, kiln_site at, Geometry *g, int axis, bool s
         n = extent(t, at, EXTENT_ADD, n, p);
     }
     if (n == DIM_BAD) {
-        fail(t, at, KILN_ESHAPE, "%s: axis %d with its padding %s: %s", g->op, 1 + axis, extent_trouble(t, why, sizeof why),
+        fail(t, at, KILN_ESHAPE, "%s: axis %d with its padding %s: %s", g->op, g->first + axis, extent_trouble(t, why, sizeof why),
             tensor_text(x, text, sizeof text));
         return false;
     }
-    if (covered != DIM_BAD && extent_lo(t, n) >= covered) {
-        g->out[axis] = extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_SUB, n, covered), g->stride[axis]);
-        g->out[axis] = extent(t, at, EXTENT_ADD, g->out[axis], 1);
+    const int64_t least = extent_lo(t, n);
+    const bool up = g->ceil && !same && least >= 1;
+    if (covered != DIM_BAD && (up ? least > covered - g->stride[axis] : least >= covered)) {
+        g->out[axis] = up ? windows_up(t, at, g, axis, n, extent(t, at, EXTENT_ADD, own, g->pad[axis][0]), covered)
+                          : windows_down(t, at, g, axis, n, covered);
         if (g->out[axis] != DIM_BAD) return true;
-        fail(t, at, KILN_EUNSUPPORTED, "%s: the number of windows along axis %d %s: %s", g->op, 1 + axis,
+        fail(t, at, KILN_EUNSUPPORTED, "%s: the number of windows along axis %d %s: %s", g->op, g->first + axis,
             extent_trouble(t, why, sizeof why), tensor_text(x, text, sizeof text));
         return false;
     }
@@ -79,18 +93,19 @@ static bool axis_geometry(Thread *t, kiln_site at, Geometry *g, int axis, bool s
         "%s: a window of %lld elements (size %lld, dilation %lld) %s larger than axis %d with its "
         "padding: %s",
         g->op, (long long)covered, (long long)g->size[axis], (long long)g->dilation[axis], dim_is_const(n) ? "is" : "may be",
-        1 + axis, tensor_text(x, text, sizeof text));
+        g->first + axis, tensor_text(x, text, sizeof text));
     return false;
 }
 
-/* Fills in what the options leave out; size[] and space are known. */
-static bool geometry(Thread *t, kiln_site at, Geometry *g, const kiln_convolution *w, const kiln_tensor *x, bool pooling)
+bool window_geometry(Thread *t, kiln_site at, Geometry *g, const kiln_convolution *w, const kiln_tensor *x, bool pooling)
 {
+    g->lower = w->same_lower;
     for (int i = 0; i < g->space; i++) {
+        const bool same = w->same || w->same_lower;
         g->stride[i] = w->stride[i] != 0 ? w->stride[i] : pooling ? g->size[i] : 1;
         g->dilation[i] = w->dilation[i] != 0 ? w->dilation[i] : 1;
-        for (int side = 0; side < 2; side++) g->pad[i][side] = w->same ? 0 : w->pad[i][side];
-        if (!axis_geometry(t, at, g, i, w->same, x)) return false;
+        for (int side = 0; side < 2; side++) g->pad[i][side] = same ? 0 : w->pad[i][side];
+        if (!axis_geometry(t, at, g, i, same, x)) return false;
     }
     return true;
 }
@@ -109,27 +124,6 @@ static kiln_convolution as_convolution(const kiln_window *w)
     memcpy(c.dilation, w->dilation, sizeof w->dilation);
     memcpy(c.pad, w->pad, sizeof w->pad);
     return c;
-}
-
-static kiln_tensor *image_operand(Thread *t, kiln_site at, const char *op, kiln_operand o)
-{
-    char text[160];
-    kiln_tensor *x = operand_named(t, at, op, o, NULL);
-    if (!tensor_ok(x) || x->type.rank == 4) return x;
-    return fail(t, at, KILN_ESHAPE, "%s: needs images, channels last: [n, height, width, channels]: %s", op,
-        tensor_text(x, text, sizeof text));
-}
-
-/* Makes [n, oh, ow, kh, kw, c], with the border filled with a number of x's dtype, given as attribute bits. */
-static kiln_tensor *windows(Thread *t, kiln_site at, kiln_tensor *x, const Geometry *g, int64_t fill)
-{
-    struct pad_attrs *pad = ATTRS_ROOM(pad, 2 * 4);
-    pad->fill = fill;
-    memcpy(pad->axis + 1, g->pad, 2 * sizeof *g->pad); /* of height and width, low and high */
-    if (g->padded) x = apply1(t, at, OP_pad, x, ATTRS_TO(pad, pad->axis + 4));
-    return apply1(t, at, OP_window, x,
-        ATTRS_OF(window, .size = {g->size[0], g->size[1]}, .stride = {g->stride[0], g->stride[1]},
-            .dilation = {g->dilation[0], g->dilation[1]}));
 }
 
 /* ---- convolution ---------------------------------------------------------------------------- */
@@ -181,7 +175,7 @@ static kiln_tensor *conv_of(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor
 static kiln_tensor *convolution(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, Geometry *g, const kiln_convolution *w)
 {
     bool moves = false;
-    if (!geometry(t, at, g, w, x, false)) return &t->k->poison;
+    if (!window_geometry(t, at, g, w, x, false)) return &t->k->poison;
     for (int i = 0; i < g->space; i++) moves |= g->size[i] != 1 || g->stride[i] != 1;
     if (!moves && !g->padded && g->groups == 1) return pointwise(t, at, x, f);
     x = pad_by_symbols(t, at, x, g);
@@ -193,7 +187,8 @@ static bool transposed_geometry(Thread *t, kiln_site at, Geometry *g, const kiln
 {
     char text[160];
     for (int i = 0; i < g->space; i++) {
-        const int64_t more = w->same ? 0 : w->output_pad[i];
+        const bool same = w->same || w->same_lower;
+        const int64_t more = same ? 0 : w->output_pad[i];
         g->stride[i] = w->stride[i] != 0 ? w->stride[i] : 1;
         g->dilation[i] = w->dilation[i] != 0 ? w->dilation[i] : 1;
         if (!option_fits(t, at, g->op, "stride", g->stride[i]) || !option_fits(t, at, g->op, "dilation", g->dilation[i]))
@@ -204,13 +199,15 @@ static bool transposed_geometry(Thread *t, kiln_site at, Geometry *g, const kiln
         const Dim covered = dim_add(NULL, dim_mul(NULL, g->size[i] - 1, g->dilation[i]), 1), n = x->type.dim[1 + i];
         Dim out = extent(t, at, EXTENT_MUL, n, g->stride[i]);
         for (int side = 0; side < 2; side++) {
-            const int64_t total = covered == DIM_BAD ? 0 : MAX_OF(covered - g->stride[i], 0),
-                          p = w->same ? total / 2 : w->pad[i][side];
+            const int64_t total = covered == DIM_BAD ? 0 : MAX_OF(covered - g->stride[i], 0), p = !same ? w->pad[i][side]
+                                                                                                  : side == w->same_lower
+                                                                                                      ? total / 2
+                                                                                                      : total - total / 2;
             if (p < 0 || p > DIM_MAX)
                 return fail(t, at, KILN_EVALUE, "%s: the padding is %lld (allowed: 0 to 2^48)", g->op, (long long)p), false;
             g->pad[i][side] = p;
         }
-        if (!w->same) { /* n stride - stride + covered + more - low - high */
+        if (!same) { /* n stride - stride + covered + more - low - high */
             out = extent(t, at, EXTENT_ADD, out, extent(t, at, EXTENT_ADD, covered, more));
             out = extent(t, at, EXTENT_SUB, out, dim_add(NULL, dim_add(NULL, g->pad[i][0], g->pad[i][1]), g->stride[i]));
         }
@@ -262,7 +259,7 @@ static kiln_tensor *checked(
 {
     char a[160], b[160];
     const int last = x->type.rank - 1;
-    Geometry g = {.op = l->op, .space = last - 1, .groups = w->groups != 0 ? w->groups : 1};
+    Geometry g = {.op = l->op, .space = last - 1, .first = 1, .groups = w->groups != 0 ? w->groups : 1};
     if (f->type.rank != x->type.rank)
         return fail(t, at, KILN_ESHAPE, "%s: needs filters %s: %s", l->op, l->filters, tensor_text(f, a, sizeof a));
     if (!option_fits(t, at, l->op, "number of groups", g.groups)) return &t->k->poison;
@@ -345,67 +342,4 @@ kiln_tensor *kiln_convolve_transposed_sized(
     kiln_convolution c = {0};
     if (options) memcpy(&c, options, MIN_OF(size, sizeof c));
     return convolve(at, x, f, &layout, &c, NULL, transposed);
-}
-
-/* ---- pooling -------------------------------------------------------------------------------- */
-
-static int64_t lowest_bits(DType d) { return dtype_is_float(d) ? attr_of_f64(-dtype_most(d)) : dtype_info[d].lo; }
-
-static const int64_t window_axes[2] = {3, 4};
-
-static kiln_tensor *largest(Thread *t, kiln_site at, kiln_tensor *x, const Geometry *g)
-{
-    kiln_tensor *w = windows(t, at, x, g, lowest_bits((DType)x->type.dtype));
-    return apply1(t, at, OP_reduce_max, w, window_axes, 2);
-}
-
-/* How many elements of the image, without its padding, each window covers: [1, oh, ow, 1]. */
-static kiln_tensor *covered(Thread *t, kiln_site at, const kiln_tensor *x, const Geometry *g)
-{
-    Type plane = {.dtype = x->type.dtype, .rank = 4, .dim = {1, x->type.dim[1], x->type.dim[2], 1}};
-    kiln_tensor *ones = number_like(t, at, g->op, &plane, kiln_of_i(1));
-    return apply1(t, at, OP_sum, windows(t, at, ones, g, 0), window_axes, 2);
-}
-
-/* 16-bit floats go through f32: the sum and the count may be beyond the dtype's range. */
-static kiln_tensor *average(Thread *t, kiln_site at, kiln_tensor *x, const Geometry *g)
-{
-    DType own = (DType)x->type.dtype;
-    x = cast_to(t, at, x, wide_dtype(x));
-    if (!tensor_ok(x)) return x;
-    kiln_tensor *sum = apply1(t, at, OP_sum, windows(t, at, x, g, 0), window_axes, 2);
-    kiln_operand count = g->padded ? of(covered(t, at, x, g)) : kiln_of_f((double)(g->size[0] * g->size[1]));
-    return cast_to(t, at, kiln_div_at(at, of(sum), count), own);
-}
-
-typedef kiln_tensor *Pool(Thread *t, kiln_site at, kiln_tensor *x, const Geometry *g);
-
-static kiln_tensor *pool(
-    kiln_site at, const char *op, Pool *body, kiln_operand o, const kiln_window *window, size_t size, bool floats)
-{
-    char text[160];
-    Thread *t = op_thread(&o, 1);
-    if (!t) return NULL;
-    kiln_window w = options_of(window, size);
-    kiln_tensor *x = image_operand(t, at, op, o);
-    if (!tensor_ok(x)) return x;
-    if (floats && !dtype_is_float((DType)x->type.dtype))
-        return fail(t, at, KILN_EDTYPE, "%s: needs floats, use kiln_cast: %s", op, tensor_text(x, text, sizeof text));
-    if (w.groups != 0 && w.groups != 1)
-        return fail(t, at, KILN_EVALUE, "%s: groups is %lld, but only convolutions have groups", op, (long long)w.groups);
-    Geometry g = {.op = op, .space = 2, .size = {w.size[0], w.size[1]}};
-    const kiln_convolution options = as_convolution(&w);
-    if (!geometry(t, at, &g, &options, x, true)) return &t->k->poison;
-    Composite s = composite_begin(t, op);
-    return composite_end(t, &s, body(t, at, x, &g));
-}
-
-kiln_tensor *kiln_max_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size)
-{
-    return pool(at, "max_pool", largest, x, window, size, false);
-}
-
-kiln_tensor *kiln_avg_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size)
-{
-    return pool(at, "avg_pool", average, x, window, size, true);
 }
