@@ -53,6 +53,16 @@ static kiln_tensor *convolved(kiln *k, In in)
                 *filter = kiln_reshape(kiln_slice(in.w, 0, 0, 4, 1), KILN_SHAPE(2, 2, 2, 2));
     return (void)k, kiln_max_pool(kiln_conv2d(image, filter, NULL), &(kiln_window){.size = {2, 2}, .stride = {1, 1}});
 }
+static kiln_tensor *resized(kiln *k, In in)
+{
+    kiln_tensor *image = kiln_reshape(in.x, KILN_SHAPE(1, 4, 3, 2)), *i;
+    kiln_tensor *y = kiln_pool_adaptive(image, KILN_POOL_AVERAGE, KILN_SHAPE(3, 2), 0, false);
+    y = kiln_resize(y, KILN_AXES(1, 2), &(kiln_resizing){.scale = {2, 1.5}, .kind = KILN_RESIZE_LINEAR});
+    kiln_tensor *top = kiln_pool_indices(y, &i, KILN_INDEX_PLANE, &(kiln_pooling){.size = {2, 2}, .pad = {{1, 1}}, .ceil = true});
+    y = kiln_add(y, kiln_unpool(top, i, KILN_INDEX_PLANE, KILN_SHAPE(6, 3), false));
+    kiln_tensor *grid = kiln_affine_grid(kiln_reshape(kiln_slice(in.x, 0, 0, 1, 1), KILN_SHAPE(1, 2, 3)), KILN_SHAPE(2, 3), false);
+    return (void)k, kiln_grid_sample(y, grid, &(kiln_sampling){.kind = KILN_RESIZE_LINEAR});
+}
 static kiln_tensor *where(kiln *k, In in)
 {
     return (void)k, kiln_where(kiln_gt(in.x, 0), in.x, kiln_mul(kiln_zeros_like(in.x), 3));
@@ -111,7 +121,7 @@ static const struct Case {
     {"centred", centred}, {"entropy", entropy}, {"one_hot", one_hot}, {"gathered", gathered}, {"along", along},
     {"scattered", scattered}, {"replaced", replaced}, {"sorted", sorted}, {"largest", largest},
     {"largest_of_many", largest_of_many}, {"running", running}, {"pieces", pieces}, {"attention", attention},
-    {"convolved", convolved}, {"where", where}, {"constants", constants}, {"single", single}, {"less", less}, {"powers", powers},
+    {"convolved", convolved}, {"resized", resized}, {"where", where}, {"constants", constants}, {"single", single}, {"less", less}, {"powers", powers},
     {"squares", squares}, {"subscripts", subscripts}, {"part_from", part_from}, {"updated", updated}, {"updated_rows", updated_rows}, {"rolled", rolled},
     {"mirrored", mirrored}, {"triangles", triangles}, {"diagonals", diagonals}, {"repeated", repeated}, {"windows", windows},
     {"pairs", pairs}, {"put_along", put_along}};

@@ -52,9 +52,14 @@ GIVEN(tall_unfold, kiln_unfold(TALL, WITH(0)))
 GIVEN(tall_global, kiln_pool_adaptive(TALL, KILN_POOL_AVERAGE, KILN_SHAPE(1, 1), 0, true))
 static void tall_indices(const Given *g, kiln_tensor **out) { out[0] = kiln_pool_indices(TALL, &out[1], I(0), WITH(1)); }
 
+#define LOWER &(kiln_convolution){.stride = {I(0), I(1)}, .dilation = {I(2), I(3)}, .same_lower = true, .channels_first = true}
+GIVEN(same_lower, kiln_convolve(X(0), X(1), LOWER))
+GIVEN(same_lower_transposed, kiln_convolve_transposed(X(0), X(1), LOWER))
+
 static const GivenRow rows[] = {ROW(pool, 0, GIVEN_GRAD), ROW(pool_smooth, 2, GIVEN_GRAD), ROW(pool_lp, 4, GIVEN_GRAD), ROW(pool_indices, 0, GIVEN_GRAD),
     ROW(unpool, 0, GIVEN_GRAD | GIVEN_BATCH), ROW(pool_adaptive, 0, GIVEN_GRAD), ROW(pool_adaptive_smooth, 4, GIVEN_GRAD),
     ROW(pool_adaptive_indices, 0, GIVEN_GRAD), ROW(unfold, 0, GIVEN_GRAD), ROW(fold, 0, GIVEN_GRAD), ROW(tall, 0, GIVEN_GRAD),
-    ROW(tall_smooth, 2, GIVEN_GRAD), ROW(tall_unfold, 0, GIVEN_GRAD), ROW(tall_global, 2, GIVEN_GRAD), ROW(tall_indices, 0, 0)};
+    ROW(tall_smooth, 2, GIVEN_GRAD), ROW(tall_unfold, 0, GIVEN_GRAD), ROW(tall_global, 2, GIVEN_GRAD), ROW(tall_indices, 0, 0),
+    ROW(same_lower, 0, GIVEN_GRAD), ROW(same_lower_transposed, 0, GIVEN_GRAD)};
 
 GIVEN_MAIN("window", rows)

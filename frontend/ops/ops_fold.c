@@ -39,7 +39,7 @@ kiln_tensor *kiln_unfold_sized(kiln_site at, kiln_operand o, const kiln_pooling 
     const Dim channels = x->type.dim[w.channels_first ? 1 : space + 1], columns = extent(t, at, EXTENT_MUL, taps, channels);
     if (columns == DIM_BAD || extent(t, at, EXTENT_MUL, columns, windows) == DIM_BAD)
         return fail(t, at, KILN_ESHAPE, "unfold: the windows' elements are too many: %s", tensor_text(x, text, sizeof text));
-    Composite s = composite_begin(t, f.g.op);
+    frame_begin(&f);
     kiln_tensor *r = frame_all(&f, frame_padded(&f, x, 0)); /* [outer, windows..., sizes..., inner] */
     if (w.channels_first && tensor_ok(r)) {
         dim[0] = f.outer;
@@ -47,7 +47,7 @@ kiln_tensor *kiln_unfold_sized(kiln_site at, kiln_operand o, const kiln_pooling 
         r = turned(&f, reshape_to(t, at, r, dim, 1 + 2 * space), 1);
     }
     const Dim rows[3] = {x->type.dim[0], w.channels_first ? columns : windows, w.channels_first ? windows : columns};
-    return composite_end(t, &s, tensor_ok(r) ? result_of(t, at, reshape_to(t, at, r, rows, 3), x) : r);
+    return frame_end(&f, tensor_ok(r) ? result_of(t, at, reshape_to(t, at, r, rows, 3), x) : r);
 }
 
 /* Windows [outer, oa, ob, ka, kb, inner], or of a alone, as the image that they are of. */
@@ -139,7 +139,7 @@ kiln_tensor *kiln_fold_sized(kiln_site at, kiln_operand o, kiln_shape sizes, con
         return fail(t, at, KILN_EDTYPE, "fold: needs numbers, use kiln_cast: %s", tensor_text(x, text, sizeof text));
     if (!columns_fit(&f, x, &sizes, &w, &image, dim)) return &t->k->poison;
     const int space = f.g.space;
-    Composite s = composite_begin(t, f.g.op);
+    frame_begin(&f);
     kiln_tensor *r = cast_to(t, at, x, wide_dtype(x));
     if (w.channels_first && tensor_ok(r)) { /* [outer, sizes..., windows...] */
         for (int i = 0; i < space; i++) dim[1 + i] = f.g.size[i], dim[1 + space + i] = f.g.out[i];
@@ -149,5 +149,5 @@ kiln_tensor *kiln_fold_sized(kiln_site at, kiln_operand o, kiln_shape sizes, con
     dim[1 + 2 * space] = f.inner;
     if (tensor_ok(r)) r = reshape_to(t, at, r, dim, 2 + 2 * space);
     r = images(&f, r);
-    return composite_end(t, &s, tensor_ok(r) ? result_of(t, at, cast_to(t, at, r, (DType)x->type.dtype), x) : r);
+    return frame_end(&f, tensor_ok(r) ? result_of(t, at, cast_to(t, at, r, (DType)x->type.dtype), x) : r);
 }

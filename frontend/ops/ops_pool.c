@@ -201,11 +201,11 @@ static kiln_tensor *norm(const Frame *f, double p, kiln_tensor *x)
 static kiln_tensor *pooled(Frame *f, kiln_tensor *x, kiln_pool_kind kind, const kiln_pooling *w)
 {
     if (!frame_geometry(f, w)) return &f->t->k->poison;
-    Composite s = composite_begin(f->t, f->g.op);
+    frame_begin(f);
     kiln_tensor *r = kind == KILN_POOL_MAX       ? largest(f, x)
                      : kind == KILN_POOL_AVERAGE ? average(f, w, x)
                                                  : norm(f, w->p != 0 ? w->p : 2, x);
-    return composite_end(f->t, &s, result_of(f->t, f->at, r, x));
+    return frame_end(f, result_of(f->t, f->at, r, x));
 }
 
 bool pool_kind_ok(Thread *t, kiln_site at, const char *op, kiln_pool_kind kind, double p)

@@ -98,11 +98,11 @@ static kiln_tensor *largest_of(const Frame *f, kiln_tensor *windows)
     return tensor_ok(windows) ? kiln_argmax_over_at(f->at, of(windows), axes, 0) : windows;
 }
 
-static kiln_tensor *with_indices(const Frame *f, Composite *s, kiln_tensor *r, kiln_tensor *i, kiln_tensor **indices)
+static kiln_tensor *with_indices(Frame *f, kiln_tensor *r, kiln_tensor *i, kiln_tensor **indices)
 {
     const bool well = tensor_ok(r) && tensor_ok(i);
     composite_keep(f->t, *indices = well ? i : &f->t->k->poison);
-    return composite_end(f->t, s, well ? r : &f->t->k->poison);
+    return frame_end(f, well ? r : &f->t->k->poison);
 }
 
 kiln_tensor *kiln_pool_indices_sized(
@@ -118,16 +118,16 @@ kiln_tensor *kiln_pool_indices_sized(
     kiln_tensor *x = frame_operand(&f, o, false);
     if (!tensor_ok(x)) return x;
     if (!index_how_ok(t, at, f.g.op, how, KILN_INDEX_COLUMNS) || !frame_geometry(&f, &w)) return &t->k->poison;
-    Composite s = composite_begin(t, f.g.op);
+    frame_begin(&f);
     kiln_tensor *windows = frame_all(&f, frame_padded(&f, x, lowest_bits((DType)x->type.dtype)));
     kiln_tensor *element = largest_of(&f, windows);
-    if (!tensor_ok(element)) return with_indices(&f, &s, element, element, indices);
+    if (!tensor_ok(element)) return with_indices(&f, element, element, indices);
     for (int a = 0; a < f.g.space; a++) {
         start[a] = OP2(mul, numbers(&f, f.g.out[a]), kiln_of_i(f.g.stride[a]));
         start[a] = OP2(sub, start[a], size_of(&f, f.g.pad[a][0]));
     }
     kiln_tensor *i = indices_of(&f, element, start, how);
-    return with_indices(&f, &s, kiln_pool_sized(at, of(x), KILN_POOL_MAX, &w, sizeof w), frame_result(&f, i), indices);
+    return with_indices(&f, kiln_pool_sized(at, of(x), KILN_POOL_MAX, &w, sizeof w), frame_result(&f, i), indices);
 }
 
 /* ---- unpooling --------------------------------------------------------------------------------------- */
@@ -163,7 +163,7 @@ kiln_tensor *kiln_unpool_at(
         return fail(t, at, KILN_ESHAPE, "unpool: the result is too large: %s", tensor_text(x, a, sizeof a));
     const Dim limit = how == KILN_INDEX_PLANE ? plane : all;
     if (!effect_indices(t, at, f.g.op, i, limit)) return &t->k->poison;
-    Composite s = composite_begin(t, f.g.op);
+    frame_begin(&f);
     i = index_clamped(t, at, i, limit);
     if (how == KILN_INDEX_PLANE && tensor_ok(i)) {
         i = reshape_to(t, at, i, (Dim[]){f.outer, places, f.inner}, 3);
@@ -171,8 +171,7 @@ kiln_tensor *kiln_unpool_at(
     }
     kiln_tensor *zeros = number_like(t, at, f.g.op, &to, kiln_of_i(0));
     if (tensor_ok(i)) i = reshape_to(t, at, i, x->type.dim, rank);
-    return composite_end(
-        t, &s, tensor_ok(zeros) ? result_of(t, at, scatter_flat(t, at, zeros, i, of(x), KILN_SCATTER_SET), x) : zeros);
+    return frame_end(&f, tensor_ok(zeros) ? result_of(t, at, scatter_flat(t, at, zeros, i, of(x), KILN_SCATTER_SET), x) : zeros);
 }
 
 /* ---- pooling to given sizes ------------------------------------------------------------------------------ */
@@ -308,7 +307,7 @@ kiln_tensor *kiln_pool_adaptive_at(
     if (!tensor_ok(x)) return x;
     if (!pool_kind_ok(t, at, f.g.op, kind, p) || !splits(&f, &sizes, s)) return &t->k->poison;
     const DType own = (DType)x->type.dtype, wide = wide_dtype(x);
-    Composite c = composite_begin(t, f.g.op);
+    frame_begin(&f);
     if (kind == KILN_POOL_MAX) {
         r = split_folded(&f, x, s, OP_reduce_max);
     } else if (kind == KILN_POOL_AVERAGE) {
@@ -319,7 +318,7 @@ kiln_tensor *kiln_pool_adaptive_at(
         r = split_folded(&f, pool_powers(at, cast_to(t, at, x, wide), p), s, OP_sum);
         r = cast_to(t, at, pool_root(at, r, p), own);
     }
-    return composite_end(t, &c, result_of(t, at, r, x));
+    return frame_end(&f, result_of(t, at, r, x));
 }
 
 kiln_tensor *kiln_pool_adaptive_indices_at(
@@ -341,7 +340,7 @@ kiln_tensor *kiln_pool_adaptive_indices_at(
         if (!dim_is_const(s[i].n))
             return fail(t, at, KILN_EUNSUPPORTED, "%s: the size of axis %d must be known: %s", f.g.op, f.g.first + i,
                 tensor_text(x, text, sizeof text));
-    Composite c = composite_begin(t, f.g.op);
+    frame_begin(&f);
     kiln_tensor *windows = x;
     Dim outer = f.outer, dim[MAX_RANK] = {f.outer};
     for (int i = 0; i < f.g.space; i++) {
@@ -357,5 +356,5 @@ kiln_tensor *kiln_pool_adaptive_indices_at(
     if (tensor_ok(windows)) windows = transpose_to(t, at, windows, order[f.g.space - 1]);
     kiln_tensor *element = largest_of(&f, windows);
     kiln_tensor *i = tensor_ok(element) ? frame_result(&f, indices_of(&f, element, start, how)) : element;
-    return with_indices(&f, &c, split_folded(&f, x, s, OP_reduce_max), i, indices);
+    return with_indices(&f, split_folded(&f, x, s, OP_reduce_max), i, indices);
 }

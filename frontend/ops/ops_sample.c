@@ -211,17 +211,17 @@ kiln_tensor *kiln_grid_sample_sized(kiln_site at, kiln_operand o, kiln_operand p
     const Dim m = x->type.dim[0], p = extent_product(t, at, grid->type.dim + 1, f.g.space);
     if (p == DIM_BAD || extent(t, at, EXTENT_MUL, p, f.outer) == DIM_BAD)
         return fail(t, at, KILN_ESHAPE, "grid_sample: the places are too many: %s", tensor_text(grid, text, sizeof text));
-    Composite c = composite_begin(t, f.g.op);
+    frame_begin(&f);
     kiln_tensor *lines = reshape_to(t, at, cast_to(t, at, grid, wide), (Dim[]){m, p, f.g.space}, 3);
     for (int a = 0; a < f.g.space && tensor_ok(lines); a++) { /* the grid has the last axis first */
         kiln_tensor *v = reshape_to(t, at, slice_axis(t, at, lines, 2, f.g.space - 1 - a, 1), (Dim[]){m, p}, 2);
-        if (!tensor_ok(v)) return composite_end(t, &c, v);
+        if (!tensor_ok(v)) return frame_end(&f, v);
         grid_taps(&f, &s, of(v), size_of(&f, a, wide), tap[a]);
     }
     const int taps = s.kind == KILN_RESIZE_NEAREST ? 1 : s.kind == KILN_RESIZE_LINEAR ? 2 : 4;
     kiln_tensor *y = tensor_ok(lines) ? read_all(&f, tap, taps, NULL, m, p, false).as.tensor : lines;
     y = placed(&f, y, m, grid->type.dim + 1, f.g.space);
-    return composite_end(t, &c, tensor_ok(y) ? result_of(t, at, cast_to(t, at, y, own), x) : y);
+    return frame_end(&f, tensor_ok(y) ? result_of(t, at, cast_to(t, at, y, own), x) : y);
 }
 
 /* ---- affine grids
@@ -438,7 +438,7 @@ kiln_tensor *kiln_roi_align_sized(
     if (p == DIM_BAD || extent(t, at, EXTENT_MUL, extent(t, at, EXTENT_MUL, p, g.r), g.f.outer) == DIM_BAD)
         return fail(t, at, KILN_ESHAPE, "roi_align: the samples are too many: %s", tensor_text(r, text, sizeof text));
     if (!effect_indices(t, at, "roi_align", image, x->type.dim[0])) return &t->k->poison;
-    Composite c = composite_begin(t, "roi_align");
+    frame_begin(&g.f);
     g.rois = cast_to(t, at, r, g.wide);
     image = index_clamped(t, at, image, x->type.dim[0]);
     const Dim flat[2][3] = {{g.r, g.w.size[0] * g.most[0], 1}, {g.r, 1, g.w.size[1] * g.most[1]}};
@@ -458,5 +458,5 @@ kiln_tensor *kiln_roi_align_sized(
         }
     }
     if (well) y = bins_of(&g, read_all(&g.f, tap, 2, image, g.r, p, g.w.largest));
-    return composite_end(t, &c, tensor_ok(y) ? result_of(t, at, cast_to(t, at, y, own), x) : y);
+    return frame_end(&g.f, tensor_ok(y) ? result_of(t, at, cast_to(t, at, y, own), x) : y);
 }

@@ -203,3 +203,13 @@ y = F.unfold(t(images), (3, 2), 1, 1, (2, 1)).numpy()
 case('tall_unfold', [x], y, *windows(size=[3, 2], stride=[2, 1], pad=[1] * 4))
 x = drawn('float32', 7, 5)
 case('tall_global', [x], x.mean().reshape(1, 1, 1, 1))
+
+# ---- convolution whose same padding has its odd element before
+for size, stride, dilation in (((2, 3), (1, 2), (1, 1)), ((4, 2), (2, 1), (1, 1)), ((3, 4), (2, 3), (1, 1))):
+    x, w = drawn('float32', 2, 2, 5, 6), drawn('float32', 3, 2, *size)
+    y = onnx('Conv', [x, w], auto_pad='SAME_LOWER', strides=stride, dilations=dilation)
+    case('same_lower', [x, np.transpose(w, (2, 3, 1, 0))], y, *stride, *dilation)
+    x, w = drawn('float32', 1, 3, 4, 3), drawn('float32', 3, 2, *size)
+    if all((k - 1) * d + 1 >= s for k, s, d in zip(size, stride, dilation)):
+        y = onnx('ConvTranspose', [x, w], auto_pad='SAME_LOWER', strides=stride, dilations=dilation)
+        case('same_lower_transposed', [x, np.transpose(w, (2, 3, 1, 0))], y, *stride, *dilation)

@@ -137,6 +137,10 @@ def conv_transposed(g, a):
     return g("ConvTranspose", "x0", g.constant(a[1].transpose(3, 2, 0, 1)), strides=[2, 2], pads=[1, 1, 1, 1])
 
 
+def resize(mode):
+    return lambda g, a: g("Resize", "x0", "", g.constant(np.array([1, 1, 2, 2], np.float32)), mode=mode)
+
+
 def gates(a, order):
     parts = np.split(a, len(order), -1)
     return np.concatenate([parts[i] for i in order], -1)
@@ -228,6 +232,8 @@ GRAPHS = {
     "depthwise": lambda g, a: conv(g, "x0", a[1], group=144, pads=[1, 1, 1, 1]),
     "pointwise": lambda g, a: conv(g, "x0", a[1]),
     "conv_transposed": conv_transposed,
+    "resize_linear": resize("linear"),
+    "resize_nearest": resize("nearest"),
     "resnet": residual,
     "lstm": lstm,
     "gru": gru,
@@ -236,7 +242,7 @@ GRAPHS = {
     "bert": bert,
     "adam": adam,
 }
-CHANNELS_FIRST = ("convnet", "depthwise", "pointwise", "conv_transposed", "resnet")
+CHANNELS_FIRST = ("convnet", "depthwise", "pointwise", "conv_transposed", "resize_linear", "resize_nearest", "resnet")
 ONE_INPUT = ("layernorm", "rmsnorm", "mlp", *CHANNELS_FIRST, "lstm", "gru", "bert")
 
 

@@ -67,6 +67,10 @@ def images(batch, side, channels, *filters):
     return lambda d: [d.normal(batch, side, side, channels), d.normal(*filters, scale=0.1)]
 
 
+def image(batch, side, channels):
+    return lambda d: [d.normal(batch, side, side, channels)]
+
+
 def residual(batch, side, wide, slim):
     return lambda d: [
         d.normal(batch, side, side, wide),
@@ -171,6 +175,8 @@ ROWS = {
     "depthwise": Row("depthwise 3x3, [8,56,56,144]", "depthwise", images(8, 56, 144, 3, 3, 1, 144)),
     "pointwise": Row("conv 1x1, [8,56,56,144]", "pointwise", images(8, 56, 144, 1, 1, 144, 144)),
     "conv_transposed": Row("conv transpose 2x, [8,28,28,64] to 32", "conv_transposed", images(8, 28, 64, 4, 4, 32, 64)),
+    "resize_linear": Row("bilinear 2x, [8,56,56,64]", "resize_linear", image(8, 56, 64)),
+    "resize_nearest": Row("nearest 2x, [8,56,56,64]", "resize_nearest", image(8, 56, 64)),
     "resnet": Row("ResNet-50 block [4,56,56,256], forward", "resnet", residual(4, 56, 256, 64)),
     "resnet_step": Row("ResNet-50 block [4,56,56,256], SGD step", "resnet_step", residual(4, 56, 256, 64)),
     "mlp_b1": Row("MLP 784-128-10, b1", "mlp", mlp(1, 128)),

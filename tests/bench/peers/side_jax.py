@@ -71,6 +71,8 @@ FUNCTIONS = {
     "depthwise": lambda x, w: nets.conv(x, w, "SAME", groups=144),
     "pointwise": lambda x, w: nets.conv(x, w, "VALID"),
     "conv_transposed": nets.conv_transposed,
+    "resize_linear": lambda x: jax.image.resize(x, (8, 112, 112, 64), "linear"),
+    "resize_nearest": lambda x: jax.image.resize(x, (8, 112, 112, 64), "nearest"),
     "resnet": lambda x, *p: nets.residual(x, p),
     "lstm": nets.lstm,
     "gru": nets.gru,

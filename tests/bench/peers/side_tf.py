@@ -145,6 +145,8 @@ FUNCTIONS = {
     "depthwise": depthwise,
     "pointwise": lambda x, w: tf.nn.conv2d(x, w, 1, "SAME"),
     "conv_transposed": lambda x, w: tf.nn.conv2d_transpose(x, w, (8, 56, 56, 32), 2, "SAME"),
+    "resize_linear": lambda x: tf.image.resize(x, (112, 112)),
+    "resize_nearest": lambda x: tf.image.resize(x, (112, 112), "nearest"),
     "resnet": lambda x, *p: residual(x, p),
     "bert": bert,
     "attention": attention,

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from rows import RECURRENT_UNITS, STEPS
 
-IMAGES = ("convnet", "convnet_adam", "pooled_adam", "depthwise", "pointwise", "conv_transposed", "resnet", "resnet_step")
+IMAGES = ("convnet", "convnet_adam", "pooled_adam", "depthwise", "pointwise", "conv_transposed", "resnet", "resnet_step", "resize_linear", "resize_nearest")
 
 
 def contiguous(a):
@@ -69,6 +69,9 @@ def images(op, inputs, last):
     if op.startswith("resnet"):
         filters = [contiguous(p.transpose(3, 2, 0, 1)) if p.ndim == 4 else torch.from_numpy(p) for p in inputs[1:]]
         return lambda x, *p: residual(x, p), x, filters
+    if op.startswith("resize"):
+        mode = "bilinear" if op == "resize_linear" else "nearest"
+        return lambda x: F.interpolate(x, scale_factor=2, mode=mode), x, []
     if op == "conv_transposed":
         return lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1), x, [contiguous(inputs[1].transpose(3, 2, 0, 1))]
     groups = 144 if op == "depthwise" else 1

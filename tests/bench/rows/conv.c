@@ -38,6 +38,11 @@ BODY(twice_as_large)
     out[0] = kiln_convolve_transposed(in[0], in[1], &(kiln_convolution){.stride = {2, 2}, .pad = {{1, 1}, {1, 1}}});
 }
 
+static void image(Bench *b, const int64_t *n) { add_normal(b, KILN_SHAPE(n[0], n[1], n[1], n[2])); }
+
+BODY(resize_linear) { out[0] = kiln_resize(in[0], KILN_AXES(1, 2), &(kiln_resizing){.scale = {2, 2}, .kind = KILN_RESIZE_LINEAR}); }
+BODY(resize_nearest) { out[0] = kiln_resize(in[0], KILN_AXES(1, 2), &(kiln_resizing){.scale = {2, 2}}); }
+
 static kiln_tensor *residual(Bench *b, kiln_tensor *x)
 {
     kiln_tensor *h = kiln_relu(kiln_conv_apply(b->conv[0], x));
@@ -60,6 +65,8 @@ const Row conv_rows[] = {
     {"depthwise", images, depthwise, {8, 56, 144, 3, 1, 144}, 0},
     {"pointwise", images, pointwise, {8, 56, 144, 1, 144, 144}, 0},
     {"conv_transposed", images, twice_as_large, {8, 28, 64, 4, 32, 64}, 0},
+    {"resize_linear", image, resize_linear, {8, 56, 64}, 0},
+    {"resize_nearest", image, resize_nearest, {8, 56, 64}, 0},
     {"resnet", residual_block, residual_forward, {4, 56, 256, 64}, 0},
     {"resnet_step", residual_training, residual_step, {4, 56, 256, 64}, 0},
     {0},
