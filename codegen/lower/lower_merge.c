@@ -5,7 +5,7 @@
  * element is, only where it is computed. */
 #include "lower.h"
 
-enum { MOST_INSTR = 512, MOST_BUFFERS = 20 };
+enum { MOST_INSTR = 1024, MOST_BUFFERS = 20 };
 
 typedef struct Half { /* one of the two */
     const Step *s;
@@ -85,28 +85,39 @@ static bool same_elements(const Stream *x, const Stream *y)
            memcmp(x->coef, y->coef, sizeof x->coef) == 0;
 }
 
-/* The first and last element of a row of the outermost axis, which must lie within `row` elements from a multiple of that on; that
- * multiple goes to *at. False: they do not, or are not known. */
-static bool span(const Kernel *k, const Stream *s, Dim row, Dim *at, Dim *low, Dim *high)
+/* The first and last element of a stream, but for those axes that go from row to row (row 0: of the whole). False: they are not
+ * known. */
+static bool reach(const Kernel *k, const Stream *s, Dim row, Dim *low, Dim *high)
 {
     *low = *high = s->base;
-    if (s->dyn >= 0 || !dim_is_const(s->base) || s->base < 0 || !dim_is_const(row) || row <= 0 || s->coef[0] != row) return false;
-    for (uint32_t a = 1; a < k->naxis; a++) {
+    if (s->dyn >= 0 || !dim_is_const(s->base) || s->base < 0) return false;
+    for (uint32_t a = 0; a < k->naxis; a++) {
         if (s->coef[a] == 0) continue;
-        if (!dim_is_const(s->coef[a]) || s->coef[a] < 0 || !dim_is_const(k->extent[a])) return false;
+        if (!dim_is_const(s->coef[a]) || s->coef[a] < 0) return false;
+        if (row != 0 && s->coef[a] % row == 0) continue;
+        if (!dim_is_const(k->extent[a])) return false;
         *high = dim_add(NULL, *high, dim_mul(NULL, s->coef[a], MAX_OF(k->extent[a] - 1, 0)));
         if (*high == DIM_BAD) return false;
     }
-    *at = *low / row;
-    return *high / row == *at;
+    return true;
 }
 
-/* No element of the one stream is one of the other's. */
+/* No element of the one stream is one of the other's, for they lie one behind the other: altogether, or at the same places of every
+ * row. */
+static bool apart_in_rows(const Kernel *k, const Stream *x, const Stream *y, Dim row)
+{
+    Dim low[2], high[2];
+    if (!reach(k, x, row, &low[0], &high[0]) || !reach(k, y, row, &low[1], &high[1])) return false;
+    if (high[0] >= low[1] && high[1] >= low[0]) return false;
+    return row == 0 || (low[0] / row == high[0] / row && low[0] / row == low[1] / row && low[1] / row == high[1] / row);
+}
+
 static bool apart(const Kernel *k, const Stream *x, const Stream *y)
 {
-    Dim at[2], low[2], high[2];
-    return span(k, x, x->coef[0], &at[0], &low[0], &high[0]) && span(k, y, x->coef[0], &at[1], &low[1], &high[1]) &&
-           at[0] == at[1] && (high[0] < low[1] || high[1] < low[0]);
+    if (apart_in_rows(k, x, y, 0)) return true;
+    for (uint32_t a = 0; a < k->naxis; a++)
+        if (dim_is_const(x->coef[a]) && x->coef[a] > 0 && apart_in_rows(k, x, y, x->coef[a])) return true;
+    return false;
 }
 
 static bool stores(const Kernel *k, uint32_t stream)

@@ -55,3 +55,11 @@ for shape, size, hop in (((20,), 8, 4), ((2, 19), 6, 2), ((9,), 9, 1)):
     case('stft', [x, w], pair(y), hop)
     used = (frames.shape[-2] - 1) * hop + size
     case('istft', [pair(y), w], x[..., :used], hop)
+# Powers of two go through stages: the innermost axis beyond 64 elements, others where at least 8 elements lie side by side.
+for shape, axis, norm in (((128,), 0, 0), ((2, 9), 0, 0), ((4, 8), 0, 2), ((2, 8, 3, 3), 1, 0), ((16, 8), 0, 1)):
+    z, x = drawn('float64', *shape, 2), drawn('float64', *shape)
+    for name in ('fft', 'ifft'):
+        case(name, [z], pair(getattr(np.fft, name)(complex_of(z), None, axis, NORMS[norm])), 0, axis, norm)
+    for name in ('rfft', 'ihfft'):
+        case(name, [x], pair(getattr(np.fft, name)(x, None, axis, NORMS[norm])), 0, axis, norm)
+    case('irfft', [z], np.fft.irfft(complex_of(z), None, axis, NORMS[norm]), 0, axis, norm)

@@ -1,25 +1,10 @@
-/* fft: see fft.h. A length that has factors is split: transforms of one factor's length are products with a small matrix, the
- * others follow by themselves, with turns in between. A large prime is a convolution, by transforms of a power of two. What is
- * multiplied with is computed in doubles and kept with the engine, up to some memory. Relies on ops.h. */
+/* tables: what transforms multiply with, computed in doubles and kept with the engine, up to some memory. Relies on fft.h. */
 #include "fft.h"
 
 #include <math.h>
 #include <pthread.h>
 
-#define DIRECT 64 /* lengths up to here are one product */
-#define FACTOR 32 /* the largest factor that is split off */
 static const double pi = 3.14159265358979323846;
-
-/* ---- tables
- * ----------------------------------------------------------------------------------------------------------------------- */
-typedef enum TableKind {
-    TABLE_MATRIX, /* [2 n, 2 n]: a line of n complex numbers times it is its transform */
-    TABLE_REAL,   /* [n, 2 n]: of n real numbers */
-    TABLE_TURNS,  /* [2, n / m, m, 2]: what j, k is turned by, exp(sign 2 pi i j k / n): real parts twice, then imaginary ones, -, +
-                   */
-    TABLE_CHIRP,  /* [2, n, 2]: exp(sign pi i j j / n), as turns */
-    TABLE_ANSWER  /* [2, m, 2]: the transform of the chirp's conjugate, wrapped to length m, over m, as turns */
-} TableKind;
 
 typedef struct Table {
     TableKind kind;
@@ -129,6 +114,32 @@ static bool fill_answer(const Table *t, double *v)
     return true;
 }
 
+static void fill_planes(const Table *t, double *v)
+{
+    const int64_t n = t->n;
+    for (int64_t j = 0; j < n; j++)
+        for (int64_t k = 0; k < n; k++) {
+            double re, im, *row = v + j * 2 * n + 2 * k, *below = row + n * 2 * n;
+            root(t->sign, j * k % n, n, &re, &im);
+            row[0] = re, row[1] = im;
+            below[0] = -im, below[1] = re;
+        }
+}
+
+static void fill_steps(const Table *t, double *v)
+{
+    const int64_t rows = t->n / t->m;
+    for (int64_t k = 1; k < t->m; k++)
+        for (int64_t j = 0; j < rows; j++)
+            root(t->sign, j * k, t->n, v + (k - 1) * 2 * rows + j, v + (k - 1) * 2 * rows + rows + j);
+}
+
+static void fill_last(const Table *t, double *v)
+{
+    for (int64_t j = 0; j < t->n / t->m; j++)
+        for (int64_t k = 0; k < t->m; k++) root(t->sign, j * k, t->n, v + j * t->m + k, v + t->n + j * t->m + k);
+}
+
 static bool fill(const Table *t, double *v)
 {
     switch (t->kind) {
@@ -136,7 +147,10 @@ static bool fill(const Table *t, double *v)
     case TABLE_REAL: return fill_matrix(t, v), true;
     case TABLE_TURNS: return fill_turns(t, v), true;
     case TABLE_CHIRP: return fill_chirp(t, v), true;
-    default: return fill_answer(t, v);
+    case TABLE_ANSWER: return fill_answer(t, v);
+    case TABLE_PLANES: return fill_planes(t, v), true;
+    case TABLE_STEPS: return fill_steps(t, v), true;
+    default: return fill_last(t, v), true;
     }
 }
 
@@ -214,7 +228,7 @@ kiln_tensor *fft_constant(Thread *t, kiln_site at, const kiln_tensor *x, kiln_sh
     return y;
 }
 
-static kiln_tensor *table(
+kiln_tensor *fft_table(
     Thread *t, kiln_site at, const kiln_tensor *x, TableKind kind, int sign, int64_t n, int64_t m, kiln_shape shape)
 {
     Table want = {.kind = kind, .sign = sign, .n = n, .m = m, .count = 1};
@@ -227,91 +241,4 @@ static kiln_tensor *table(
                        : fail(t, at, KILN_EMEMORY, "fft: no memory for a table of %lld numbers", (long long)want.count);
     pthread_mutex_unlock(&all->lock);
     return y;
-}
-
-/* ---- lines
- * -------------------------------------------------------------------------------------------------------------------------- */
-static kiln_tensor *shaped(Thread *t, kiln_site at, kiln_tensor *x, Dim a, Dim b, Dim c, Dim d, int rank)
-{
-    const Dim dim[4] = {a, b, c, d};
-    return reshape_to(t, at, x, dim, rank);
-}
-
-/* x [..., 2] with each number turned as the table says, [2, ..., 2]. */
-static kiln_tensor *turned(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *by)
-{
-    if (!tensor_ok(x) || !tensor_ok(by)) return &t->k->poison;
-    kiln_tensor *re = kiln_squeeze_at(at, of(slice_axis(t, at, by, 0, 0, 1)), 0),
-                *im = kiln_squeeze_at(at, of(slice_axis(t, at, by, 0, 1, 1)), 0);
-    kiln_tensor *other = apply1(t, at, OP_flip, x, (int64_t[]){x->type.rank - 1}, 1);
-    return kiln_add_at(at, of(kiln_mul_at(at, of(x), of(re))), of(kiln_mul_at(at, of(other), of(im))));
-}
-
-static kiln_tensor *direct(Thread *t, kiln_site at, kiln_tensor *x, int64_t n, int sign)
-{
-    const bool real = x->type.rank == 2;
-    kiln_tensor *by = table(t, at, x, real ? TABLE_REAL : TABLE_MATRIX, sign, n, 0, KILN_SHAPE(real ? n : 2 * n, 2 * n));
-    x = shaped(t, at, x, x->type.dim[0], real ? n : 2 * n, 0, 0, 2);
-    x = kiln_matmul_at(at, of(x), of(by));
-    return tensor_ok(x) ? shaped(t, at, x, x->type.dim[0], n, 2, 0, 3) : x;
-}
-
-static int64_t factor_of(int64_t n)
-{
-    for (int64_t f = FACTOR; f > 1; f--)
-        if (n % f == 0) return f;
-    return 1;
-}
-
-static kiln_tensor *exchanged(Thread *t, kiln_site at, kiln_tensor *x)
-{
-    if (!tensor_ok(x)) return x;
-    return x->type.rank == 3 ? transpose_to(t, at, x, (const int[]){0, 2, 1}) : transpose_to(t, at, x, (const int[]){0, 2, 1, 3});
-}
-
-/* n = f r: element j = j1 r + j2 counts in element k1 + f k2 of the result. */
-static kiln_tensor *split(Thread *t, kiln_site at, kiln_tensor *x, int64_t n, int64_t f, int sign)
-{
-    const Dim count = x->type.dim[0], lines = extent(t, at, EXTENT_MUL, count, n / f), others = extent(t, at, EXTENT_MUL, count, f);
-    const bool real = x->type.rank == 2;
-    const int64_t r = n / f;
-    x = exchanged(t, at, shaped(t, at, x, count, f, r, 2, real ? 3 : 4)); /* [count, j2, j1] */
-    if (!tensor_ok(x) || lines == DIM_BAD || others == DIM_BAD) return x;
-    x = direct(t, at, shaped(t, at, x, lines, f, 2, 0, real ? 2 : 3), f, sign);
-    if (!tensor_ok(x)) return x;
-    x = shaped(t, at, x, count, r, f, 2, 4); /* [count, j2, k1] */
-    x = exchanged(t, at, turned(t, at, x, table(t, at, x, TABLE_TURNS, sign, n, f, KILN_SHAPE(2, r, f, 2))));
-    if (!tensor_ok(x)) return x;
-    x = fft_lines(t, at, shaped(t, at, x, others, r, 2, 0, 3), sign);
-    if (!tensor_ok(x)) return x;
-    x = exchanged(t, at, shaped(t, at, x, count, f, r, 2, 4)); /* [count, k2, k1] */
-    return tensor_ok(x) ? shaped(t, at, x, count, n, 2, 0, 3) : x;
-}
-
-/* x[j] chirp[j], convolved with the chirp's conjugate, times chirp[k] */
-static kiln_tensor *convolved(Thread *t, kiln_site at, kiln_tensor *x, int64_t n, int sign)
-{
-    int64_t m = 1;
-    while (m < 2 * n - 1) m *= 2;
-    if (x->type.rank == 2) {
-        kiln_tensor *whole = kiln_expand_at(at, of(x), 2);
-        if (!tensor_ok(whole)) return whole;
-        x = kiln_pad_at(at, of(whole), KILN_SHAPE(0, 0, 0), KILN_SHAPE(0, 0, 1), KILN_OPERAND(0));
-        if (!tensor_ok(x)) return x;
-    }
-    kiln_tensor *by = table(t, at, x, TABLE_CHIRP, sign, n, 0, KILN_SHAPE(2, n, 2));
-    kiln_tensor *a = kiln_pad_at(at, of(turned(t, at, x, by)), KILN_SHAPE(0, 0, 0), KILN_SHAPE(0, m - n, 0), KILN_OPERAND(0));
-    if (!tensor_ok(a)) return a;
-    a = fft_lines(t, at, a, -1);
-    if (!tensor_ok(a)) return a;
-    a = fft_lines(t, at, turned(t, at, a, table(t, at, a, TABLE_ANSWER, sign, n, m, KILN_SHAPE(2, m, 2))), 1);
-    return tensor_ok(a) ? turned(t, at, slice_axis(t, at, a, 1, 0, n), by) : a;
-}
-
-kiln_tensor *fft_lines(Thread *t, kiln_site at, kiln_tensor *x, int sign)
-{
-    if (!tensor_ok(x)) return x;
-    const int64_t n = x->type.dim[1], f = n <= DIRECT ? 1 : factor_of(n);
-    if (n <= DIRECT) return direct(t, at, x, n, sign);
-    return f > 1 ? split(t, at, x, n, f, sign) : convolved(t, at, x, n, sign);
 }

@@ -1,5 +1,4 @@
-/* ops_fft: the public Fourier transforms: lengths, axes, factors, halves of real signals, frames. The transform itself is fft.c's.
- * Relies on fft.h. */
+/* transforms: the public Fourier transforms: lengths, axes, factors, halves of real signals, frames. Relies on fft.h. */
 #include "fft.h"
 
 #include <math.h>
@@ -93,6 +92,20 @@ static kiln_tensor *scaled(const Fft *f, kiln_tensor *x, int64_t n)
     return by == 1 || !tensor_ok(x) ? x : kiln_mul_at(f->at, of(x), KILN_OPERAND(by));
 }
 
+#define SIDE_BY_SIDE 8 /* from so many inner elements on an axis is transformed where it is */
+
+/* x along an axis that is not the innermost, a power of two. NULL: another way is better. */
+static kiln_tensor *in_place(const Fft *f, kiln_tensor *x, bool is_complex, int axis, int64_t n, int sign)
+{
+    const int last = x->type.rank - 1 - is_complex;
+    if (n < 2 || (n & (n - 1)) != 0 || axis == last) return NULL;
+    const Dim inner = extent_product(f->t, f->at, x->type.dim + axis + 1, last - axis),
+              count = extent_product(f->t, f->at, x->type.dim, axis);
+    if (inner == DIM_BAD || count == DIM_BAD) return &f->t->k->poison;
+    if (dim_is_const(inner) && inner < SIDE_BY_SIDE) return NULL;
+    return fft_stages(f->t, f->at, reshape_to(f->t, f->at, x, (const Dim[]){count, n, inner, 2}, 3 + is_complex), is_complex, sign);
+}
+
 /* x, real or complex, along an axis of length n, complex; its sizes but for the axis stay. */
 static kiln_tensor *transformed(const Fft *f, kiln_tensor *x, bool is_complex, int axis, int64_t n, int sign)
 {
@@ -100,11 +113,18 @@ static kiln_tensor *transformed(const Fft *f, kiln_tensor *x, bool is_complex, i
     x = resized(f, x, axis, n);
     if (!tensor_ok(x)) return x;
     const int last = x->type.rank - 1 - is_complex;
-    x = moved(f, x, axis, last);
-    if (!tensor_ok(x)) return x;
     Type t = x->type;
     if (!is_complex && t.rank == MAX_RANK)
         return fail(f->t, f->at, KILN_ESHAPE, "%s: no room for one more axis (allowed: %d)", f->name, MAX_RANK);
+    kiln_tensor *there = in_place(f, x, is_complex, axis, n, sign);
+    if (there) {
+        t.dim[last + 1] = 2;
+        t.rank = (uint8_t)(last + 2);
+        return tensor_ok(there) ? reshape_to(f->t, f->at, scaled(f, there, n), t.dim, t.rank) : there;
+    }
+    x = moved(f, x, axis, last);
+    if (!tensor_ok(x)) return x;
+    t = x->type;
     for (int i = 0; i < last; i++)
         if ((count = extent(f->t, f->at, EXTENT_MUL, count, t.dim[i])) == DIM_BAD) return &f->t->k->poison;
     const Dim lines[3] = {count, n, 2};
