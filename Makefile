@@ -337,7 +337,8 @@ test-full: TEST_TIMEOUT := 1200
 test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## the same with the long variants (KILN_TEST_FULL=1), and a minute of each fuzz target
 	@KILN_TEST_FULL=1 $(RUN) $(TEST_ALL) $(filter $(LATE_LONG),$(LATE_ALL)) $(LATE_ALSO) $(patsubst late:%,never:%,$(LATE_LONG)) tests/fuzz/run.sh
 	@$(RUN) $(SWAP_ALL)
-	@$(RUN) $(filter-out $(EMU_FEW),$(EMU_ALL))
+	@$(RUN) $(filter-out $(EMU_FEW) emu:$(BUILD)/tests/test_random,$(EMU_ALL))
+	@KILN_TEST_FULL=1 $(RUN) emu:$(BUILD)/tests/test_random
 	@$(subst CXX='$(CXX)',CXX='$(abspath tests/other_units) $(CXX)',$(RUN)) $(EMU_FEW)
 
 test-emu: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## the tests of the public interface on an emulated CUDA device (KILN_EMU_SEED=)

@@ -244,7 +244,7 @@ KILN_FUNCTION(shared, k, x)
 KILN_FUNCTION(lengthy, k, x)
 {
     kiln_tensor *y = x;
-    for (int i = 0; i < 400; i++) y = kiln_mul(kiln_add(y, 0.5), 0.75);
+    for (int i = 0; i < 800; i++) y = kiln_mul(kiln_add(y, 0.5), 0.75);
     return y;
 }
 

@@ -201,7 +201,7 @@ bool sweeps_in_squares(const KernelEmit *e);
 LLVMValueRef emit_stream_at(KernelEmit *e, const Stream *s, uint32_t u, uint32_t lane); /* the element's address */
 LLVMValueRef emit_stream_load(KernelEmit *e, const Stream *s, uint32_t u, bool lanes);
 LLVMValueRef emit_stream_fetch(KernelEmit *e, const Instr *in, uint32_t u); /* of I_FETCH */
-void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint32_t u);
+void emit_stream_stores(KernelEmit *e, const Stage *stage, uint32_t u);     /* all of the stage */
 /* Whether this call's results are so large, and so lie, that they are written past the caches; NULL: never. */
 LLVMValueRef emit_stream_past(KernelEmit *e);
 

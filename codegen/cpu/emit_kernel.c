@@ -114,7 +114,7 @@ void emit_body(KernelEmit *e, const Stage *s, bool sweeps, bool sinks)
         }
         if (!sinks) continue;
         for (uint32_t r = s->first_reduction; r < s->last_reduction; r++) emit_accumulate(e, s, r, u);
-        for (uint32_t i = s->first_store; i < s->last_store; i++) emit_stream_store(e, s, &e->k->store[i], u);
+        emit_stream_stores(e, s, u);
     }
 }
 

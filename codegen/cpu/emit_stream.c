@@ -1,6 +1,7 @@
 /* emit_stream: loads and stores of a kernel's streams. A vector along the vector axis is one move if its elements lie side by side
- * (in either direction), else one move per lane. Lanes that do not exist, or whose guard does not hold, never touch memory outside
- * the buffer: moves are masked, or use the address of a scratch slot instead. Relies on gen, emit_scalar. */
+ * (in either direction), two if every other one is wanted, else one move per lane. Lanes that do not exist, or whose guard does not
+ * hold, never touch memory outside the buffer: moves are masked, or use the address of a scratch slot instead. Relies on gen,
+ * emit_scalar. */
 #include "emit_reduce.h"
 
 enum { COEF_OTHER = INT32_MAX };
@@ -134,12 +135,25 @@ static LLVMValueRef load_lane_by_lane(KernelEmit *e, const Stream *s, uint32_t u
     return v;
 }
 
+/* Every other element: two moves, the second of which ends with the last one, so that nothing behind it is read. */
+static LLVMValueRef load_every_other(KernelEmit *e, const Stream *s, uint32_t u)
+{
+    Gen *g = e->g;
+    const uint32_t n = e->width;
+    LLVMTypeRef one = gen_mem_type(g, (DType)s->type), t = gen_lanes(one, n);
+    LLVMValueRef at = emit_stream_at(e, s, u, 0), half[2], *order = ARENA_ARRAY(g->arena, LLVMValueRef, n);
+    for (uint32_t i = 0; i < 2; i++) half[i] = gen_load(g, t, gen_at(g, one, at, gen_i64(g, i * (n - 1))), align_of(s));
+    for (uint32_t i = 0; i < n; i++) order[i] = LLVMConstInt(g->i32, 2 * i < n ? 2 * i : 2 * i + 1, false);
+    return LLVMBuildShuffleVector(g->b, half[0], half[1], LLVMConstVector(order, n), "");
+}
+
 static LLVMValueRef load_vector(KernelEmit *e, const Stream *s, uint32_t u)
 {
     Gen *g = e->g;
     int64_t coef = lane_coef(e, s);
     LLVMValueRef mask = lane_mask(e, s, u);
     if (in_one_move(e, s, coef, mask)) return load_together(e, s, u, coef, mask);
+    if (coef == 2 && !mask && !dyn_has_lanes(e, s)) return load_every_other(e, s, u);
     bool same = coef == 0 && !dyn_has_lanes(e, s) && (s->guard < 0 || !e->k->instr[s->guard].lanes);
     if (!same) return load_lane_by_lane(e, s, u, mask);
     LLVMValueRef guard = s->guard >= 0 ? emit_operand(e, s->guard, u, false) : NULL;
@@ -192,10 +206,15 @@ static void store_vector(KernelEmit *e, const Stream *s, uint8_t fold, LLVMValue
     store_together(e, s, u, coef, v, mask, past);
 }
 
-void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint32_t u)
+static bool stores_lanes(const KernelEmit *e, const Stage *stage)
+{
+    return e->width > 1 && (e->k->vector != e->k->sweep || stage->sweep);
+}
+
+static void store(KernelEmit *e, const Stage *stage, const Store *st, uint32_t u)
 {
     const Stream *s = &e->k->stream[st->stream];
-    bool lanes = e->width > 1 && (e->k->vector != e->k->sweep || stage->sweep);
+    bool lanes = stores_lanes(e, stage);
     if (e->in_square && e->k->turn == e->k->sweep && !st->fold && stream_turned(e->k, s, e->k->turn)) {
         if (u + 1 == e->square) emit_turned_store(e, s, st->value);
         return;
@@ -213,6 +232,61 @@ void emit_stream_store(KernelEmit *e, const Stage *stage, const Store *st, uint3
     if (guard) at = gen_select(e->g, guard, at, e->sink);
     v = folded(e, s, st->fold, gen_load(e->g, gen_mem_type(e->g, (DType)s->type), at, align_of(s)), v);
     gen_store(e->g, v, at, align_of(s));
+}
+
+/* Every other element from this one on, all of which exist. */
+static bool is_every_other(KernelEmit *e, const Store *st)
+{
+    const Stream *s = &e->k->stream[st->stream];
+    return !st->fold && s->dyn < 0 && s->guard < 0 && !e->mask && !e->in_square && !is_row(s) && dim_is_const(s->base) &&
+           lane_coef(e, s) == 2;
+}
+
+/* The store of the elements between those of this one, as real and imaginary parts lie; NULL: there is none. */
+static const Store *between(KernelEmit *e, const Stage *stage, const Store *st)
+{
+    const Kernel *k = e->k;
+    const Stream *s = &k->stream[st->stream];
+    if (!stores_lanes(e, stage) || !is_every_other(e, st)) return NULL;
+    for (const Store *o = k->store + stage->first_store; o < k->store + stage->last_store; o++) {
+        const Stream *t = &k->stream[o->stream];
+        if (is_every_other(e, o) && t->buf == s->buf && t->type == s->type && t->base == s->base + 1 &&
+            memcmp(t->coef, s->coef, sizeof s->coef) == 0)
+            return o;
+    }
+    return NULL;
+}
+
+/* Element after element of both, side by side. */
+static void store_both(KernelEmit *e, const Store *st, const Store *other, uint32_t u)
+{
+    Gen *g = e->g;
+    const Stream *s = &e->k->stream[st->stream];
+    const uint32_t n = e->width;
+    LLVMValueRef *order = ARENA_ARRAY(g->arena, LLVMValueRef, 2 * n);
+    for (uint32_t i = 0; i < 2 * n; i++) order[i] = LLVMConstInt(g->i32, i % 2 * n + i / 2, false);
+    LLVMValueRef x = emit_to_memory(g, (DType)s->type, emit_operand(e, st->value, u, true));
+    LLVMValueRef y = emit_to_memory(g, (DType)s->type, emit_operand(e, other->value, u, true));
+    gen_store(g, LLVMBuildShuffleVector(g->b, x, y, LLVMConstVector(order, 2 * n), ""), emit_stream_at(e, s, u, 0), align_of(s));
+}
+
+/* Whether another store is the one that has this between its elements, and stores both. */
+static bool goes_along(KernelEmit *e, const Stage *stage, const Store *st)
+{
+    for (const Store *o = e->k->store + stage->first_store; o < e->k->store + stage->last_store; o++)
+        if (o != st && e->k->stream[o->stream].buf == e->k->stream[st->stream].buf && between(e, stage, o) == st) return true;
+    return false;
+}
+
+void emit_stream_stores(KernelEmit *e, const Stage *stage, uint32_t u)
+{
+    for (const Store *st = e->k->store + stage->first_store; st < e->k->store + stage->last_store; st++) {
+        const Store *other = between(e, stage, st);
+        if (other)
+            store_both(e, st, other, u);
+        else if (!is_every_other(e, st) || !goes_along(e, stage, st))
+            store(e, stage, st, u);
+    }
 }
 
 LLVMValueRef emit_stream_fetch(KernelEmit *e, const Instr *in, uint32_t u)
