@@ -111,11 +111,18 @@ static bool give_sources(
     return true;
 }
 
+Value *graph_again(Thread *t, kiln_site at, const Instance *inst, kiln_tensor *const *in, Value *given)
+{
+    Again a = {.inst = inst, .g = t->trace->frame->g, .in = in, .given = given};
+    if (!arena_try(t->trace->arena, &a.st, again_body, &a) || !a.ok) return fail_status(t, at, &a.st), NULL;
+    return a.map;
+}
+
 /* Copies the instance's graph into the running trace; the tape notes which variables it reads. False: recorded. */
 static bool again(Thread *t, kiln_site at, kiln_tape *tape, Again *a)
 {
     a->g = t->trace->frame->g;
-    if (!arena_try(t->trace->arena, &a->st, again_body, a) || !a->ok) return fail_status(t, at, &a->st), false;
+    if (!(a->map = graph_again(t, at, a->inst, a->in, a->given))) return false;
     for (uint32_t i = 0; i < a->inst->traced.nread; i++) {
         const TapeRead *r = &a->inst->traced.read[i];
         if (!tape_note(tape, r->variable, 0, r->leaf ? a->map[r->leaf] : 0)) return false;
@@ -143,20 +150,26 @@ static void replace_body(void *arg)
     }
 }
 
+bool graph_reads(Thread *t, kiln_site at, Graph *g, Value *map)
+{
+    Replace r = {g, map};
+    return bordered(t, at, t->trace->arena, replace_body, &r);
+}
+
 /* Each saved value comes in as an argument, and whatever would read the value that is computed again reads the argument instead, so
  * that nothing is computed for it. */
 static bool read_saved(Thread *t, kiln_site at, const Again *a)
 {
     const Traced *traced = &a->inst->traced;
-    Replace r = {a->g, SCRATCH(t, at, Value, a->g->value.len)};
-    if (!r.map) return false;
-    memset(r.map, 0, a->g->value.len * sizeof *r.map);
+    Value *map = SCRATCH(t, at, Value, a->g->value.len);
+    if (!map) return false;
+    memset(map, 0, a->g->value.len * sizeof *map);
     for (uint32_t i = 0; i < traced->nsaved; i++) {
         const Value made = a->map[traced->saved[i]], saved = trace_value(t, at, a->in[traced->nsource + i]);
         if (!saved) return false;
-        if (type_equal(graph_type(a->g, made), graph_type(a->g, saved))) r.map[made] = saved;
+        if (type_equal(graph_type(a->g, made), graph_type(a->g, saved))) map[made] = saved;
     }
-    return traced->nsaved == 0 || bordered(t, at, t->trace->arena, replace_body, &r);
+    return traced->nsaved == 0 || graph_reads(t, at, a->g, map);
 }
 
 /* Gives out the gradients of all float sources, and zeros for those that nobody asks for. */

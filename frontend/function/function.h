@@ -170,7 +170,7 @@ struct kiln_function {
     _Atomic uint64_t latest_key;
     /* derived functions, each made once */
     pthread_mutex_t deriving; /* no body runs under it */
-    kiln_function *grad, *value_and_grad, *jvp, *jacobian, *hvp;
+    kiln_function *grad, *value_and_grad, *jvp, *jacobian, *hvp, *recompute;
     kiln_function *children, *sibling; /* the functions derived from it, under its `deriving`; the next one of the same parent */
     /* of a derived function: what it was derived from, and the member of that one that points here, if one does */
     kiln_function *parent, **slot;
@@ -179,7 +179,7 @@ struct kiln_function {
     /* it goes with the last that holds it and the last running call; set under the engine's lock, like `held` */
     _Atomic bool freed;
     Loc loc;
-    bool maps; /* its body must be traced (vmap.c, jacobian.c), also where others run eagerly */
+    bool maps; /* its body must be traced (vmap.c, jacobian.c, recompute.c), also where others run eagerly */
 };
 
 /* cache.c: every use of a function's instances lies between the two. False: recorded, nothing entered. */
@@ -277,6 +277,11 @@ void instance_free(Instance *inst);
 /* call_gradient.c: what tapes ask about a recorded call (Hooks). */
 void recorded_call_hold(kiln *k, const RecordedCall *call);
 void recorded_call_drop(kiln *k, const RecordedCall *call);
+/* Appends the instance's graph to the running frame's, without effects. in: tensors of its sources' types, whose sizes its symbols
+ * get; given: what stands for them there. Returns what became of each of its values. NULL: recorded. */
+Value *graph_again(Thread *t, kiln_site at, const Instance *inst, kiln_tensor *const *in, Value *given);
+/* Whatever reads a value of g reads map's, if that is not 0, from now on. False: recorded. */
+bool graph_reads(Thread *t, kiln_site at, Graph *g, Value *map);
 /* The cotangents of its inputs; dx[i] NULL: none. wanted: which are asked for. False: recorded. */
 bool recorded_call_gradient(Thread *t, kiln_site at, const RecordedCall *call, kiln_tensor *const *in, kiln_tensor *const *out,
     kiln_tensor *const *g, const bool *wanted, kiln_tensor **dx);

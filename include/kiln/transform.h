@@ -46,6 +46,25 @@ KILN_API kiln_function *kiln_hessian(kiln_function *f);
  * an output for each input. It costs about two gradients, and never makes the matrix. Made once. */
 KILN_API kiln_function *kiln_hvp(kiln_function *f);
 
+/* jax.linearize: out gets the outputs of f for these inputs, and the result is the function of a tangent for each input, of its dtype and
+ * shape (those of integers are ignored), that gives J t there: a tangent for each output (zeros for integers). What J needs of f's inner values
+ * is computed here, once, and kept with that function, each call of which does the linear part alone (and loops of f, which run again). So
+ * what f reads is taken as it was here. It may be called, mapped, differentiated and called in traces, as any function; making it takes two
+ * traces, its first call one more. It lives as long as f, or until kiln_function_free. f must declare its number of inputs
+ * (inputs_count or inputs), which are no static arguments here, and assigns and draws nothing; its effects do not happen. Not in a trace.
+ * NULL after an error, and out is poison. */
+KILN_API kiln_function *kiln_linearize_at(kiln_site at, kiln_function *f, kiln_operands in, kiln_tensor **out, int nout);
+/* kiln_linearize(f, KILN_IN(x, y), out, nout) */
+#define kiln_linearize(f, in, ...) kiln_linearize_at(KILN_HERE, (f), in, __VA_ARGS__)
+
+/* A function of f's inputs and outputs that keeps none of f's inner values for a gradient: the gradient runs f again (recomputation, or
+ * checkpointing: Griewank and Walther 2000; Chen et al. 2016). It does so on tapes in eager code, in traces, and where its own gradient is
+ * taken; gradients flow to its inputs and to all that f reads, and results have the bits of f's (gradients as those of loops,
+ * docs/numerics.md). f is one operation of the graph, a loop of one turn, and is traced even where functions run eagerly. It draws once:
+ * what runs again sees the same numbers; effects do not happen again. Outputs have at most KILN_MAX_RANK - 1 axes. Made once, it lives as
+ * long as f. NULL after an error. */
+KILN_API kiln_function *kiln_recompute(kiln_function *f);
+
 #ifdef __cplusplus
 }
 #endif
