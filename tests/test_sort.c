@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 KILN_FUNCTION(up, e, x) { return kiln_argsort(x, -1, 0); }
+static void rising(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user) { (void)e, (void)user, out[0] = kiln_argsort(in[0], -1, 0); }
 KILN_FUNCTION(down, e, x) { return kiln_argsort(x, -1, KILN_DESCENDING); }
 KILN_FUNCTION(down_first, e, x) { return kiln_argsort(x, 0, KILN_DESCENDING); }
 KILN_FUNCTION(sorted, e, x) { return kiln_sort(x, -1, 0); }
@@ -85,17 +86,28 @@ static void as_the_reference(void **state)
         }
 }
 
-/* More elements than 16 bits count. */
+/* More elements than 16 bits count, and so many that a line is cut into pieces, of which the last may be short, or empty where sizes
+ * are known late. */
 static void long_lines(void **state)
 {
     (void)state;
+    const kiln_spec any = KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 1 << 20));
+    kiln_function *f = kiln_function_new(k, rising, NULL, &(kiln_function_options){.name = "up", .inputs = {any}});
     for (int eager = 0; eager < 2; eager++) {
         KILN_SCOPE(k);
         kiln_eager(k, eager);
         kiln_tensor *x = drawn(KILN_I8, 1, 70000, 3), *y = drawn(KILN_F32, 1, 33000, 4);
         check_places(kiln_call(KILN_FN(k, down), x), x, 1, 70000, true);
         check_places(kiln_call(KILN_FN(k, up), y), y, 1, 33000, false);
+        for (size_t i = 0; i < 3; i++) {
+            const int64_t n = (int64_t[]){65537, 3, 1001}[i];
+            kiln_tensor *z = drawn(KILN_F32, 1, n, 5);
+            check_places(kiln_call(f, z), z, 1, n, false);
+        }
+        kiln_tensor *w = drawn(KILN_I16, 2, 65539, 6);
+        check_places(kiln_call(KILN_FN(k, up), w), w, 2, 65539, false);
     }
+    kiln_function_free(f);
 }
 
 /* The ends of the 64-bit types, which no double tells apart. */

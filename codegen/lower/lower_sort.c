@@ -1,17 +1,22 @@
 /* lower_sort: argsort in kernels. Elements become keys: unsigned numbers that have the wanted order. In a short line each key's
  * place is the number of keys that go before it. A long line is sorted by one byte of the keys after another, the lowest first: a
  * kernel counts the bytes, running sums of the counts say where each byte's elements begin, and each element, in order, goes to the
- * next place of its byte. All of it is stable. Relies on lower.h. */
+ * next place of its byte. Very long lines are cut into pieces, which threads count and move side by side: of elements with the same
+ * byte those of the first piece come first. All of it is stable. Relies on lower.h. */
 #include "lower.h"
 
 #define SHORT_LINE 64 /* counting all pairs is quadratic */
 #define DIGITS 256
+#define LONG_LINE 65536 /* from so many elements on a line is cut into */
+#define PIECES 8
 
 typedef struct Sort {
     const Node *n;
     DType key, index; /* the types of keys, and of indices between passes */
     uint32_t pass, passes;
     Dim lines, size, after;
+    int64_t pieces;
+    Dim length;                                                       /* elements of a piece; in the last one some may be missing */
     uint32_t hist, next_hist, key_from, key_to, index_from, index_to; /* kernel buffers, as far as the pass has them */
 } Sort;
 
@@ -100,7 +105,21 @@ static bool count_before(Build *b, const void *with)
     return build_store_after(b, result_stream(b, s, b->group->nin, at_value(place)), build_axis(b, 2));
 }
 
-/* ---- long lines: axes (line, column, element or digit) ------------------------------------------------ */
+/* ---- long lines: axes (line, column, element), or (line, column, piece, element); sums: (line, column, count) -------------------
+ */
+
+/* Which element of its line; from here on only where there is one. */
+static IndexExpr own_element(Build *b, const Sort *s)
+{
+    if (s->pieces == 1) return index_axis(2, 1);
+    IndexExpr i = index_axis(2, s->length);
+    i.coef[3] = 1;
+    if (!dim_is_const(s->size) || s->size % s->pieces != 0)
+        *VEC_PUSH(b->lw->scratch, &b->guard) = build_prim(b, P_lt, DT_bool, index_value(&b->env, &i), build_dim(b, s->size), -1);
+    return i;
+}
+
+static Dim counts(const Sort *s) { return DIGITS * s->pieces; }
 
 static int32_t digit(Build *b, const Sort *s, int32_t key, uint32_t pass)
 {
@@ -108,37 +127,57 @@ static int32_t digit(Build *b, const Sort *s, int32_t key, uint32_t pass)
     return build_prim(b, P_cvt, DT_i64, build_prim(b, P_and, s->key, low, build_key_const(b, s->key, DIGITS - 1), -1), -1, -1);
 }
 
-/* Adds 1 to the digit's number and returns what it was: a count, or the place of the element that comes next with this digit. */
+/* Adds 1 to the number of the digit, of this piece, and returns what it was: a count, or the place of the element that comes next
+ * with this digit. */
 static int32_t count(Build *b, const Sort *s, uint32_t hist, int32_t digit)
 {
-    return build_fetch(
-        b, line_stream(b, s, hist, s->index, DIGITS, at_value(digit)), build_const(b, s->index, (Scalar){.i = 1}), -1);
+    IndexExpr i = at_value(digit);
+    if (s->pieces > 1) i.coef[2] = DIGITS; /* far from the counts of other pieces, which other threads change */
+    return build_fetch(b, line_stream(b, s, hist, s->index, counts(s), i), build_const(b, s->index, (Scalar){.i = 1}), -1);
 }
 
 static bool make_keys(Build *b, const void *with)
 {
     const Sort *s = with;
-    int32_t key = element_key(b, s, index_axis(2, 1));
+    const IndexExpr own = own_element(b, s);
+    int32_t key = element_key(b, s, own);
     if (key < 0) return false;
     return count(b, s, s->hist, digit(b, s, key, 0)) >= 0 &&
-           build_store(b, line_stream(b, s, s->key_to, s->key, s->size, index_axis(2, 1)), key, 0);
+           build_store(b, line_stream(b, s, s->key_to, s->key, s->size, own), key, 0);
+}
+
+static bool count_digits(Build *b, const void *with)
+{
+    const Sort *s = with;
+    int32_t key = build_load(b, line_stream(b, s, s->key_from, s->key, s->size, own_element(b, s)));
+    return key >= 0 && count(b, s, s->hist, digit(b, s, key, s->pass)) >= 0;
+}
+
+/* The counts of digits one after the other, and of each digit those of the pieces. */
+static IndexExpr own_count(Build *b, const Sort *s)
+{
+    if (s->pieces == 1) return index_axis(2, 1);
+    const int32_t i = build_axis(b, 2), pieces = build_const(b, DT_i64, (Scalar){.i = s->pieces});
+    int32_t piece = build_prim(b, P_irem, DT_i64, i, pieces, -1), digit = build_prim(b, P_idiv, DT_i64, i, pieces, -1);
+    piece = build_prim(b, P_mul, DT_i64, piece, build_const(b, DT_i64, (Scalar){.i = DIGITS}), -1);
+    return at_value(build_prim(b, P_add, DT_i64, piece, digit, -1));
 }
 
 /* Kernel buffer 0 has the sums, which start as 0, buffer 1 the counts. */
 static bool sum_counts(Build *b, const void *with)
 {
     const Sort *s = with;
-    uint32_t counts = line_stream(b, s, 1, s->index, DIGITS, index_axis(2, 1));
-    int32_t before = build_fetch(b, line_stream(b, s, 0, s->index, 1, index_const(0)), build_load(b, counts), -1);
-    return before >= 0 && build_store(b, counts, before, 0);
+    uint32_t number = line_stream(b, s, 1, s->index, counts(s), own_count(b, s));
+    int32_t before = build_fetch(b, line_stream(b, s, 0, s->index, 1, index_const(0)), build_load(b, number), -1);
+    return before >= 0 && build_store(b, number, before, 0);
 }
 
 static bool place_elements(Build *b, const void *with)
 {
     const Sort *s = with;
-    const IndexExpr own = index_axis(2, 1);
+    const IndexExpr own = own_element(b, s);
     int32_t key = build_load(b, line_stream(b, s, s->key_from, s->key, s->size, own));
-    int32_t place = count(b, s, s->hist, digit(b, s, key, s->pass)), index = build_axis(b, 2);
+    int32_t place = count(b, s, s->hist, digit(b, s, key, s->pass)), index = index_value(&b->env, &own);
     if (key < 0 || place < 0) return false;
     place = build_prim(b, P_cvt, DT_i64, place, -1, -1);
     if (s->pass != 0) index = build_load(b, line_stream(b, s, s->index_from, s->index, s->size, own));
@@ -147,8 +186,8 @@ static bool place_elements(Build *b, const void *with)
         return build_store(b, result_stream(b, s, s->index_to, at_value(place)), index, 0);
     }
     index = build_prim(b, P_cvt, s->index, index, -1, -1);
-    return count(b, s, s->next_hist, digit(b, s, key, s->pass + 1)) >= 0 &&
-           build_store(b, line_stream(b, s, s->key_to, s->key, s->size, at_value(place)), key, 0) &&
+    if (s->pieces == 1 && count(b, s, s->next_hist, digit(b, s, key, s->pass + 1)) < 0) return false;
+    return build_store(b, line_stream(b, s, s->key_to, s->key, s->size, at_value(place)), key, 0) &&
            build_store(b, line_stream(b, s, s->index_to, s->index, s->size, at_value(place)), index, 0);
 }
 
@@ -169,14 +208,26 @@ static uint32_t room(Scope *s, const Sort *o, DType t, Dim size, Type *type)
 static bool add_kernel(
     Scope *s, Group group, bool (*draft)(Build *, const void *), const Sort *with, Dim sweep, const uint32_t *buf, uint32_t nbuf)
 {
+    const bool cut = with->pieces > 1 && draft != sum_counts;
     group.draft = draft, group.with = with;
-    group.naxis = 3, group.sweep = 2;
-    group.extent[0] = with->lines, group.extent[1] = with->after, group.extent[2] = sweep;
+    group.naxis = cut ? 4 : 3, group.sweep = cut ? 3 : 2;
+    group.extent[0] = with->lines, group.extent[1] = with->after, group.extent[2] = with->pieces;
+    group.extent[group.sweep] = cut ? with->length : sweep;
     group.nout = nbuf - group.nin;
     return scope_kernel(s, &group, buf);
 }
 
 static bool clear(Scope *s, const Sorting *o, uint32_t hist) { return scope_fill(s, &o->count_type, 0, o->s.n->loc, hist); }
+
+/* Where a piece's elements are after a pass is not known while they move. */
+static bool count_again(Scope *s, Sorting *o, Group group, uint32_t odd)
+{
+    Sort *w = &o->s;
+    uint32_t buf[2] = {o->key[odd], o->hist[odd]};
+    w->key_from = 0, w->hist = 1;
+    group.nin = 1;
+    return clear(s, o, o->hist[odd]) && add_kernel(s, group, count_digits, w, w->size, buf, 2);
+}
 
 static bool passes(Scope *s, Sorting *o)
 {
@@ -186,7 +237,8 @@ static bool passes(Scope *s, Sorting *o)
         const uint32_t p = w->pass, odd = p & 1;
         const bool last = p + 1 == w->passes;
         uint32_t sums[2] = {o->sums, o->hist[odd]}, buf[6] = {o->key[odd]}, n = 1;
-        if (!scope_fill(s, &o->sum_type, 0, w->n->loc, o->sums) || !add_kernel(s, own, sum_counts, w, DIGITS, sums, 2))
+        if (p != 0 && w->pieces > 1 && !count_again(s, o, own, odd)) return false;
+        if (!scope_fill(s, &o->sum_type, 0, w->n->loc, o->sums) || !add_kernel(s, own, sum_counts, w, counts(w), sums, 2))
             return false;
         Group group = own;
         w->key_from = 0;
@@ -195,8 +247,10 @@ static bool passes(Scope *s, Sorting *o)
         buf[w->hist = n++] = o->hist[odd];
         buf[w->index_to = n++] = last ? o->out : o->index[odd];
         if (!last) {
-            if (!clear(s, o, o->hist[!odd])) return false;
-            buf[w->next_hist = n++] = o->hist[!odd];
+            if (w->pieces == 1) {
+                if (!clear(s, o, o->hist[!odd])) return false;
+                buf[w->next_hist = n++] = o->hist[!odd];
+            }
             buf[w->key_to = n++] = o->key[!odd];
         }
         if (!add_kernel(s, group, place_elements, w, w->size, buf, n)) return false;
@@ -209,7 +263,7 @@ static bool sort_long(Scope *s, Sorting *o, Group group, uint32_t *buf)
     Type t;
     Sort *w = &o->s;
     for (uint32_t i = 0; i < MIN_OF(w->passes, 2u); i++) {
-        o->hist[i] = room(s, w, w->index, DIGITS, &o->count_type);
+        o->hist[i] = room(s, w, w->index, counts(w), &o->count_type);
         o->key[i] = room(s, w, w->key, w->size, &t);
         if (i + 1 < w->passes) o->index[i] = room(s, w, w->index, w->size, &t);
         if (o->hist[i] == NO_BUF || o->key[i] == NO_BUF || o->index[i] == NO_BUF) return false;
@@ -233,6 +287,8 @@ bool lower_argsort(Scope *s, const Node *n)
     const int64_t most = dim_hi(dims, o.s.size);
     o.s.index = most <= INT16_MAX ? DT_i16 : most <= INT32_MAX ? DT_i32 : DT_i64;
     o.s.passes = MAX_OF(bits / 8, 1);
+    o.s.pieces = most >= LONG_LINE ? PIECES : 1;
+    o.s.length = dim_floordiv(dims, dim_add(dims, o.s.size, PIECES - 1), PIECES);
     for (uint32_t i = 0; i < t->rank; i++) {
         Dim *part = i < axis ? &o.s.lines : &o.s.after;
         if (i != axis) *part = dim_mul(dims, *part, t->dim[i]);
