@@ -58,6 +58,8 @@ for kind in ('rnn', 'lstm', 'gru'):
             h, c = floats(dtype, *state), floats(dtype, *state)
             lengths = np.array([3, 4, 1])[:batch] if some else None
             got = by_torch(kind, x, w, u, b, h, c, lengths, bool(batch_first), bool(joined))
+            for i in range(batch if some else 0):  # what lies behind what counts is not looked at
+                (x[i] if batch_first else x[:, i])[lengths[i]:] = np.nan
             case(kind, [x, w, u, b, h] + ([c] if kind == 'lstm' else []) + ([lengths.astype(np.int32)] if some else []),
                  tuple(v.astype(dtype) for v in got), 2 * both, 0, batch_first, joined, some)
 
