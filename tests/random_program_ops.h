@@ -91,6 +91,17 @@ static kiln_tensor *added_along(kiln_site at, kiln_operand x, int axis)
     kiln_operand i = kiln_of_tensor(kiln_argsort_at(at, x, axis, 0));
     return kiln_scatter_along_at(at, x, i, x, axis, KILN_SCATTER_ADD);
 }
+static kiln_tensor *longer(kiln_site at, kiln_operand x, int axis)
+{
+    const kiln_resizing r = {.scale = {1.5}, .kind = KILN_RESIZE_LINEAR};
+    return kiln_resize_sized(at, x, KILN_AXES(axis), &r, sizeof r);
+}
+static kiln_tensor *pairs_pooled(kiln_site at, kiln_operand x, int axis) /* of neighbours in memory */
+{
+    const kiln_pooling w = {.size = {2}, .stride = {2}, .pad = {{1, 0}}, .ceil = true};
+    (void)axis;
+    return kiln_pool_sized(at, kiln_of_tensor(kiln_reshape_at(at, x, KILN_SHAPE(1, -1, 1))), KILN_POOL_MAX, &w, sizeof w);
+}
 static const struct { Along *f; const char *name; Takes takes; } along[] = {
     OP(NUMBERS, argmax), OP(NUMBERS, argmin), OP(FLOATS, softmax), OP(FLOATS, log_softmax), OP(FLOATS, logsumexp),
     {sum_before, "cumsum", TAKES_NUMBERS}, {product_behind, "cumprod", TAKES_NUMBERS}, {sort_down, "sort", TAKES_ALL}, {order, "argsort", TAKES_ALL},
@@ -99,7 +110,7 @@ static const struct { Along *f; const char *name; Takes takes; } along[] = {
     {best, "top_k", TAKES_ALL}, OP(NUMBERS, hardmax), {unit, "normalize", TAKES_FLOATS}, {largest_first, "scatter", TAKES_NUMBERS},
     {turned_end, "flip", TAKES_ALL}, {shifted, "roll", TAKES_ALL},
     {to_front, "moveaxis", TAKES_ALL}, {last_first, "index", TAKES_ALL}, {pair_of, "index by tensors", TAKES_ALL}, {first_set, "index_update", TAKES_NUMBERS},
-    {added_along, "scatter_along", TAKES_NUMBERS},
+    {added_along, "scatter_along", TAKES_NUMBERS}, {longer, "resize", TAKES_FLOATS}, {pairs_pooled, "pool", TAKES_NUMBERS},
 };
 
 #endif

@@ -1,21 +1,11 @@
 /* ops_resize: resizing along axes, one after the other: what each new element reads is computed here, on the host, and becomes
- * constants for gathers and weights. Relies on ops.h. Never reads an element. */
-#include "ops.h"
+ * constants for gathers and weights; where a size is a symbol, ops_resize_open.c does it. Relies on resize.h. Never reads an
+ * element. */
+#include "resize.h"
 
 #include <math.h>
 
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
-
-/* One axis: of each new element `taps` places in x and, but for the nearest, their weights. */
-typedef struct Along {
-    int axis, taps;
-    int64_t n, out;
-    double scale, wide; /* wide: the scaled size, which need not be whole */
-    double roi[2];
-    int64_t *at;    /* [out][taps] */
-    double *weight; /* the same */
-    bool *outside;  /* [out]; NULL: none is */
-} Along;
 
 /* ---- where elements come from ---------------------------------------------------------------------------- */
 
@@ -123,10 +113,6 @@ static bool sized(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_resi
     const Dim n = x->type.dim[a->axis];
     const double scale = r->scale[i];
     const int64_t size = r->size[i];
-    if (!dim_is_const(n))
-        return fail(t, at, KILN_EUNSUPPORTED, "resize: the size of axis %d must be known: %s", a->axis,
-                   tensor_text(x, text, sizeof text)),
-               false;
     if (size < 0 || size > DIM_MAX || !(scale >= 0) || scale > 0x1p48 || (size == 0 && scale == 0))
         return fail(t, at, KILN_EVALUE,
                    "resize: axis %d has the size %lld and the scale %g; one of them must be above 0, and at most 2^48", a->axis,
@@ -134,6 +120,7 @@ static bool sized(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_resi
                false;
     const double wide = scale * (double)n;
     a->n = n;
+    a->given = scale;
     a->out = size != 0 ? size : (int64_t)wide;
     a->scale = scale != 0 ? scale : (double)size / (double)n;
     a->wide = scale != 0 ? wide : (double)size;
@@ -143,6 +130,7 @@ static bool sized(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_resi
         return fail(t, at, KILN_EVALUE, "resize: the region along axis %d is %g to %g; both must be finite", a->axis, a->roi[0],
                    a->roi[1]),
                false;
+    if (!dim_is_const(n)) return resize_open_fits(t, at, x, r, size, a);
     if (a->out <= DIM_MAX && (n > 0 || a->out == 0)) return true;
     return fail(t, at, KILN_ESHAPE, n > 0 ? "resize: axis %d would be too large: %s" : "resize: axis %d has no element: %s",
                a->axis, tensor_text(x, text, sizeof text)),
@@ -239,6 +227,7 @@ static kiln_tensor *weighed(Thread *t, kiln_site at, kiln_tensor *x, const Along
 
 static kiln_tensor *resized(Thread *t, kiln_site at, kiln_tensor *x, const kiln_resizing *r, Along *a)
 {
+    if (!dim_is_const(a->n)) return resize_open(t, at, x, r, a);
     if (a->out == 0) return slice_axis(t, at, x, a->axis, 0, 0);
     const double taps = taps_of(a, r);
     if (taps * (double)a->out > 0x1p40)
@@ -271,6 +260,7 @@ static kiln_tensor *resized(Thread *t, kiln_site at, kiln_tensor *x, const kiln_
 
 static bool stays(const Along *a, const kiln_resizing *r)
 {
+    if (!dim_is_const(a->n)) return a->given == 1 && a->out == a->n && r->rule != KILN_RESIZE_CROP;
     return a->out == a->n && a->wide == (double)a->n && (r->rule != KILN_RESIZE_CROP || (a->roi[0] == 0 && a->roi[1] == 1));
 }
 
@@ -298,10 +288,10 @@ kiln_tensor *kiln_resize_sized(kiln_site at, kiln_operand o, kiln_axes axes, con
     const uint8_t own = device_beside(t, x);
     const DType d = (DType)x->type.dtype;
     kiln_tensor *y = r.kind == KILN_RESIZE_NEAREST ? x : cast_to(t, at, x, wide_dtype(x));
-    for (bool done[MAX_RANK] = {0}; tensor_ok(y);) { /* those that shrink most first */
+    for (bool done[MAX_RANK] = {0}; tensor_ok(y);) { /* by scales, those that shrink most first; sizes may be symbols */
         int next = -1;
         for (int i = 0; i < count; i++)
-            if (!done[i] && (next < 0 || a[i].scale < a[next].scale)) next = i;
+            if (!done[i] && (next < 0 || (a[i].given != 0 && a[i].given < a[next].given))) next = i;
         if (next < 0) break;
         done[next] = true;
         if (!stays(&a[next], &r)) y = resized(t, at, y, &r, &a[next]);

@@ -131,8 +131,9 @@ typedef struct kiln_resizing {
     double roi[KILN_MAX_RANK][2]; /* of CROP: where the region begins and ends, in parts of n - 1; both 0 stand for 0 and 1 */
     double extrapolation;        /* of CROP: what stands where the region leaves x */
 } kiln_resizing;
-/* x along the axes named, whose sizes must be known when a function is traced: with the nearest elements (any dtype), or with weighed means of
- * 2 or 4 elements, or more with antialias (floats; 16-bit floats compute in f32 and round once), axis by axis. Gradient to x. */
+/* x along the axes named: with the nearest elements (any dtype), or with weighed means of 2 or 4 elements, or more with antialias (floats;
+ * 16-bit floats compute in f32 and round once), axis by axis. A size that is a symbol takes a scale that is a whole number over a power of
+ * two (the nearest elements a size, too), and neither antialias nor an aspect. Gradient to x. */
 KILN_API kiln_tensor *kiln_resize_sized(kiln_site at, kiln_operand x, kiln_axes axes, const kiln_resizing *options, size_t size);
 
 /* ---- reading between elements ------------------------------------------------------------------------------------------------------ */

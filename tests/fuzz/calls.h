@@ -116,6 +116,30 @@ static kiln_subscript subscript(Input *in, kiln_tensor *t)
     }
 }
 
+/* Pooling, columns, resizing and sampling. */
+static kiln_tensor *imaged(Input *in, kiln_tensor *a, kiln_tensor *b)
+{
+    const int which = byte(in), how = byte(in);
+    const bool first = which & 64;
+    kiln_tensor *i = NULL;
+    const kiln_pooling w = {.size = {1 + which % 3, 1 + how % 3, 2}, .stride = {number(in), 1, 1}, .dilation = {0, number(in)}, .pad = {{how & 1, number(in)}, {1, 0}},
+        .ceil = how & 2, .same_lower = how & 4, .count_pad = how & 8, .channels_first = first, .divisor = number(in)};
+    switch (which % 8) {
+    case 0: return kiln_pool(a, (kiln_pool_kind)(how % 4), &w);
+    case 1: return kiln_pool_indices(a, &i, (kiln_plane_index)(how % 4), &w);
+    case 2: return kiln_unpool(a, b, (kiln_plane_index)(how % 3), shape(in), first);
+    case 3: return how & 1 ? kiln_pool_adaptive(a, (kiln_pool_kind)(how % 4), shape(in), 0, first) : kiln_pool_adaptive_indices(a, &i, KILN_INDEX_WHOLE, shape(in), first);
+    case 4: return how & 1 ? kiln_unfold(a, &w) : kiln_fold(a, shape(in), &w);
+    case 5: return kiln_grid_sample(a, b, &(kiln_sampling){.kind = (kiln_resize_kind)(how % 4), .border = (kiln_border)(how / 4 % 4), .align_corners = how & 64, .channels_first = first});
+    case 6: return how & 1 ? kiln_affine_grid(a, shape(in), how & 2) : kiln_roi_align(a, b, b, &(kiln_region){.size = {2, 1}, .samples = how % 3, .channels_first = first});
+    default: {
+        kiln_resizing r = {.size = {number(in)}, .scale = {0.5 * (double)number(in), 1.5}, .kind = (kiln_resize_kind)(how % 4), .rule = (kiln_resize_rule)(how / 4 % 7)};
+        r.nearest = (kiln_resize_nearest)(byte(in) % 5), r.exclude_outside = how & 64, r.antialias = byte(in) & 1;
+        return kiln_resize(a, axes(in), &r);
+    }
+    }
+}
+
 /* Several axes at once, diagonals, windows, indices of several axes. */
 static kiln_tensor *moved_far(Input *in, kiln_tensor *a, kiln_tensor *b)
 {
@@ -260,6 +284,7 @@ static kiln_tensor *moved(Input *in, kiln_tensor *a, kiln_tensor *b)
     case 16: return byte(in) & 1 ? kiln_sort(a, (int)number(in), byte(in) & 4) : kiln_argsort(a, (int)number(in), byte(in));
     case 17: return kiln_where(kiln_lt(a, b), a, b);
     case 19: return counted(in, a, b);
+    case 21: return imaged(in, a, b);
     default: return moved_far(in, a, b);
     }
 }
