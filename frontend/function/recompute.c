@@ -1,6 +1,7 @@
-/* recompute: functions whose inner values no gradient keeps. The body is run in a loop of one turn, of whose gradient it is known
- * that it keeps what comes into a turn and runs the turn again (ir/op_loop*, docs/design.md); the passes of a graph find nothing to
- * share between the two, since they lie in graphs of their own. Relies on kiln_scan. */
+/* recompute: functions whose inner values no gradient keeps. The body is run in two loops of one turn, one in the other: the
+ * gradient of a loop keeps what comes into a turn and the products made in it, and runs the rest again (ir/op_loop_grad.c); of a
+ * loop in a loop it keeps what comes into the outer one alone. The passes find nothing to share between what runs first and again,
+ * since they lie in graphs of their own. Relies on kiln_scan. */
 #include "function.h"
 
 #include <stdio.h>
@@ -18,31 +19,40 @@ typedef struct Turn {
 
 static void free_recompute(void *user) { mem_free(user, sizeof(Recompute)); }
 
-static void turn(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+static void inner_turn(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     const Turn *u = user;
     (void)in; /* the index */
     function_inline(thread_of(k), u->at, u->f, u->in, u->nin, out);
 }
 
-/* With scratch that the caller gives back. */
-static void recompute_into(Thread *t, const Recompute *r, kiln_tensor *const *in, kiln_tensor **out)
+/* The results of a loop of one turn. With scratch that the caller gives back. */
+static void one_turn(Thread *t, Turn *u, kiln_body *body, kiln_tensor **out)
 {
-    const kiln_site at = {r->f->loc.file, r->f->loc.line};
-    const int nout = r->f->options.outputs;
-    Turn u = {.f = r->f, .at = at, .in = in};
-    while (in[u.nin]) u.nin++;
-    kiln_tensor **y = SCRATCH(t, at, kiln_tensor *, (size_t)nout);
+    const int nout = u->f->options.outputs;
+    kiln_tensor **y = SCRATCH(t, u->at, kiln_tensor *, (size_t)nout);
     const kiln_scan_options one = {.ys_count = nout, .steps = 1};
-    if (!y || !kiln_scan_sized(at, t->k, turn, &one, NULL, y, &u, sizeof one)) return;
-    for (int i = 0; i < nout; i++) out[i] = kiln_squeeze_at(at, kiln_of_tensor(y[i]), 0);
+    if (!y || !kiln_scan_sized(u->at, t->k, body, &one, NULL, y, u, sizeof one)) return;
+    for (int i = 0; i < nout; i++) out[i] = kiln_squeeze_at(u->at, kiln_of_tensor(y[i]), 0);
+}
+
+static void outer_turn(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    Thread *t = thread_of(k);
+    ScratchMark mark = scratch_mark(&t->scratch);
+    (void)in;
+    one_turn(t, user, inner_turn, out);
+    scratch_reset(&t->scratch, mark);
 }
 
 static void recompute_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     Thread *t = thread_of(k);
     ScratchMark mark = scratch_mark(&t->scratch);
-    recompute_into(t, user, in, out);
+    const Recompute *r = user;
+    Turn u = {.f = r->f, .at = {r->f->loc.file, r->f->loc.line}, .in = in};
+    while (in[u.nin]) u.nin++;
+    one_turn(t, &u, outer_turn, out);
     scratch_reset(&t->scratch, mark);
 }
 
