@@ -47,22 +47,18 @@ enum { SLOTS_MAX = 128 };
 const ScalarTok *const math_f64_rows[FN_COUNT] = {
 #define MATH_F64(fn, args) [FN_##fn] = tok_##fn##64,
 #define MATH_OWN(fn) MATH_F64(fn, 1)
-#define MATH_LIBM(fn, args)
 #include "math64.def"
 #undef MATH_F64
 #undef MATH_OWN
-#undef MATH_LIBM
 };
 #define F64_1(fn) fn, NULL
 #define F64_2(fn) NULL, fn
 const MathInfo math_info[FN_COUNT] = {
 #define MATH_F64(fn, args) [FN_##fn] = {#fn, args, tok_##fn, F64_##args(fn)},
 #define MATH_OWN(fn) [FN_##fn] = {#fn, 1, tok_##fn, NULL, NULL},
-#define MATH_LIBM(fn, args) [FN_##fn] = {#fn, args, tok_##fn, F64_##args(fn)},
 #include "math64.def"
 #undef MATH_F64
 #undef MATH_OWN
-#undef MATH_LIBM
 };
 
 const NarrowFns narrow_fns[DT_COUNT] = {

@@ -37,8 +37,8 @@ typedef struct PrimInfo {
 } PrimInfo;
 extern const PrimInfo prim_info[P_COUNT];
 
-/* Elementary functions of math.def. In f32 (and 16-bit floats, through f32) they are their let-rows; in f64 those of math64.def, or
- * the C library's. */
+/* Elementary functions of math.def. In f32 (and 16-bit floats, through f32) they are their let-rows; in f64 those of
+ * math64.def. */
 typedef enum MathFn {
 #define MATH_BEGIN(fn, args) FN_##fn,
 #define LET(fn, name, type, expr)
@@ -54,11 +54,11 @@ typedef struct MathInfo {
     const char *name; /* as in libm, if it is there; with an f appended: the float version */
     uint8_t args;
     const ScalarTok *tok;  /* the f32 let-rows: P_LET ..., P_RET ..., P_END */
-    double (*f64)(double); /* args == 1; NULL of functions that no C library need have (MATH_OWN) */
+    double (*f64)(double); /* the C library's, of one argument; NULL of functions that no C library need have (MATH_OWN) */
     double (*f64_2)(double, double);
 } MathInfo;
 extern const MathInfo math_info[FN_COUNT];
-extern const ScalarTok *const math_f64_rows[FN_COUNT]; /* NULL: the C library's, MathInfo.f64 or f64_2 */
+extern const ScalarTok *const math_f64_rows[FN_COUNT];
 
 /* The functions of narrow.def; NULL of types that are no narrow floats. */
 typedef struct NarrowFns {

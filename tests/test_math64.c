@@ -44,14 +44,12 @@ typedef struct Function {
 static const Function function[] = {
 #define MATH_F64(fn, args) ROW_##args(fn)
 #define MATH_OWN(fn)
-#define MATH_LIBM(fn, args)
 #include "../ir/math64.def"
 #undef MATH_F64
 #undef MATH_OWN
-#undef MATH_LIBM
 };
 
-static double limit(MathFn fn) { return fn == FN_exp || fn == FN_log ? 1 : 2; }
+static double limit(MathFn fn) { return fn == FN_exp || fn == FN_log || fn == FN_cbrt ? 1 : 2; }
 
 /* Distance in places of `want`; an overflow is as good as the largest number. Negative: wrong kind (NaN, sign of a zero). */
 static double ulps(double got, Quad want)
@@ -97,9 +95,9 @@ static const double special[] = {0, 0x1p-1074, 0x1p-1073, 0x1.8p-1030, 0x1p-1022
     /* near multiples of pi/2 */ 0x1.921fb54442d18p+0, 0x1.921fb54442d18p+1, 0x1.2d97c7f3321d2p+2, 0x1.921fb54442d18p+12, 355,
     103993, 833719, 1e22, 0x1.6ac5b262ca1ffp+849};
 static const double edge[] = {/* where rows change their formula */
-    0.34657359027997264, 0.5, 0.5625, 0.625, 0.66, 0x1.5555555555555p-1, 0.7071067811865476, 0.75, 0.7853981633974483, 1,
-    1.0397207708399179, 1.4142135623730951, 1.5, 1.5707963267948966, 2, 2.414213562373095, 3.141592653589793, 6, 20, 32768, 709.78,
-    710.47};
+    0.25, 0.34657359027997264, 0.46875, 0.5, 0.5625, 0.625, 0.66, 0x1.5555555555555p-1, 0.7071067811865476, 0.75, 0.7853981633974483, 1,
+    1.0397207708399179, 1.4142135623730951, 1.5, 1.5625, 1.5707963267948966, 2, 2.414213562373095, 3.141592653589793, 6, 20, 27.3, 32768, 0x1p+28,
+    709.78, 710.47};
 
 /* Any bits; up to some thousands; of every size; near an edge, of either sign. */
 static double sample(int64_t i)

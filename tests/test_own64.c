@@ -27,20 +27,18 @@ static long double tetragammal(long double x) { return special_psi(2, x); }
 static const Function function[] = {
 #define MATH_F64(fn, args)
 #define MATH_OWN(fn) {FN_##fn, {split_##fn##64, fused_##fn##64}, fn##l},
-#define MATH_LIBM(fn, args)
 #include "../ir/math64.def"
 #undef MATH_F64
 #undef MATH_OWN
-#undef MATH_LIBM
 };
 
 /* The bounds that math64.def states, rounded up. */
 static double limit(MathFn fn)
 {
     switch (fn) {
-    case FN_digamma:
     case FN_tetragamma: return 10;
     case FN_lgamma:
+    case FN_digamma:
     case FN_trigamma:
     case FN_erfinv:
     case FN_i0:

@@ -53,12 +53,9 @@ static inline float odd_bool(uint8_t x) { return (float)x; }
 #define MATH_F64(fn, args) \
     static inline double math_##fn##_f64 ARGS_##args(double) { return math_##fn##64 CALL_##args; }
 #define MATH_OWN(fn) MATH_F64(fn, 1)
-#define MATH_LIBM(fn, args) \
-    static inline double math_##fn##_f64 ARGS_##args(double) { return fn CALL_##args; }
 #include "../../ir/math64.def"
 #undef MATH_F64
 #undef MATH_OWN
-#undef MATH_LIBM
 #undef ARGS_1
 #undef ARGS_2
 #undef CALL_1
