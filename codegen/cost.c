@@ -201,6 +201,19 @@ static double attention_flops(const Env *e, const Step *s)
     return 2 * (double)a.n * pairs * each;
 }
 
+/* Golub and Van Loan's counts of what such algorithms do. */
+static double factor_flops(const Env *e, const Step *s)
+{
+    const double n = value(e, s->host.dim[0]), rows = value(e, s->host.dim[1]), columns = value(e, s->host.dim[2]);
+    const double m = MAX_OF(rows, columns), k = MIN_OF(rows, columns);
+    switch (s->host.op) {
+    case OP_eigh: return n * 9 * k * k * k;
+    case OP_eigvalsh: return n * 4 / 3 * k * k * k;
+    case OP_svd: return n * (14 * m * k * k + 8 * k * k * k);
+    default: return n * (4 * m * k * k - 4 * k * k * k / 3);
+    }
+}
+
 static Cost host_cost(const Env *e, const Step *s)
 {
     const HostRoutine *h = host_routine((Op)s->host.op);
@@ -211,6 +224,10 @@ static Cost host_cost(const Env *e, const Step *s)
     case OP_attention:
     case OP_attention_query:
     case OP_attention_keys: c.flops = attention_flops(e, s); break;
+    case OP_eigh:
+    case OP_eigvalsh:
+    case OP_svd:
+    case OP_svdvals: c.flops = factor_flops(e, s); break;
     default: break;
     }
     for (uint32_t i = 0; i < h->results; i++) c.written += bytes(e, s->buf[i]);

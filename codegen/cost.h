@@ -9,7 +9,7 @@
  * (math.def), one of libm as one. What compares, selects, rounds, converts or moves is none. What does not differ along a sweep
  * counts once per row. A product is 2 m n k for each matrix, of integers, too; a convolution two for each pair of a tap and an
  * element of the image that meet, without padding; attention the same for each pair of a row and a key that it sees, its exp left
- * out. */
+ * out. Eigenvalues and singular values count as their usual algorithms do (Golub and Van Loan). */
 #ifndef KILN_CODEGEN_COST_H
 #define KILN_CODEGEN_COST_H
 

@@ -61,6 +61,15 @@ typedef struct HostAttention {
     void *buf[8]; /* the results, then the operands */
 } HostAttention;
 
+/* Eigenvalues or singular values of matrices, by LAPACK; see ir/ops.def. Everything is contiguous. */
+typedef struct HostFactor {
+    int32_t type; /* DType: f32, f64 */
+    int32_t part; /* HostFactorPart */
+    int64_t n, rows, columns, full;
+    void *buf[4]; /* the results, then the matrices */
+} HostFactor;
+typedef enum HostFactorPart { FACTOR_EIGH, FACTOR_EIGVALSH, FACTOR_SVD, FACTOR_SVDVALS } HostFactorPart;
+
 typedef struct KilnHost {
     void *ctx;
     /* fn over [0, n) in chunks of grain, on as many threads as there are. */
@@ -83,6 +92,8 @@ typedef struct KilnHost {
      * calling thread. host_marks.h has the one that everybody uses. */
     void (*mark)(const struct KilnHost *h, int64_t number);
     struct HostMarks *marks; /* of the running call; NULL: nobody looks */
+    /* Eigenvalues and singular values that eager and compiled code share (contract.h). 0, or a StatusCode. */
+    int32_t (*factor)(const struct KilnHost *h, const HostFactor *f);
 } KilnHost;
 
 typedef int32_t EntryFn(void *const *buf, const int64_t *dim, void *work, const KilnHost *host);

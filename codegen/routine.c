@@ -5,14 +5,20 @@
 #define ATTENTION "n rows keys d e mask . . causal period before after scale cap" /* scale and cap: as bits */
 _Static_assert(offsetof(HostConv, n) == sizeof(int64_t) && offsetof(HostConv, to) == 26 * sizeof(int64_t), "numbers have no gaps");
 
+#define FACTOR "n rows columns full"
 _Static_assert(offsetof(HostAttention, buf) == 15 * sizeof(int64_t), "numbers have no gaps");
+_Static_assert(offsetof(HostFactor, buf) == 5 * sizeof(int64_t), "numbers have no gaps");
 
 static const HostRoutine routine[] = {
-    {OP_conv, 0, 22, 3, 1, 2, true, offsetof(KilnHost, convolve), CONV},
-    {OP_conv_filter, 1, 22, 3, 1, 2, true, offsetof(KilnHost, convolve), CONV},
-    {OP_attention, 0, 12, 2, 2, 4, false, offsetof(KilnHost, attend), ATTENTION},
-    {OP_attention_query, 1, 12, 2, 1, 7, false, offsetof(KilnHost, attend), ATTENTION},
-    {OP_attention_keys, 2, 12, 2, 1, 7, false, offsetof(KilnHost, attend), ATTENTION},
+    {OP_conv, 0, 22, 3, 1, 2, true, false, offsetof(KilnHost, convolve), CONV},
+    {OP_conv_filter, 1, 22, 3, 1, 2, true, false, offsetof(KilnHost, convolve), CONV},
+    {OP_attention, 0, 12, 2, 2, 4, false, false, offsetof(KilnHost, attend), ATTENTION},
+    {OP_attention_query, 1, 12, 2, 1, 7, false, false, offsetof(KilnHost, attend), ATTENTION},
+    {OP_attention_keys, 2, 12, 2, 1, 7, false, false, offsetof(KilnHost, attend), ATTENTION},
+    {OP_eigh, FACTOR_EIGH, 4, 0, 2, 1, false, true, offsetof(KilnHost, factor), FACTOR},
+    {OP_eigvalsh, FACTOR_EIGVALSH, 4, 0, 1, 1, false, true, offsetof(KilnHost, factor), FACTOR},
+    {OP_svd, FACTOR_SVD, 4, 0, 3, 1, false, true, offsetof(KilnHost, factor), FACTOR},
+    {OP_svdvals, FACTOR_SVDVALS, 4, 0, 1, 1, false, true, offsetof(KilnHost, factor), FACTOR},
 };
 
 const HostRoutine *host_routine(Op op)
@@ -41,4 +47,14 @@ void attention_numbers(const int64_t *attr, const Dim *q, const Dim *k, const Di
     const struct attention_attrs *a = ATTRS(attention, attr);
     const Dim all[] = {q[0], q[1], k[1], q[2], v[2], mask[0], mask[1], mask[2], a->causal, a->period, a->before, a->after};
     memcpy(to, all, sizeof all);
+}
+
+bool factor_numbers(DimTable *t, Op op, const int64_t *attr, uint32_t rank, const Dim *x, Dim *to)
+{
+    to[0] = 1;
+    for (uint32_t i = 0; i + 2 < rank; i++) to[0] = dim_mul(t, to[0], x[i]);
+    to[1] = x[rank - 2];
+    to[2] = x[rank - 1];
+    to[3] = op == OP_svd ? ATTRS(svd, attr)->full : 0;
+    return to[0] != DIM_BAD;
 }

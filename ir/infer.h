@@ -6,7 +6,7 @@
 
 #include "graph.h"
 
-#define FEW_RESULTS 2 /* of every op that is no region and no callback */
+#define FEW_RESULTS 3 /* of every op that is no region and no callback */
 
 typedef struct Infer {
     Module *module; /* NULL in eager code: all dims constant, no regions */

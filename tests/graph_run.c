@@ -361,6 +361,18 @@ static int32_t host_attend(const KilnHost *h, const HostAttention *a)
     return attention_run(host->threads, a, host->st) ? 0 : (int32_t)host->st->code;
 }
 
+static int32_t host_factor(const KilnHost *h, const HostFactor *f)
+{
+    const Host *host = (const Host *)h;
+    return factor_run(host->threads, f, host->st) ? 0 : (int32_t)host->st->code;
+}
+
+bool graph_has_lapack(void)
+{
+    double x = 1, s = 0;
+    return factor_run(NULL, &(HostFactor){DT_f64, FACTOR_SVDVALS, 1, 1, 1, 0, {&s, &x}}, &(Status){0});
+}
+
 /* Memory with a border on either side that nobody may write to. */
 #define BORDER 64
 static void *bordered(Arena *a, size_t bytes)
@@ -410,7 +422,7 @@ static bool call(const GraphRun *r, const Program *p, EntryFn *entry, SizesFn *s
     int64_t *dim = arena_zeros(r->arena, p->symbol.len + 1, sizeof *dim);
     HostStack *stacks = arena_zeros(r->arena, p->nstack + 1, sizeof *stacks);
     Host host = {
-        {.run = host_run, .contract = host_contract, .convolve = host_convolve, .attend = host_attend, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->st};
+        {.run = host_run, .contract = host_contract, .convolve = host_convolve, .attend = host_attend, .factor = host_factor, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->st};
     for (uint32_t i = 0; i < p->ninput; i++) buf[i] = (void *)(uintptr_t)in[i];
     for (uint32_t i = 0; i < p->noutput; i++)
         buf[p->ninput + i] = result[i] = bordered(r->arena, (size_t)graph_bytes(r, g, g->result.at[i]));

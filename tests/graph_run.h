@@ -29,6 +29,7 @@ int64_t bytes_differ(DType t, const void *a, const void *b, int64_t elements);
 /* A copy of the module by way of its text; checks that printing it again gives the same bytes. NULL: st. */
 Module *module_again(Arena *arena, const Module *m, Status *st);
 
+bool graph_has_lapack(void); /* else ops that factor matrices fail */
 /* The pipeline with the verifier on after every pass; host_products and stop_after as PassCtx has them. */
 bool graph_passes(Module *m, const Target *target, bool host_products, int stop_after, Status *st);
 bool graph_can_compile(void); /* the LLVM module is there */

@@ -4,6 +4,7 @@
 #include "conv_model.h"
 #include "model.h"
 
+#include "codegen/contract/contract.h"
 #include "codegen/eager/block.h"
 #include "codegen/effect.h"
 
@@ -346,6 +347,16 @@ static void run_attention(Interp *in, const Step *s)
     attention_run(NULL, &a, in->st);
 }
 
+static void run_factor(Interp *in, const Step *s)
+{
+    const HostRoutine *h = host_routine((Op)s->host.op);
+    HostFactor f = {.type = s->host.type, .part = h->which};
+    int64_t *number = &f.n;
+    for (uint32_t i = 0; i < h->dims; i++) number[i] = value_of(in, s->host.dim[i]);
+    for (uint32_t i = 0; i < h->results + h->operands; i++) f.buf[i] = address(in, s->buf[i]);
+    factor_run(NULL, &f, in->st);
+}
+
 static void run_conv(Interp *in, const Step *s)
 {
     const HostRoutine *h = host_routine((Op)s->host.op);
@@ -431,7 +442,12 @@ static void run_steps(Interp *in, const Step *step, uint32_t n)
         switch ((StepKind)s->kind) {
         case STEP_KERNEL: i += run_launch(in, s, n - i); break;
         case STEP_CONTRACT: run_contract(in, s, 0, value_of(in, s->contract.a_base), value_of(in, s->contract.b_base), 0); break;
-        case STEP_HOST: op_attends((Op)s->host.op) ? run_attention(in, s) : run_conv(in, s); break;
+        case STEP_HOST:
+            if (op_factors((Op)s->host.op))
+                run_factor(in, s);
+            else
+                op_attends((Op)s->host.op) ? run_attention(in, s) : run_conv(in, s);
+            break;
         case STEP_COPY: memmove(address(in, s->to), address(in, s->from), (size_t)bytes_of(in, s->to)); break;
         case STEP_LOOP: s->selector != UINT32_MAX ? run_while(in, s) : run_loop(in, s); break;
         case STEP_BRANCH: run_branch(in, s); break;

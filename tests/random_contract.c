@@ -1,4 +1,4 @@
-/* random_contract: how products, convolutions and attention are drawn. Relies on random_graph.h. */
+/* random_contract: how products, convolutions, attention and factors of matrices are drawn. Relies on random_graph.h. */
 #include "random_graph.h"
 
 static bool is_matrix(const Type *t)
@@ -98,4 +98,16 @@ Value maker_attention(Maker *k, Op op)
     const double ds = (double)e * k->size.at[in[4]] * k->size.at[in[2]] + k->size.at[in[6]];
     if (op == OP_attention_query) return maker_append(k, op, in, 7, attr, 6, ds * k->size.at[in[1]]);
     return maker_append(k, op, in, 7, attr, 6, 140 * (ds * k->size.at[in[0]] + k->size.at[in[4]]));
+}
+
+Value maker_factor(Maker *k, Op op)
+{
+    const bool square = op == OP_eigh || op == OP_eigvalsh, many = random_chance(k->r, 40);
+    const Dim n = 1 + random_below(k->r, 5), m = square ? n : 1 + random_below(k->r, 5);
+    Type t = {random_chance(k->r, 70) ? DT_f32 : DT_f64, 2, {m, n}};
+    if (many) t = (Type){t.dtype, 3, {1 + random_below(k->r, 3), m, n}};
+    Value x = maker_want(k, &t);
+    if (x != 0 && k->size.at[x] > 1e6) x = maker_tame(k, x);
+    const int64_t full = random_below(k->r, 2);
+    return x == 0 ? 0 : maker_append(k, op, &x, 1, &full, op == OP_svd, 6 * k->size.at[x] + 1);
 }

@@ -169,8 +169,11 @@ Value maker_tame(Maker *k, Value v)
 
 /* ---- the draw ------------------------------------------------------------------------------------------------- */
 
+bool random_factors;
+
 bool random_can_draw(Op op)
 {
+    if (op_factors(op) && !random_factors) return false;
     return op != OP_none && op != OP_kernel && op != OP_call && op != OP_custom && op != OP_saved && !(op_def[op].flags & OPF_EFFECT);
 }
 

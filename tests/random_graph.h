@@ -38,6 +38,7 @@ bool random_graph(RandomGraph *rg, Arena *arena, uint64_t seed, bool gradient, S
 void *random_input(const RandomGraph *rg, Arena *arena, uint32_t i);
 /* Ops that nobody can draw: made by the front end or by a pass alone. */
 bool random_can_draw(Op op);
+extern bool random_factors; /* whether eigenvalues and singular values are drawn, which need LAPACK and the host; first: not */
 
 /* ---- what the builders (random_ops.c) see ------------------------------------------------------------- */
 
@@ -69,6 +70,7 @@ Value maker_region(Maker *k, Op op);                  /* scan, while, branch: ra
 Value maker_matmul(Maker *k);                         /* random_contract.c */
 Value maker_convolution(Maker *k, Op op);
 Value maker_attention(Maker *k, Op op);
+Value maker_factor(Maker *k, Op op);
 void maker_note_size(Maker *k, Value v, double size);
 bool maker_fill(Maker *k, uint32_t nodes);           /* draws that many */
 

@@ -391,6 +391,7 @@ static void hashes_collide(void **state)
 
 int main(void)
 {
+    random_factors = graph_has_lapack();
     launch_least = 0; /* kernels are small here, and are to be side by side all the same */
     const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases), cmocka_unit_test(carry_in_place),
         cmocka_unit_test(random_graphs), cmocka_unit_test(hashes_collide)};

@@ -456,6 +456,7 @@ static void random_graphs(void **state)
     const bool compiler = !elsewhere && graph_can_compile();
     const uint64_t graphs = elsewhere ? (full ? 1000 : 30) : full ? 8000 : 200, every = full ? 1 : 3;
     threads = threads_new(2);
+    if (!(random_factors = graph_has_lapack())) printf("no LAPACK: it is not drawn\n");
     interpreting = kiln_open(&(kiln_options){.threads = 2, .compile = elsewhere ? KILN_WAIT : KILN_NEVER}); /* other tests run ops */
     if (one != NULL) {
         char *dash;

@@ -1,13 +1,11 @@
-/* contract_blas: large products by OpenBLAS, where an engine was opened with that option: the one file that knows a BLAS. Opens the
- * shared library at the first such product. Each call is single-threaded and computes one cell of a grid that depends on the
- * extents alone: OpenBLAS promises the same bits for the same call, not for another one. Relies on contract_parts, threads, dlopen.
+/* contract_blas: large products by OpenBLAS, where an engine was opened with that option: the one file that knows CBLAS. Opens the
+ * shared library at the first such product (openblas.c). Each call is single-threaded and computes one cell of a grid that depends
+ * on the extents alone: OpenBLAS promises the same bits for the same call, not for another one. Relies on contract_parts, threads.
  */
 #include "contract_parts.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 
 enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 }; /* CBLAS's */
 typedef void Sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
@@ -18,34 +16,15 @@ typedef void Dgemm(int order, int ta, int tb, int m, int n, int k, double alpha,
 static struct {
     Sgemm *sgemm;
     Dgemm *dgemm;
-    void (*set_threads)(int);
     char why[256]; /* it is not there */
 } blas;
 static atomic_bool opened;
 
-static void find(void *library, const char *name, void *to)
+static void find_products(void)
 {
-    void *symbol = dlsym(library, name);
-    memcpy(to, &symbol, sizeof symbol);
-}
-
-static void open_blas(void)
-{
-    void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        const char *text = dlerror();
-        snprintf(blas.why, sizeof blas.why, "%s", text ? text : "libopenblas.so.0 does not open");
-        return;
-    }
-    find(library, "cblas_sgemm", &blas.sgemm);
-    find(library, "cblas_dgemm", &blas.dgemm);
-    find(library, "openblas_set_num_threads", &blas.set_threads);
-    if (blas.sgemm && blas.dgemm && blas.set_threads) {
-        blas.set_threads(1);
-        atomic_store(&opened, true);
-    } else {
-        snprintf(blas.why, sizeof blas.why, "libopenblas.so.0 lacks cblas_sgemm, cblas_dgemm or openblas_set_num_threads");
-    }
+    const bool both = openblas_find("cblas_sgemm", &blas.sgemm, blas.why, sizeof blas.why) &&
+                      openblas_find("cblas_dgemm", &blas.dgemm, blas.why, sizeof blas.why);
+    atomic_store(&opened, both);
 }
 
 bool contract_by_blas(DType type, int64_t m, int64_t n, int64_t k)
@@ -150,7 +129,7 @@ static bool settle(ThreadPool *threads, const HostContract *c, const void **data
 bool contract_blas(ThreadPool *threads, const HostContract *c, int64_t batches, Status *st)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, open_blas);
+    pthread_once(&once, find_products);
     if (!opened)
         return status_fail(st, ST_UNSUPPORTED,
             "matmul: this engine was opened with .blas, but OpenBLAS is not there: %s; open it without .blas for Kiln's own "

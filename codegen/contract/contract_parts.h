@@ -30,6 +30,10 @@ bool contract_large(ThreadPool *threads, const HostContract *c, int64_t batches,
  * there is no OpenBLAS. */
 bool contract_blas(ThreadPool *threads, const HostContract *c, int64_t batches, Status *st);
 
+/* Function `name` of OpenBLAS, which is opened at first use, into the pointer `to`. False: it is not there; why says what was
+ * looked for. */
+bool openblas_find(const char *name, void *to, char *why, size_t cap);
+
 /* Rows too few for a b to be worth packing: one row, narrow operands, rows of b far apart, or columns that lie apart. */
 static inline bool is_few(const HostContract *c)
 {

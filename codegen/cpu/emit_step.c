@@ -209,6 +209,7 @@ typedef union Asked {
     HostContract product;
     HostConv convolution;
     HostAttention attention;
+    HostFactor factor;
 } Asked;
 typedef struct Question {
     char known[sizeof(Asked)];

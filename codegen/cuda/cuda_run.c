@@ -389,7 +389,7 @@ static bool run_steps(Run *r, const Step *s, uint32_t n)
         switch ((StepKind)s[i].kind) {
         case STEP_KERNEL: ok = s[i].ends || run_kernel(r, &s[i]); break;
         case STEP_CONTRACT: ok = run_product(r, &s[i]); break;
-        case STEP_HOST: ok = status_fail(r->st, ST_INTERNAL, "cuda: %s was not expanded", op_def[s[i].host.op].name); break;
+        case STEP_HOST: ok = cuda_factor(r->c->p, r->q, &s[i], r->at, r->call->dim, r->st); break;
         case STEP_COPY: ok = run_copy(r, &s[i]); break;
         case STEP_LOOP: ok = s[i].selector != UINT32_MAX ? run_while(r, &s[i]) : run_loop(r, &s[i]); break;
         case STEP_BRANCH: ok = run_branch(r, &s[i]); break;

@@ -64,6 +64,8 @@ int32_t cuda_run(const Compiled *c, CudaQueue *q, const CudaCall *call, Status *
 ShareGrid cuda_grid(const Compiled *c, uint32_t kernel, const int64_t *dim, bool alone);
 int64_t cuda_product_blocks(const Compiled *c, const Step *s, const int64_t *dim);
 size_t cuda_buffer_bytes(const Program *p, uint32_t buf, const int64_t *dim);
+/* A step of the host that factors matrices; at: of each buffer of the program. It waits for what comes before it. False: st. */
+bool cuda_factor(const Program *p, CudaQueue *q, const Step *s, const CUdeviceptr *at, const int64_t *dim, Status *st);
 
 /* ---- graphs ---------------------------------------------------------------------------------- */
 

@@ -85,6 +85,19 @@ static bool run_attention(const Run *r)
     return ok;
 }
 
+static bool run_factor(const Run *r)
+{
+    const HostRoutine *h = host_routine(r->op);
+    HostFactor f = {.type = r->in->dtype, .part = h->which};
+    Buffer *copy = NULL;
+    factor_numbers(NULL, r->op, r->attr, r->in->rank, r->in->dim, &f.n);
+    for (uint32_t i = 0; i < h->results; i++) f.buf[i] = r->out[i].data;
+    f.buf[h->results] = (void *)(uintptr_t)in_order(r, r->in, &copy);
+    const bool ok = f.buf[h->results] && factor_run(r->threads, &f, r->st);
+    if (copy) buffer_release(copy);
+    return ok;
+}
+
 typedef bool RunFn(const Run *r);
 
 /* Ops with loops of their own. */
@@ -115,6 +128,10 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_attention] = run_attention,
     [OP_attention_query] = run_attention,
     [OP_attention_keys] = run_attention,
+    [OP_eigh] = run_factor,
+    [OP_eigvalsh] = run_factor,
+    [OP_svd] = run_factor,
+    [OP_svdvals] = run_factor,
 };
 
 bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View *out,

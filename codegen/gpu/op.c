@@ -8,7 +8,7 @@
 /* An op that some passes make others of. */
 static bool needs_passes(const OpCall *c)
 {
-    if (op_convolves(c->op) || op_attends(c->op)) return true;
+    if (op_convolves(c->op) || op_attends(c->op) || op_factors(c->op)) return true;
     if (op_joins(c->op)) return c->nin > JOINED_AT_ONCE;
     if (!op_reduces(c->op) || op_def[c->op].attrs[0] != 'I') return false;
     const DType t = (DType)c->in[0].dtype;
@@ -72,7 +72,8 @@ static bool plan_code(Gpu *g, const OpCall *c, Plan *p, View *packed, int64_t *s
         for (int64_t n = 1, a = packed[i].rank; a-- > 0; n *= packed[i].dim[a]) packed[i].stride[a] = n;
     }
     if (passes) call.in = packed;
-    return (p->main.code = code_of(g, &call, passes, op_convolves(c->op) || op_attends(c->op), scratch, p->main.symbol, st));
+    return (p->main.code = code_of(
+                g, &call, passes, op_convolves(c->op) || op_attends(c->op) || op_factors(c->op), scratch, p->main.symbol, st));
 }
 
 static void plan_free(Gpu *g, Plan *p, uint32_t nin)

@@ -1,6 +1,6 @@
-/* lower_contract: lowers matmul to STEP_CONTRACT, and convolutions to STEP_HOST. Of a matmul it reads operands through transposes,
- * broadcasts, reshapes, slices and windows where strides can express them, or digits where the target reads those, and copies them
- * first where they cannot. Relies on lower.h. */
+/* lower_contract: lowers matmul to STEP_CONTRACT, and convolutions, attention and factors of matrices to STEP_HOST. Of a matmul it
+ * reads operands through transposes, broadcasts, reshapes, slices and windows where strides can express them, or digits where the
+ * target reads those, and copies them first where they cannot. Relies on lower.h. */
 #include "lower.h"
 
 #define PAIRS_PRODUCT ((int64_t)1 << 14)
@@ -283,7 +283,7 @@ bool lower_matmul(Scope *s, const Node *n)
 static bool lower_routine(Scope *s, const Node *n, const Dim *dim, const int64_t *word)
 {
     const HostRoutine *h = host_routine((Op)n->op);
-    if (!s->lw->o->host_products)
+    if (!s->lw->o->host_products && !h->alone)
         return status_fail(s->lw->st, ST_UNSUPPORTED,
             "lowering %s: no kernels for it on this target (the decompose pass expands it)", op_def[n->op].name);
     uint32_t *buf = ARENA_ARRAY(s->lw->arena, uint32_t, h->results + h->operands);
@@ -336,3 +336,19 @@ bool lower_attention(Scope *s, const Node *n)
 
 bool lower_attention_query(Scope *s, const Node *n) { return lower_attention(s, n); }
 bool lower_attention_keys(Scope *s, const Node *n) { return lower_attention(s, n); }
+
+/* ---- factors of matrices ------------------------------------------------------------------------- */
+
+static bool lower_factor(Scope *s, const Node *n)
+{
+    const Type *x = graph_type(s->g, n->in[0]);
+    Dim *dim = ARENA_ARRAY(s->lw->arena, Dim, host_routine((Op)n->op)->dims);
+    if (!factor_numbers(s->lw->dims, (Op)n->op, n->attr->at, x->rank, x->dim, dim))
+        return status_fail(s->lw->st, ST_SHAPE, "lowering %s: too many matrices", op_def[n->op].name);
+    return lower_routine(s, n, dim, NULL);
+}
+
+bool lower_eigh(Scope *s, const Node *n) { return lower_factor(s, n); }
+bool lower_eigvalsh(Scope *s, const Node *n) { return lower_factor(s, n); }
+bool lower_svd(Scope *s, const Node *n) { return lower_factor(s, n); }
+bool lower_svdvals(Scope *s, const Node *n) { return lower_factor(s, n); }

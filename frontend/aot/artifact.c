@@ -71,6 +71,10 @@ static bool calls_nobody(const Module *m, Status *st)
                 return status_fail(st, ST_UNSUPPORTED,
                     "aot: the body calls C code (kiln_callback, %s:%d), which an object file cannot do",
                     n->loc.file ? n->loc.file : "?", n->loc.line);
+            if (op_factors((Op)n->op))
+                return status_fail(st, ST_UNSUPPORTED,
+                    "aot: the body computes %s (%s:%d), which an object file, without LAPACK, cannot do", op_def[n->op].name,
+                    n->loc.file ? n->loc.file : "?", n->loc.line);
         }
     return true;
 }

@@ -34,6 +34,7 @@ static void host_run(const KilnHost *h, KernelFn *fn, void *const *buf, const in
 static int32_t host_contract(const KilnHost *h, const HostContract *c);
 static int32_t host_convolve(const KilnHost *h, const HostConv *c);
 static int32_t host_attend(const KilnHost *h, const HostAttention *a);
+static int32_t host_factor(const KilnHost *h, const HostFactor *f);
 
 static void missing_inputs_init(kiln *k)
 {
@@ -111,6 +112,7 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
         .contract = host_contract,
         .convolve = host_convolve,
         .attend = host_attend,
+        .factor = host_factor,
         .stack = host_stack_grow,
         .mark = host_mark,
         .effect = hooks->effect_happens};
@@ -308,6 +310,12 @@ static int32_t host_attend(const KilnHost *h, const HostAttention *a)
 {
     Status st = {0};
     return answer(attention_run(((const kiln *)h->ctx)->threads, a, &st), &st);
+}
+
+static int32_t host_factor(const KilnHost *h, const HostFactor *f)
+{
+    Status st = {0};
+    return answer(factor_run(((const kiln *)h->ctx)->threads, f, &st), &st);
 }
 
 /* ---- small public facts ------------------------------------------------------------------------------- */

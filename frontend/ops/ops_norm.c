@@ -92,6 +92,24 @@ kiln_tensor *kiln_vector_norm_at(kiln_site at, kiln_operand x, double p, kiln_ax
 
 kiln_tensor *kiln_reduce_l2_at(kiln_site at, kiln_operand x, kiln_axes axes) { return vector_norm(at, "reduce_l2", x, 2, axes); }
 
+/* Of singular values. */
+static kiln_tensor *value_norm(Thread *t, kiln_site at, kiln_tensor *x, double p, int row, int column, kiln_axes axes)
+{
+    const kiln_axes from = {0, 2, {0, row, column}}, to = {0, 2, {0, -2, -1}}, last = {0, 1, {0, -1}};
+    Composite s = composite_begin(t, "matrix_norm");
+    kiln_tensor *matrices = kiln_moveaxis_at(at, of(cast_to(t, at, x, wide_dtype(x))), from, to), *values = matrices;
+    if (tensor_ok(matrices)) apply(t, at, OP_svdvals, &matrices, 1, NULL, 0, &values, 1);
+    kiln_operand r = p == KILN_NUCLEAR ? OP2(sum, of(values), last)
+                     : p > 0           ? OP2(reduce_max, of(values), last)
+                                       : OP2(reduce_min, of(values), last);
+    if (axes.keep && tensor_ok(r.as.tensor)) {
+        Type t1 = x->type;
+        t1.dim[row < 0 ? row + x->type.rank : row] = t1.dim[column < 0 ? column + x->type.rank : column] = 1;
+        r = of(reshape_to(t, at, r.as.tensor, t1.dim, t1.rank));
+    }
+    return composite_end(t, &s, tensor_ok(r.as.tensor) ? cast_to(t, at, r.as.tensor, (DType)x->type.dtype) : r.as.tensor);
+}
+
 kiln_tensor *kiln_matrix_norm_at(kiln_site at, kiln_operand o, double p, kiln_axes axes)
 {
     Axes a;
@@ -104,12 +122,13 @@ kiln_tensor *kiln_matrix_norm_at(kiln_site at, kiln_operand o, double p, kiln_ax
         return fail(
             t, at, KILN_ESHAPE, "matrix_norm: two axes must be named, the rows' first: %s", tensor_text(x, text, sizeof text));
     if (!reduced_axes(t, at, "matrix_norm", &axes, x->type.rank, &a)) return &t->k->poison;
-    if (p == 2 || p == -2)
-        return fail(t, at, KILN_EUNSUPPORTED, "matrix_norm: the norm of %g needs singular values, which are not there yet", p);
-    if (p != KILN_FROBENIUS && p != 1 && p != -1 && !isinf(p))
-        return fail(t, at, KILN_EVALUE, "matrix_norm: p is %g (allowed: KILN_FROBENIUS, 1, -1, INFINITY, -INFINITY)", p);
+    const bool by_values = p == 2 || p == -2 || p == KILN_NUCLEAR;
+    if (!by_values && p != KILN_FROBENIUS && p != 1 && p != -1 && !isinf(p))
+        return fail(t, at, KILN_EVALUE,
+            "matrix_norm: p is %g (allowed: KILN_FROBENIUS, KILN_NUCLEAR, 1, -1, 2, -2, INFINITY, -INFINITY)", p);
     if (p == KILN_FROBENIUS) return vector_norm(at, "matrix_norm", o, 2, axes);
     const int rank = x->type.rank, row = axes.count < 0 ? 0 : axes.axis[1], column = axes.count < 0 ? 1 : axes.axis[2];
+    if (by_values) return value_norm(t, at, x, p, row, column, axes);
     const int along = isinf(p) ? column : row, from = isinf(p) ? row : column;
     const kiln_axes sums = {1, 1, {0, along < 0 ? along + rank : along}}, most = {1, 1, {0, from < 0 ? from + rank : from}};
     Composite s = composite_begin(t, "matrix_norm");

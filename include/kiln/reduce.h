@@ -56,9 +56,10 @@ KILN_API kiln_tensor *kiln_nanmin_at(kiln_site at, kiln_operand x, kiln_axes axe
  * (how many are not 0; no gradient). It is right wherever the result is in range; the gradient of a norm of zeros is 0. */
 KILN_API kiln_tensor *kiln_vector_norm_at(kiln_site at, kiln_operand x, double p, kiln_axes axes);
 /* F; of the matrices along two axes, rows named first: KILN_FROBENIUS, the root of the sum of squares; 1 or -1, the largest or
- * smallest sum of |x| of a column; INFINITY or -INFINITY, of a row. 2, -2 and the nuclear norm need singular values:
- * KILN_EUNSUPPORTED. */
+ * smallest sum of |x| of a column; INFINITY or -INFINITY, of a row. 2, -2 and KILN_NUCLEAR, the largest and
+ * smallest singular value and the sum of all (kiln_svdvals, whose needs and gradient they share). */
 #define KILN_FROBENIUS 0
+#define KILN_NUCLEAR 1024
 KILN_API kiln_tensor *kiln_matrix_norm_at(kiln_site at, kiln_operand x, double p, kiln_axes axes);
 
 /* F; the value below which the part q of the elements lies, 0 <= q <= 1, among the axes' elements in order; q is a number or floats
