@@ -11,6 +11,8 @@ GIVEN(expm, kiln_expm(X(0)))
 static void slogdet(const Given *g, kiln_tensor **out) { out[0] = kiln_slogdet(X(0), &out[1]); }
 static void qr(const Given *g, kiln_tensor **out) { out[0] = kiln_qr(X(0), &out[1]); }
 
+static void lu(const Given *g, kiln_tensor **out) { out[0] = kiln_lu(X(0), &out[1]); }
+
 /* L U with the rows in the order of the pivots, or in that of x where there are more of them; and the pivots' rows. */
 static void lu_product(const Given *g, kiln_tensor **out)
 {
@@ -29,6 +31,7 @@ static void lu_product(const Given *g, kiln_tensor **out)
 static const GivenRow rows[] = {ROW(cholesky, 64, GIVEN_GRAD | GIVEN_BATCH), ROW(triangular_solve, 4096, GIVEN_GRAD | GIVEN_BATCH),
     ROW(solve, 4096, GIVEN_GRAD | GIVEN_BATCH), ROW(inverse, 4096, GIVEN_GRAD | GIVEN_BATCH), ROW(det, 512, GIVEN_GRAD | GIVEN_BATCH),
     ROW(slogdet, 512, GIVEN_GRAD | GIVEN_BATCH), ROW(qr, 1024, GIVEN_GRAD | GIVEN_BATCH), ROW(matrix_power, 512, GIVEN_GRAD | GIVEN_BATCH),
-    ROW(expm, 1024, GIVEN_GRAD | GIVEN_BATCH), ROW(lu_product, 256, GIVEN_SIZED)};
+    ROW(expm, 1024, GIVEN_GRAD | GIVEN_BATCH), ROW(lu_product, 256, GIVEN_SIZED), {"lu", lu, 1024, GIVEN_GRAD | GIVEN_BATCH},
+    {"lu_tall", lu, 1024, GIVEN_GRAD | GIVEN_BATCH}, {"lu_wide", lu, 1024, GIVEN_GRAD | GIVEN_BATCH}};
 
 GIVEN_MAIN("linalg", rows)

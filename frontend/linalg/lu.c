@@ -9,15 +9,10 @@ typedef struct Factors {
 
 /* ---- elimination ---------------------------------------------------------------------------------------------------------------
  */
-typedef struct Leaf {
-    Linear c;
-    int64_t m, n;
-} Leaf;
-
 /* Column j. in: j, the matrix [..., m, n], places [..., m]: the column whose pivot the row was, or n and more */
 static void eliminate(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
-    const Leaf *v = user;
+    const MatrixLeaf *v = user;
     const Linear *c = &v->c;
     kiln_tensor *j = in[0], *x = in[1], *place = in[2];
     (void)k;
@@ -44,7 +39,7 @@ static Factors factored(const Linear *c, kiln_tensor *x);
 static Factors leaf(const Linear *c, kiln_tensor *x)
 {
     const int64_t m = matrix_size(x, -2), n = MIN_OF(m, matrix_size(x, -1));
-    Leaf v = {*c, m, n};
+    MatrixLeaf v = {*c, m, n};
     Type places = x->type;
     places.rank--;
     places.dtype = DT_i64;
@@ -98,23 +93,37 @@ static Factors without_gradient(const Linear *c, kiln_tensor *x)
  */
 static Factors lu_of(const Linear *c, kiln_tensor *x);
 
-/* Of a square one: PT L-T (tril(LT g) below, triu(g UT)) U-T */
+/* Of the square part: L-T (tril(LT gl) below, triu(gu UT)) U-T; its triangles of gl and gu count. */
+static kiln_tensor *square_gradient(const Linear *c, kiln_tensor *lu, kiln_tensor *gl, kiln_tensor *gu)
+{
+    kiln_tensor *l = la_add(c, matrix_lower(c, lu, false), matrix_unit(c, lu, matrix_size(lu, -1))), *u = matrix_upper(c, lu, true);
+    kiln_tensor *of_l = la_product(c, matrix_turned(c, l), matrix_lower(c, gl, false));
+    kiln_tensor *of_u = la_product(c, matrix_upper(c, gu, true), matrix_turned(c, u));
+    kiln_tensor *s = la_add(c, matrix_lower(c, of_l, false), matrix_upper(c, of_u, true));
+    s = triangle_solved(c, lu, s, KILN_UNIT | KILN_TRANSPOSED);
+    return triangle_solved(c, lu, s, KILN_UPPER | KILN_TRANSPOSED | KILN_RIGHT);
+}
+
+/* The rows are in order: beside a square part [L U1] lies L-1 A2 of what x has there, and below it A2 U-1. Their gradients are L-T
+ * g and g U-T, which L and U get with another sign, times the transpose of what lies there. */
 static void lu_rule(const Linear *c, int how, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx)
 {
     (void)how;
     const Factors f = lu_of(c, x[0]);
     if (!tensor_ok(f.lu)) return;
-    const int64_t n = matrix_size(f.lu, -1);
-    if (n != matrix_size(f.lu, -2)) {
-        fail(c->t, c->at, KILN_EUNSUPPORTED, "lu: no gradient flows to matrices that are not square");
-        return;
+    const int64_t m = matrix_size(f.lu, -2), n = matrix_size(f.lu, -1), k = MIN_OF(m, n);
+    kiln_tensor *lu = matrix_part(c, f.lu, 0, k, 0, k), *first = matrix_part(c, g, 0, k, 0, k), *s = NULL;
+    if (m == n) s = square_gradient(c, lu, first, first);
+    if (n > k) {
+        kiln_tensor *rest = triangle_solved(c, lu, matrix_columns(c, g, k, n - k), KILN_UNIT | KILN_TRANSPOSED);
+        kiln_tensor *gl = la_sub(c, first, la_product(c, rest, matrix_turned(c, matrix_columns(c, f.lu, k, n - k))));
+        s = matrix_beside(c, square_gradient(c, lu, gl, first), rest);
     }
-    kiln_tensor *l = la_add(c, matrix_lower(c, f.lu, false), matrix_unit(c, f.lu, n)), *u = matrix_upper(c, f.lu, true);
-    kiln_tensor *of_l = la_product(c, matrix_turned(c, l), matrix_lower(c, g, false));
-    kiln_tensor *of_u = la_product(c, matrix_upper(c, g, true), matrix_turned(c, u));
-    kiln_tensor *s = la_add(c, matrix_lower(c, of_l, false), matrix_upper(c, of_u, true));
-    s = triangle_solved(c, f.lu, s, KILN_UNIT | KILN_TRANSPOSED);
-    s = triangle_solved(c, f.lu, s, KILN_UPPER | KILN_TRANSPOSED | KILN_RIGHT);
+    if (m > k) {
+        kiln_tensor *rest = triangle_solved(c, lu, matrix_rows(c, g, k, m - k), KILN_UPPER | KILN_TRANSPOSED | KILN_RIGHT);
+        kiln_tensor *gu = la_sub(c, first, la_product(c, matrix_turned(c, matrix_rows(c, f.lu, k, m - k)), rest));
+        s = matrix_over(c, square_gradient(c, lu, first, gu), rest);
+    }
     dx[0] = matrix_ordered(c, s, kiln_argsort_at(c->at, of(f.order), -1, 0));
 }
 

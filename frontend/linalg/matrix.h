@@ -12,6 +12,11 @@ typedef struct Linear { /* one composite */
     kiln_site at;
 } Linear;
 
+typedef struct MatrixLeaf { /* [..., m, n], factored one column after the other */
+    Linear c;
+    int64_t m, n;
+} MatrixLeaf;
+
 static inline kiln_tensor *la_add(const Linear *c, kiln_tensor *x, kiln_tensor *y) { return kiln_add_at(c->at, of(x), of(y)); }
 static inline kiln_tensor *la_sub(const Linear *c, kiln_tensor *x, kiln_tensor *y) { return kiln_sub_at(c->at, of(x), of(y)); }
 static inline kiln_tensor *la_mul(const Linear *c, kiln_tensor *x, kiln_tensor *y) { return kiln_mul_at(c->at, of(x), of(y)); }

@@ -9,15 +9,10 @@ typedef struct Reflected { /* x = (I - V T VT) R: v [..., m, k], T upper [..., k
     kiln_tensor *v, *t, *r;
 } Reflected;
 
-typedef struct Leaf {
-    Linear c;
-    int64_t m, n;
-} Leaf;
-
 /* Column j becomes beta e_j. in: j, r [..., m, n], V [..., m, n], tau [..., n] */
 static void reflect(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
-    const Leaf *leaf = user;
+    const MatrixLeaf *leaf = user;
     const Linear *c = &leaf->c;
     kiln_tensor *j = in[0], *r = in[1];
     (void)k;
@@ -77,7 +72,7 @@ static void join(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 
 static Reflected leaf(const Linear *c, kiln_tensor *x)
 {
-    Leaf l = {*c, matrix_size(x, -2), matrix_size(x, -1)};
+    MatrixLeaf l = {*c, matrix_size(x, -2), matrix_size(x, -1)};
     kiln_tensor *out[3], *t = NULL, *zeros = matrix_zeros(c, x, l.m, l.n);
     if (!tensor_ok(zeros)) return (Reflected){zeros, zeros, zeros};
     Type taus = x->type;

@@ -158,15 +158,10 @@ kiln_tensor *kiln_triangular_solve_at(kiln_site at, kiln_operand a, kiln_operand
 
 /* ---- Cholesky
  * ---------------------------------------------------------------------------------------------------------------------- */
-typedef struct Leaf {
-    Linear c;
-    int64_t n;
-} Leaf;
-
 /* Column j of L, and what is left of the matrix without it. in: j, the rest, L */
 static void cholesky_column(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
-    const Leaf *v = user;
+    const MatrixLeaf *v = user;
     const Linear *c = &v->c;
     kiln_tensor *j = in[0], *rest = in[1], *i = matrix_places(c, v->n, rest);
     (void)k;
@@ -185,7 +180,7 @@ static kiln_tensor *factored(const Linear *c, kiln_tensor *a)
     kiln_tensor *out[2];
     if (!tensor_ok(a)) return a;
     if (n <= MATRIX_LEAF) {
-        Leaf v = {*c, n};
+        MatrixLeaf v = {*c, n, n};
         matrix_turns(c, n, cholesky_column, (kiln_tensor *[]){a, matrix_zeros(c, a, n, n)}, 2, out, &v);
         return out[1];
     }

@@ -337,3 +337,17 @@ bool shapes_broadcast(Thread *t, kiln_site at, const char *op, const kiln_tensor
         tensor_text(b, tb, sizeof tb));
     return false;
 }
+
+bool operands_alike(Thread *t, kiln_site at, const char *op, kiln_tensor *x[2])
+{
+    char a[160], b[160];
+    if (!tensor_ok(x[0]) || !tensor_ok(x[1])) return false;
+    const DType d = dtype_promote((DType)x[0]->type.dtype, (DType)x[1]->type.dtype);
+    if (d == DT_NONE) {
+        fail(t, at, KILN_EDTYPE, "%s: dtypes of different kinds, use kiln_cast: %s x %s", op, tensor_text(x[0], a, sizeof a),
+            tensor_text(x[1], b, sizeof b));
+        return false;
+    }
+    for (int i = 0; i < 2; i++) x[i] = cast_to(t, at, x[i], d);
+    return tensor_ok(x[0]) && tensor_ok(x[1]);
+}

@@ -84,6 +84,8 @@ void operand_array_close(OperandArray *a, kiln_operands l);
 
 /* ---- operands: each returns a usable tensor, or poison (recorded unless the operand was poison) */
 kiln_tensor *operand_float(Thread *t, kiln_site at, const char *op, kiln_operand x); /* floats only */
+/* Both in the dtype that they promote to. False: poison, or recorded. */
+bool operands_alike(Thread *t, kiln_site at, const char *op, kiln_tensor *x[2]);
 /* An eager tensor, whose elements can be read. NULL: poison, or recorded. */
 kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_operand o);
 /* The number as the attribute bits of a constant of dtype d. False: recorded. */

@@ -5,7 +5,7 @@
 /* Both operands, numbers that promote to one dtype, which they are cast to. False: poison, or recorded. */
 static bool numbers_pair(Thread *t, kiln_site at, const char *op, const kiln_operand o[2], kiln_tensor *x[2])
 {
-    char a[160], b[160];
+    char a[160];
     for (int i = 0; i < 2; i++) {
         x[i] = operand_named(t, at, op, o[i], NULL);
         if (!tensor_ok(x[i])) return false;
@@ -13,14 +13,7 @@ static bool numbers_pair(Thread *t, kiln_site at, const char *op, const kiln_ope
         fail(t, at, KILN_EDTYPE, "%s: needs numbers, not bool, use kiln_cast: %s", op, tensor_text(x[i], a, sizeof a));
         return false;
     }
-    const DType d = dtype_promote((DType)x[0]->type.dtype, (DType)x[1]->type.dtype);
-    if (d == DT_NONE) {
-        fail(t, at, KILN_EDTYPE, "%s: dtypes of different kinds, use kiln_cast: %s x %s", op, tensor_text(x[0], a, sizeof a),
-            tensor_text(x[1], b, sizeof b));
-        return false;
-    }
-    for (int i = 0; i < 2; i++) x[i] = cast_to(t, at, x[i], d);
-    return tensor_ok(x[0]) && tensor_ok(x[1]);
+    return operands_alike(t, at, op, x);
 }
 
 typedef kiln_tensor *Product(Thread *t, kiln_site at, const char *op, kiln_tensor *x, kiln_tensor *y);

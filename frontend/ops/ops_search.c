@@ -8,21 +8,6 @@
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
 #define WHERE(c, x, y) of(kiln_where_at(at, c, x, y))
 
-/* Both in the dtype that they promote to. False: poison, or recorded. */
-static bool alike(Thread *t, kiln_site at, const char *op, kiln_tensor *x[2])
-{
-    char a[160], b[160];
-    if (!tensor_ok(x[0]) || !tensor_ok(x[1])) return false;
-    const DType d = dtype_promote((DType)x[0]->type.dtype, (DType)x[1]->type.dtype);
-    if (d == DT_NONE) {
-        fail(t, at, KILN_EDTYPE, "%s: dtypes of different kinds, use kiln_cast: %s x %s", op, tensor_text(x[0], a, sizeof a),
-            tensor_text(x[1], b, sizeof b));
-        return false;
-    }
-    for (int i = 0; i < 2; i++) x[i] = cast_to(t, at, x[i], d);
-    return tensor_ok(x[0]) && tensor_ok(x[1]);
-}
-
 static kiln_tensor *flat_of(Thread *t, kiln_site at, const char *op, kiln_tensor *x)
 {
     char why[64];
@@ -77,7 +62,8 @@ kiln_tensor *kiln_searchsorted_at(kiln_site at, kiln_operand so, kiln_operand vo
             t, at, KILN_ESHAPE, "searchsorted: what is sorted must have one axis: %s", tensor_text(x[0], text, sizeof text));
     if (how != 0 && how != KILN_AFTER) return fail(t, at, KILN_EVALUE, "searchsorted: how is %d (allowed: 0, KILN_AFTER)", how);
     Composite s = composite_begin(t, "searchsorted");
-    return composite_end(t, &s, alike(t, at, "searchsorted", x) ? place_in(t, at, x[0], x[1], how == KILN_AFTER) : &t->k->poison);
+    return composite_end(
+        t, &s, operands_alike(t, at, "searchsorted", x) ? place_in(t, at, x[0], x[1], how == KILN_AFTER) : &t->k->poison);
 }
 
 kiln_tensor *kiln_isin_at(kiln_site at, kiln_operand xo, kiln_operand so)
@@ -89,7 +75,7 @@ kiln_tensor *kiln_isin_at(kiln_site at, kiln_operand xo, kiln_operand so)
     if (!tensor_ok(x[0])) return x[0];
     x[1] = operand_named(t, at, "isin", so, &(Type){.dtype = x[0]->type.dtype});
     Composite s = composite_begin(t, "isin");
-    if (!alike(t, at, "isin", x)) return composite_end(t, &s, &t->k->poison);
+    if (!operands_alike(t, at, "isin", x)) return composite_end(t, &s, &t->k->poison);
     kiln_tensor *set = flat_of(t, at, "isin", x[1]);
     if (!tensor_ok(set)) return composite_end(t, &s, set);
     if (set->type.dim[0] == 0) return composite_end(t, &s, kiln_ne_at(at, OP1(zeros_like, of(x[0])), OP1(zeros_like, of(x[0]))));
@@ -201,7 +187,7 @@ kiln_tensor *kiln_histogram_at(kiln_site at, kiln_operand o, kiln_operand edges)
     Composite s = composite_begin(t, "histogram");
     if (dtype_is_int((DType)x[0]->type.dtype) && dtype_is_float((DType)x[1]->type.dtype))
         for (int i = 0; i < 2; i++) x[i] = cast_to(t, at, x[i], DT_f64);
-    bool ok = alike(t, at, "histogram", x);
+    bool ok = operands_alike(t, at, "histogram", x);
     if (ok) x[0] = flat_of(t, at, "histogram", x[0]);
     return composite_end(t, &s, ok && tensor_ok(x[0]) ? histogram(t, at, x[0], x[1]) : &t->k->poison);
 }

@@ -26,8 +26,8 @@ KILN_API kiln_tensor *kiln_cholesky_at(kiln_site at, kiln_operand x);
 #define KILN_RIGHT 128
 KILN_API kiln_tensor *kiln_triangular_solve_at(kiln_site at, kiln_operand a, kiln_operand b, int how);
 /* Gaussian elimination with partial pivoting of x [..., m, n]: L, whose diagonal of ones is left out, below the diagonal and U on and
- * above it, [..., m, n]. *order (NULL: not asked for), i64[..., m], says which row of x is which row of L U. The gradient is that of a
- * square x; of others there is none, which is an error when it is asked for. */
+ * above it, [..., m, n]. *order (NULL: not asked for), i64[..., m], says which row of x is which row of L U. The gradient needs
+ * the first min(m, n) pivots not to be 0. */
 KILN_API kiln_tensor *kiln_lu_at(kiln_site at, kiln_operand x, kiln_tensor **order);
 /* x with a x = b, by kiln_lu: a [..., n, n]; b [n], or [..., n, k]. */
 KILN_API kiln_tensor *kiln_solve_at(kiln_site at, kiln_operand a, kiln_operand b);

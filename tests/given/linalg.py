@@ -91,3 +91,16 @@ for dtype in ('float64', 'float32'):
         k = min(s)
         low = np.tril(lu[:, :k], -1) + np.eye(s[0], k)
         case('lu_product', [x], (x.astype(np.float64)[order].astype(dtype) if s[0] <= s[1] else x, order[:k].astype(np.int64)))
+# the factors themselves: rows that were no pivots stand as they lie in x
+for dtype in ('float64', 'float32'):
+    for s in ((4, 4), (5, 3), (3, 5), (1, 4), (4, 1)):
+        x = near(random.standard_normal(s), dtype)
+        lu, order, k = x.astype(np.float64), np.arange(s[0]), min(s)
+        for j in range(k):
+            p = j + np.argmax(abs(lu[j:, j]))
+            lu[[j, p]], order[[j, p]] = lu[[p, j]], order[[p, j]]
+            lu[j + 1:, j] /= lu[j, j]
+            lu[j + 1:, j + 1:] -= np.outer(lu[j + 1:, j], lu[j, j + 1:])
+        last = np.argsort(order[k:])
+        lu[k:], order[k:] = lu[k:][last], order[k:][last]
+        case({0: 'lu', 1: 'lu_wide', -1: 'lu_tall'}[int(np.sign(s[1] - s[0]))], [x], (near(lu, dtype), order.astype(np.int64)))
