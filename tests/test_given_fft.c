@@ -68,6 +68,39 @@ static void waves(void **state)
     }
 }
 
+/* Of sum(w f(x)) with respect to x, for a transform f without a factor: the other transform of w, of which real signals take the real part. */
+static void cotangents(void **state)
+{
+    static const int64_t shape[][3] = {{4, 8, 0}, {128, 1, 0}, {2, 9, 0}, {1, 256, 1}, {16, 12, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
+        for (int real = 0; real < 2; real++)
+            for (int back = 0; back < 2; back++) {
+                KILN_SCOPE(k);
+                KILN_TAPE(k, tape);
+                const int axis = (int)shape[i][2];
+                const double n = (double)shape[i][axis];
+                kiln_tensor *w = kiln_sin(kiln_add(kiln_iota(k, KILN_F64, KILN_SHAPE(shape[i][0], shape[i][1], 2), 0), kiln_mul(kiln_iota(k, KILN_F64, KILN_SHAPE(shape[i][0], shape[i][1], 2), 1), 3)));
+                kiln_tensor *x = kiln_cos(w), *part = real ? kiln_index(x, KILN_ALL_OF, KILN_ALL_OF, KILN_AT(0)) : x;
+                kiln_watch(tape, part);
+                kiln_tensor *whole = real ? kiln_stack(KILN_IN(part, kiln_zeros_like(part)), 2) : part;
+                kiln_tensor *y = back ? kiln_ifft(whole, 0, axis, KILN_FFT_FORWARD) : kiln_fft(whole, 0, axis, KILN_FFT_BACKWARD);
+                if (real && !back) { /* all of a real signal's transform is its half and the conjugates */
+                    y = kiln_rfft(part, 0, axis, KILN_FFT_BACKWARD);
+                    w = kiln_slice(w, axis, 0, kiln_dim(y, axis), 1);
+                }
+                kiln_tensor *got = kiln_gradient(tape, kiln_sum(kiln_mul(w, y), KILN_ALL), part), *want = w;
+                if (real && !back) { /* zeros in the place of the other half */
+                    const kiln_tensor *all[2] = {w, kiln_zeros(k, KILN_F64, axis == 0 ? KILN_SHAPE((int64_t)n - kiln_dim(w, 0), shape[i][1], 2) : KILN_SHAPE(shape[i][0], (int64_t)n - kiln_dim(w, 1), 2))};
+                    want = kiln_concat(kiln_tensors((kiln_tensor *const *)(uintptr_t)all, 2), axis);
+                }
+                want = back ? kiln_fft(want, 0, axis, KILN_FFT_BACKWARD) : kiln_ifft(want, 0, axis, KILN_FFT_FORWARD);
+                if (real) want = kiln_index(want, KILN_ALL_OF, KILN_ALL_OF, KILN_AT(0));
+                const double far = kiln_item(kiln_reduce_max(kiln_abs(kiln_sub(got, want)), KILN_ALL));
+                if (!(far < 1e-12 * n)) fail_msg("case %d, real %d, back %d: %g from it", (int)i, real, back, far);
+            }
+}
+
 static void lines(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user) { (void)e, (void)user, out[0] = kiln_fft(in[0], 0, -1, KILN_FFT_BACKWARD); }
 
 static void errors(void **state)
@@ -97,7 +130,7 @@ static void errors(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(given_agree), ENGINE_TEST(waves), ENGINE_TEST(errors)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(given_agree), ENGINE_TEST(waves), ENGINE_TEST(cotangents), ENGINE_TEST(errors)};
     given_rows = rows, given_count = (int)(sizeof rows / sizeof *rows), given_file = "fft";
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

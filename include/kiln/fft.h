@@ -2,8 +2,9 @@
  *
  * There is no complex dtype: complex numbers are a last axis of 2, real and imaginary parts, as in ONNX's DFT. An `axis` counts the axes
  * without that one; negative axes count from the end. n is the length of the transform: 0 stands for the axis's own; a longer axis is cut,
- * a shorter one padded with zeros. Lengths must be known when a function is traced. Any length is O(n log n) (Cooley and Tukey 1965; powers of two by Stockham's stages, others by
- * products with small matrices; Bluestein 1970 for large primes). Floats; 16-bit floats compute in f32 and round once. Gradients flow. */
+ * a shorter one padded with zeros. Lengths must be known when a function is traced. Any length is O(n log n) (Cooley and Tukey 1965:
+ * powers of two by Stockham's stages, others by products with small matrices; Bluestein 1970 for large primes). Floats; 16-bit floats
+ * compute in f32 and round once. Gradients flow. */
 #ifndef KILN_FFT_H
 #define KILN_FFT_H
 
