@@ -41,6 +41,7 @@ kiln_tensor *kiln_unfold_sized(kiln_site at, kiln_operand o, const kiln_pooling 
         return fail(t, at, KILN_ESHAPE, "unfold: the windows' elements are too many: %s", tensor_text(x, text, sizeof text));
     frame_begin(&f);
     kiln_tensor *r = frame_all(&f, frame_padded(&f, x, 0)); /* [outer, windows..., sizes..., inner] */
+    windows = extent_product(t, at, f.g.out, space);
     if (w.channels_first && tensor_ok(r)) {
         dim[0] = f.outer;
         for (int i = 0; i < space; i++) dim[1 + i] = f.g.out[i], dim[1 + space + i] = f.g.size[i];

@@ -69,16 +69,20 @@ Dim frame_extent(const Frame *f, int axis)
     return n;
 }
 
-kiln_tensor *frame_windows(const Frame *f, kiln_tensor *x, int a, int b, Dim outer, Dim inner)
+kiln_tensor *frame_windows(Frame *f, kiln_tensor *x, int a, int b, Dim outer, Dim inner)
 {
     const Geometry *g = &f->g;
     const bool two = a != b;
     const Dim image[4] = {outer, frame_extent(f, a), two ? frame_extent(f, b) : 1, inner};
     if (tensor_ok(x)) x = reshape_to(f->t, f->at, x, image, 4);
     if (!tensor_ok(x)) return x;
-    return apply1(f->t, f->at, OP_window, x,
+    x = apply1(f->t, f->at, OP_window, x,
         ATTRS_OF(window, .size = {g->size[a], two ? g->size[b] : 1}, .stride = {g->stride[a], two ? g->stride[b] : 1},
             .dilation = {g->dilation[a], two ? g->dilation[b] : 1}));
+    if (!tensor_ok(x)) return x;
+    f->g.out[a] = x->type.dim[1];
+    if (two) f->g.out[b] = x->type.dim[2];
+    return x;
 }
 
 kiln_tensor *frame_result(const Frame *f, kiln_tensor *x)
@@ -91,7 +95,7 @@ kiln_tensor *frame_result(const Frame *f, kiln_tensor *x)
 static const int64_t window_axes[2] = {3, 4};
 
 /* Folds each window: of two axes together, of a third one by itself. */
-static kiln_tensor *folded(const Frame *f, kiln_tensor *x, Op op)
+static kiln_tensor *folded(Frame *f, kiln_tensor *x, Op op)
 {
     Thread *t = f->t;
     const Geometry *g = &f->g;
@@ -109,7 +113,7 @@ static kiln_tensor *folded(const Frame *f, kiln_tensor *x, Op op)
 
 /* ---- kinds ------------------------------------------------------------------------------------------- */
 
-static kiln_tensor *largest(const Frame *f, kiln_tensor *x)
+static kiln_tensor *largest(Frame *f, kiln_tensor *x)
 {
     return folded(f, frame_padded(f, x, lowest_bits((DType)x->type.dtype)), OP_reduce_max);
 }
@@ -170,7 +174,7 @@ static kiln_operand divisors(const Frame *f, const kiln_pooling *w, DType d)
     return number == 1 ? r : OP2(mul, r, kiln_of_f(number));
 }
 
-static kiln_tensor *average(const Frame *f, const kiln_pooling *w, kiln_tensor *x)
+static kiln_tensor *average(Frame *f, const kiln_pooling *w, kiln_tensor *x)
 {
     const DType own = (DType)x->type.dtype, wide = wide_dtype(x); /* the sum and the count may be beyond the dtype's range */
     kiln_tensor *sum = folded(f, frame_padded(f, cast_to(f->t, f->at, x, wide), 0), OP_sum);
@@ -190,7 +194,7 @@ kiln_tensor *pool_root(kiln_site at, kiln_tensor *sum, double p)
     return kiln_where_at(at, some, root, OP2(mul, of(sum), kiln_of_i(0))); /* 0, or NaN */
 }
 
-static kiln_tensor *norm(const Frame *f, double p, kiln_tensor *x)
+static kiln_tensor *norm(Frame *f, double p, kiln_tensor *x)
 {
     const DType own = (DType)x->type.dtype;
     x = pool_powers(f->at, cast_to(f->t, f->at, x, wide_dtype(x)), p);

@@ -16,7 +16,7 @@ static bool index_how_ok(Thread *t, kiln_site at, const char *op, kiln_plane_ind
            false;
 }
 
-kiln_tensor *frame_all(const Frame *f, kiln_tensor *x)
+kiln_tensor *frame_all(Frame *f, kiln_tensor *x)
 {
     static const int order[MAX_RANK] = {0, 1, 2, 5, 3, 4, 6, 7};
     Thread *t = f->t;
@@ -24,9 +24,9 @@ kiln_tensor *frame_all(const Frame *f, kiln_tensor *x)
     Dim dim[MAX_RANK] = {f->outer}, outer = f->outer;
     const int space = g->space;
     if (space < 3) {
+        x = frame_windows(f, x, 0, space - 1, outer, f->inner);
         for (int i = 0; i < space; i++) dim[1 + i] = g->out[i], dim[1 + space + i] = g->size[i];
         dim[1 + 2 * space] = f->inner;
-        x = frame_windows(f, x, 0, space - 1, outer, f->inner);
         return tensor_ok(x) ? reshape_to(t, f->at, x, dim, 2 + 2 * space) : x;
     }
     x = frame_windows(f, x, 0, 1, outer, extent(t, f->at, EXTENT_MUL, frame_extent(f, 2), f->inner));

@@ -53,12 +53,13 @@ bool frame_geometry(Frame *f, const kiln_pooling *w);
 kiln_tensor *frame_padded(const Frame *f, kiln_tensor *x, int64_t fill); /* fill: a number of x's dtype, as attribute bits */
 Dim frame_extent(const Frame *f, int axis);                              /* of a padded axis of space */
 /* The windows of a padded x along the axes of space a and b, or of a alone (b = a), seen as [outer, a, b, inner]: [outer, windows
- * of a, of b, size of a, of b, inner]. */
-kiln_tensor *frame_windows(const Frame *f, kiln_tensor *x, int a, int b, Dim outer, Dim inner);
+ * of a, of b, size of a, of b, inner]. g.out becomes what the op says of their numbers: of symbols one number has several
+ * expressions. */
+kiln_tensor *frame_windows(Frame *f, kiln_tensor *x, int a, int b, Dim outer, Dim inner);
 /* [outer, windows of each axis..., inner] as the result, of x's rank. */
 kiln_tensor *frame_result(const Frame *f, kiln_tensor *x);
 /* All windows of a padded x: [outer, windows of each axis..., sizes of each axis..., inner]. */
-kiln_tensor *frame_all(const Frame *f, kiln_tensor *x);
+kiln_tensor *frame_all(Frame *f, kiln_tensor *x);
 /* What a p-norm sums up, and the root of the sum, of which a sum of 0 has no slope. */
 kiln_tensor *pool_powers(kiln_site at, kiln_tensor *x, double p);
 kiln_tensor *pool_root(kiln_site at, kiln_tensor *sum, double p);
