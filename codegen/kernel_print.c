@@ -232,6 +232,11 @@ static void put_step(Text *out, const Program *p, const Step *s, int depth)
             text_printf(out, " %sb%u", i < s->effect.nin ? "" : "-> ", s->buf[i]);
         text_printf(out, "\n");
         break;
+    case STEP_SIZE:
+        put_dim(out, t, s->size);
+        text_printf(out, " is b%u\n", s->from);
+        put_steps(out, p, s->block[0].step, s->block[0].n, depth);
+        break;
     case STEP_LOOP: put_loop(out, p, s, depth); break;
     case STEP_BRANCH:
         text_printf(out, "branch on b%u\n", s->selector);

@@ -41,10 +41,11 @@ typedef struct Buf {
     int64_t bytes;        /* upper bound; 0: it needs no room, for another buffer took its place */
     uint32_t of, loop;    /* SLICE */
     Dim stride;           /* SLICE */
+    const Type *room;     /* NULL, or of a type in which nodes count sizes: that with the most that they may be */
     uint32_t first, last; /* live range in steps, for the memory plan and reports */
 } Buf;
 
-typedef enum StepKind { STEP_KERNEL, STEP_CONTRACT, STEP_HOST, STEP_COPY, STEP_LOOP, STEP_BRANCH, STEP_EFFECT } StepKind;
+typedef enum StepKind { STEP_KERNEL, STEP_CONTRACT, STEP_HOST, STEP_COPY, STEP_LOOP, STEP_BRANCH, STEP_EFFECT, STEP_SIZE } StepKind;
 
 typedef struct Block { /* steps inside a step */
     struct Step *step;
@@ -135,7 +136,13 @@ typedef struct Step {
     uint32_t selector; /* UINT32_MAX: a LOOP without a condition */
     Block *block;
     uint32_t nblock;
+    /* SIZE: from here on `size`, a symbol that is counted, is the number in buffer `from` (i64[]), moved into 0 to its bound;
+     * block[0] has all steps that follow in the list. */
+    Dim size;
 } Step;
+
+/* The sizes that memory is planned for. */
+static inline const Type *buf_room(const Buf *b) { return b->room ? b->room : &b->type; }
 
 /* The kernel that is computed in a contraction's place; NULL: there is none. */
 static inline const Step *step_end(const Step *s) { return s->contract.ended ? s + 1 : NULL; }
@@ -180,6 +187,7 @@ typedef struct Program {
     Step *step;
     uint32_t nstep, nnumber; /* nnumber: of all steps, those inside steps, too */
     VEC(Dim) symbol;         /* the entry's dim argument, in order */
+    VEC(Dim) counted; /* symbols whose values steps find (STEP_SIZE): who runs the program keeps them behind those of `symbol` */
     /* run-time values that kernels and steps read (I_DIM, coefs, extents): evaluated once at entry; constants are not here */
     VEC(Dim) dim;
     int64_t workspace; /* bytes */
@@ -242,7 +250,14 @@ uint32_t program_sizes(const Program *p); /* how many numbers `sizes` writes */
 /* What `sizes` writes, for code that has no such function; and one size. symbol: the symbols' values, in order of Program.symbol.
  */
 void program_measure(const Program *p, const int64_t *symbol, int64_t *out);
-int64_t program_size(const Program *p, Dim d, const int64_t *symbol);
+int64_t program_size(
+    const Program *p, Dim d, const int64_t *symbol);                 /* behind them, where d names such, those of Program.counted */
+static inline uint32_t program_counted(const Program *p, Dim symbol) /* its index in Program.counted; beyond the last: it is none */
+{
+    uint32_t i = 0;
+    while (i < p->counted.len && p->counted.at[i] != symbol) i++;
+    return i;
+}
 void program_print(Text *out, const Program *p);
 
 #endif

@@ -43,7 +43,8 @@ typedef enum WalkStep {
     /* a launch whose rows several blocks may share: function, the words of a ShareRows (share.h), elements of a row (a Dim), Dims,
      * the Dims of which the product is the number of rows, operands, the most blocks, the buffers; what blocks meet in comes
      * after them */
-    WALK_ROWS
+    WALK_ROWS,
+    WALK_SIZE /* a size that is counted: its Dim, the most that it may be, the buffer that says it, and the list of what follows */
 } WalkStep;
 
 /* Where the walker keeps what it needs from one call to the next, and during one: the caller's memory. Headers of objects restate

@@ -15,6 +15,7 @@ static const Hooks hooks = {
     .is_current = trace_is_current,
     .module = trace_module,
     .module_of = traced_module,
+    .count = trace_count,
     .size = traced_size,
     .record = tape_record,
     .note_read = tape_note_read,

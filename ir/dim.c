@@ -86,23 +86,33 @@ bool dim_name_ok(const char *s)
     return n != 0 && s[n] == '\0' && !(s[0] >= '0' && s[0] <= '9');
 }
 
-static Dim symbol(DimTable *t, const char *name, int64_t lo, int64_t hi, bool made)
+static Dim symbol(DimTable *t, const char *name, int64_t lo, int64_t hi, bool made, Dim bound)
 {
+    const bool counted = bound != DIM_BAD;
     if (!dim_name_ok(name) || lo < 0 || hi < lo || hi > DIM_MAX) return DIM_BAD;
     size_t len = strlen(name);
     uint64_t h = hash_key(hash_bytes(DIM_SYMBOL, name, len));
     Dim known = dim_find(t, name, len);
-    DimExpr e = {.kind = DIM_SYMBOL, .size = 1, .lo = lo, .hi = hi, .made = made};
-    if (known != DIM_BAD)
-        return dim_lo(t, known) == lo && dim_hi(t, known) == hi && dim_is_made(t, known) == made ? known : DIM_BAD;
+    DimExpr e = {.kind = DIM_SYMBOL, .size = 1, .lo = lo, .hi = hi, .made = made, .counted = counted, .bound = bound};
+    if (known != DIM_BAD) {
+        const DimExpr *x = dim_expr(t, known);
+        return x->lo == lo && x->hi == hi && x->made == made && x->bound == bound ? known : DIM_BAD;
+    }
+    t->counts = t->counts || counted;
     while (map_get(&t->shared, h)) h++;
     e.name = arena_copy(t->arena, name, len + 1);
     return added(t, &e, h);
 }
 
-Dim dim_symbol(DimTable *t, const char *name, int64_t lo, int64_t hi) { return symbol(t, name, lo, hi, false); }
+Dim dim_symbol(DimTable *t, const char *name, int64_t lo, int64_t hi) { return symbol(t, name, lo, hi, false, DIM_BAD); }
 
-Dim dim_made(DimTable *t, const char *name) { return symbol(t, name, 0, DIM_MAX, true); }
+Dim dim_made(DimTable *t, const char *name) { return symbol(t, name, 0, DIM_MAX, true, DIM_BAD); }
+
+Dim dim_counted(DimTable *t, const char *name, Dim bound)
+{
+    if (!dim_valid(t, bound) || dim_lo(t, bound) < 0 || dim_is_made(t, bound)) return DIM_BAD;
+    return symbol(t, name, 0, dim_hi(t, bound), false, bound);
+}
 
 Dim dim_number(DimTable *t, int64_t v)
 {
@@ -120,13 +130,16 @@ static bool product_bounds(int64_t alo, int64_t ahi, int64_t blo, int64_t bhi, i
     return true;
 }
 
+static bool counts(const DimTable *t, Dim d) { return d < 0 && dim_expr(t, d)->counted; }
+
 static uint32_t size_of(const DimTable *t, Dim d) { return d >= 0 ? 1 : dim_expr(t, d)->size; }
 
 static Dim put(DimTable *t, DimKind kind, Dim a, Dim b, Range bounds)
 {
     uint32_t size = 1 + size_of(t, a) + size_of(t, b);
     if (size > MAX_SIZE) return dim_fail(t, DIM_LONG);
-    DimExpr e = {.kind = (uint8_t)kind, .size = (uint16_t)size, .a = a, .b = b, .lo = bounds.lo, .hi = bounds.hi};
+    DimExpr e = {.kind = (uint8_t)kind, .size = (uint16_t)size, .a = a, .b = b, .lo = bounds.lo, .hi = bounds.hi, .bound = DIM_BAD};
+    e.counted = counts(t, a) || counts(t, b);
     return intern(t, &e);
 }
 

@@ -23,6 +23,8 @@ typedef struct DimExpr {
     const char *name; /* SYMBOL */
     int64_t lo, hi;   /* bounds, inclusive */
     bool made;        /* SYMBOL: known only once a loop has run, not from any argument */
+    bool counted;     /* it is, or holds, a size that a node counts */
+    Dim bound;        /* SYMBOL that is counted: it is no more than that */
 } DimExpr;
 
 typedef enum DimTrouble { DIM_FINE, DIM_TOO_LARGE, DIM_BELOW_ZERO, DIM_MANY_TERMS, DIM_MANY_FACTORS, DIM_LONG } DimTrouble;
@@ -32,6 +34,7 @@ typedef struct DimTable {
     VEC(DimExpr) expr;  /* Dim d < 0 is expr.at[-1 - d] */
     Map shared;         /* structural hash -> index */
     DimTrouble trouble; /* why arithmetic last gave DIM_BAD */
+    bool counts;        /* some symbol is counted */
 } DimTable;
 
 void dim_table_init(DimTable *t, Arena *arena);
@@ -44,6 +47,15 @@ Dim dim_symbol(DimTable *t, const char *name, int64_t lo, int64_t hi);
  * ordinary symbol's. */
 Dim dim_made(DimTable *t, const char *name);
 static inline bool dim_is_made(const DimTable *t, Dim d) { return d < 0 && d != DIM_BAD && t->expr.at[-1 - d].made; }
+/* A size that a node counts (set_size): 0 to `bound`, which is a size of t. Ordinary in all arithmetic. Same name: same Dim;
+ * DIM_BAD as above, or where the bound is none. */
+Dim dim_counted(DimTable *t, const char *name, Dim bound);
+/* A name of no symbol yet: what, and a number. */
+const char *dim_fresh(const DimTable *t, Arena *arena, const char *what);
+static inline bool dim_is_counted(const DimTable *t, Dim d) { return d < 0 && d != DIM_BAD && t->expr.at[-1 - d].counted; }
+/* A size that is never less than d and in which nothing is counted: each such symbol's bound or 0, whichever makes more. DIM_BAD as
+ * in arithmetic. */
+Dim dim_most(DimTable *t, Dim d);
 Dim dim_find(const DimTable *t, const char *name, size_t len); /* the symbol of that name, DIM_BAD if there is none */
 
 /* Arithmetic folds and sorts sums and products into one canonical order. Constants need no table

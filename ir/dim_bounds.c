@@ -280,6 +280,18 @@ static Range by_maximum(Bounds *b, const DimExpr *e, const Poly *with, const Pol
     return rising ? (Range){MAX_OF(x.lo, y.lo), MAX_OF(x.hi, y.hi)} : (Range){MIN_OF(x.lo, y.lo), MIN_OF(x.hi, y.hi)};
 }
 
+/* A size that a node counts lies between 0 and its bound. */
+static Range by_count(Bounds *b, const DimExpr *e, const Poly *with, const Poly *without, bool rising)
+{
+    Range none = replaced(b, with, without, 0, 0, 1), all = replaced(b, with, without, e->bound, 0, 1);
+    return rising ? (Range){none.lo, all.hi} : (Range){all.lo, none.hi};
+}
+
+static bool is_between(const DimExpr *e) /* others, which its bounds do not tell */
+{
+    return e->kind == DIM_FLOORDIV || e->kind == DIM_MAX2 || (e->kind == DIM_SYMBOL && e->counted && e->bound < 0);
+}
+
 /* Outermost atoms first, so that what is inside them is replaced in its turn. */
 static Range by_atoms(Bounds *b, const Poly *p)
 {
@@ -288,8 +300,10 @@ static Range by_atoms(Bounds *b, const Poly *p)
         uint32_t best = ATOMS;
         for (uint32_t i = 0; i < b->natom; i++) {
             const DimExpr *e = dim_expr(b->t, b->atom[i]);
-            if (done[i] || (e->kind != DIM_FLOORDIV && e->kind != DIM_MAX2)) continue;
-            if (best == ATOMS || e->size > dim_expr(b->t, b->atom[best])->size) best = i;
+            if (done[i] || !is_between(e)) continue;
+            const uint32_t size = best == ATOMS ? 0 : dim_expr(b->t, b->atom[best])->size;
+            /* of two counted symbols that which may be bounded by the other, which was there before it */
+            if (e->size > size || (e->size == size && e->kind == DIM_SYMBOL && b->atom[i] < b->atom[best])) best = i;
         }
         if (best == ATOMS) return anything;
         done[best] = true;
@@ -298,7 +312,9 @@ static Range by_atoms(Bounds *b, const Poly *p)
         Range sign = range(b, &with);
         if (sign.lo < 0 && sign.hi > 0) continue;
         const DimExpr *e = dim_expr(b->t, b->atom[best]);
-        return (e->kind == DIM_MAX2 ? by_maximum : by_quotient)(b, e, &with, &without, sign.lo >= 0);
+        return (e->kind == DIM_MAX2     ? by_maximum
+                : e->kind == DIM_SYMBOL ? by_count
+                                        : by_quotient)(b, e, &with, &without, sign.lo >= 0);
     }
 }
 

@@ -5,7 +5,7 @@
 static bool can_index(Infer *inf, Dim axis, const Type *indices)
 {
     DimTable *t = rule_dims(inf);
-    if (dim_lo(t, axis) >= 1 || type_elements(t, indices) == 0) return true;
+    if (dim_lo(t, axis) >= 1 || type_elements(t, indices) == 0 || (dim_is_counted(t, axis) && dim_hi(t, axis) >= 1)) return true;
     return infer_fail(inf, ST_SHAPE, "the indexed axis is empty, or may be");
 }
 

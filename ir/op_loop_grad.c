@@ -10,6 +10,7 @@
 #include "loop.h"
 #include "op_region.h"
 #include "rebuild.h"
+#include "sizes.h"
 
 typedef enum Role { ROLE_CARRY, ROLE_SLICE, ROLE_FIXED } Role;
 
@@ -39,8 +40,10 @@ static bool is_float(const Graph *g, Value v) { return dtype_is_float(graph_type
 
 /* ---- what is kept ---------------------------------------------------------------------------- */
 
-static bool can_stack(const Module *m, const Type *t)
+/* A size that the body counts differs from turn to turn. */
+static bool can_stack(const Module *m, const Graph *body, const Type *t)
 {
+    if (m->dims.counts && size_of_own(body, t)) return false;
     return t->rank < MAX_RANK && (t->rank == 0 || !dim_is_made(&m->dims, t->dim[0]));
 }
 
@@ -194,7 +197,7 @@ static void take_kept(Back *b)
         const Node *n = &body->node.at[i];
         if (!is_dear(b->m, n)) continue;
         for (Value out = n->out; out < n->out + n->nout; out++)
-            if (can_stack(b->m, graph_type(body, out))) b->saved[out] = take(b, ROLE_SLICE, 0, out, out);
+            if (can_stack(b->m, body, graph_type(body, out))) b->saved[out] = take(b, ROLE_SLICE, 0, out, out);
     }
 }
 
@@ -277,6 +280,7 @@ static bool fill_body(Back *b)
 static bool *live_values(const Graph *g)
 {
     bool *live = ARENA_ARRAY(g->module->arena, bool, g->value.len);
+    const SizeNeeds *sizes = size_needs(g, g->module->arena);
     for (uint32_t i = 0; i < g->result.len; i++) live[g->result.at[i]] = true;
     for (uint32_t i = g->node.len; i-- > 0;) {
         const Node *n = &g->node.at[i];
@@ -284,6 +288,8 @@ static bool *live_values(const Graph *g)
         for (uint32_t k = 0; k < n->nout; k++) any |= live[n->out + k];
         for (uint32_t k = n->op == OP_saved; k < n->nin && any; k++) live[n->in[k]] = true;
         for (uint32_t k = 0; k < n->nout && any; k++) live[n->out + k] = true;
+        for (uint32_t k = sizes ? sizes->first[i] : 0; sizes && any && k < sizes->first[i + 1]; k++)
+            live[g->node.at[sizes->maker[k]].out] = true;
     }
     return live;
 }

@@ -30,6 +30,7 @@
 #include "effect.h"
 #include "family.h"
 #include "loop.h"
+#include "sizes.h"
 
 static bool body_takes(Infer *inf, const Graph *body, uint32_t param, const Type *type)
 {
@@ -49,6 +50,23 @@ static bool counts_fit(Infer *inf, const Graph *body, uint32_t params, uint32_t 
     if (body->result.len != results)
         return infer_fail(inf, ST_VALUE, "%s has %u results, not %u", body->name, body->result.len, results);
     return true;
+}
+
+/* What a graph counts is known inside it alone. */
+static bool stays_inside(Infer *inf, const Graph *g, uint32_t result)
+{
+    const DimTable *t = rule_dims(inf);
+    const Type *type = graph_type(g, g->result.at[result]);
+    bool named = false;
+    for (uint32_t i = 0; i < type->rank; i++) named |= dim_is_counted(t, type->dim[i]);
+    if (!named || !size_of_own(g, type)) return true;
+    char text[128];
+    type_print(t, type, text, sizeof text);
+    return infer_fail(inf, ST_UNSUPPORTED,
+        "result %u of %s is %s, of a size that is counted inside (by compress, nonzero, unique or their like) and known there "
+        "alone; "
+        "give out what has a size from outside, as a sum",
+        result, g->name, text);
 }
 
 bool infer_kernel(Infer *inf)
@@ -109,11 +127,13 @@ static bool loop_results(Infer *inf, const struct loop_attrs *l, const Graph *bo
     if (!rule_room(inf, (uint32_t)(l->carries + l->ys) + counted)) return false;
     for (uint32_t i = 0; i < l->carries; i++) {
         inf->out[i] = *inf->in[1 + i];
+        if (!stays_inside(inf, body, i)) return false;
         if (!type_equal(graph_type(body, body->result.at[i]), &inf->out[i]))
             return infer_fail(inf, ST_SHAPE, "carry %u changes its dtype or shape in %s", i, body->name);
     }
     for (uint32_t i = (uint32_t)l->carries; i < l->carries + l->ys; i++) {
         Type y = *graph_type(body, body->result.at[i]);
+        if (!stays_inside(inf, body, i)) return false;
         if (y.rank == MAX_RANK) return infer_fail(inf, ST_SHAPE, "a stacked result would have more than %d axes", MAX_RANK);
         if (y.rank != 0 && dim_is_made(rule_dims(inf), y.dim[0]))
             return infer_fail(inf, ST_UNSUPPORTED, "result %u is a stack of a loop in %s", i, body->name);
@@ -168,6 +188,7 @@ static bool case_fits(Infer *inf, const Graph *g, const Graph *first)
     for (uint32_t i = 1; i < inf->nin; i++)
         if (!body_takes(inf, g, i - 1, inf->in[i])) return false;
     for (uint32_t i = 0; i < g->result.len; i++) {
+        if (!stays_inside(inf, g, i)) return false;
         const Type *x = graph_type(first, first->result.at[i]), *y = graph_type(g, g->result.at[i]);
         if (type_equal(x, y)) continue;
         type_print(rule_dims(inf), x, a, sizeof a);

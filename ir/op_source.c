@@ -1,4 +1,4 @@
-/* op_source: the ops that make values: param constant iota dim_size random_bits. Relies on family. */
+/* op_source: the ops that make values: param constant iota dim_size set_size random_bits. Relies on family. */
 #include "family.h"
 
 bool infer_constant(Infer *inf)
@@ -24,6 +24,24 @@ Value fold_dim_size(const Folding *f)
 {
     const Dim d = ATTRS(dim_size, f->attr)->dim;
     return dim_is_const(d) ? folded_constant(f, &(Type){.dtype = DT_i64}, (Scalar){.i = d}) : 0;
+}
+
+bool infer_set_size(Infer *inf)
+{
+    const Dim d = ATTRS(set_size, inf->attr)->size;
+    if (!type_equal(inf->in[0], &(Type){.dtype = DT_i64})) return infer_fail(inf, ST_DTYPE, "the operand must be i64[]");
+    if (!inf->module || d >= 0 || rule_dims(inf)->expr.at[-1 - d].bound == DIM_BAD)
+        return infer_fail(inf, ST_VALUE, "the size must be a symbol that a node counts");
+    return rule_result(inf, inf->in[0]);
+}
+
+void vmap_set_size(Vmap *v)
+{
+    const Loc *loc = &v->node->loc;
+    status_fail(v->run->st, ST_UNSUPPORTED,
+        "vmap: a size counted at %s:%d would differ from example to example (as of compress, nonzero, unique); use what keeps all "
+        "elements, as where, or count outside of the map",
+        loc->file ? loc->file : "?", loc->line);
 }
 
 bool infer_random_bits(Infer *inf)

@@ -3,6 +3,7 @@
  * every count is bounded or paid for by text, and every node is inferred anew. */
 #include "infer.h"
 #include "lex.h"
+#include "sizes.h"
 
 #define MAX_TEXT ((size_t)256 << 20)
 #define MAX_NESTING 64 /* of graphs naming graphs */
@@ -70,13 +71,16 @@ static bool find_graphs(Parser *p)
     return true;
 }
 
-/* After `in`: [lo,hi] of an argument's size, or `loop`. */
+/* After `in`: [lo,hi] of an argument's size; `loop`; or `node` and a bound. */
 static bool read_bounds(Parser *p, const char *name)
 {
     int64_t lo, hi;
     Dim d;
     if (lex_take(&p->lex, "loop")) {
         d = dim_made(&p->m->dims, name);
+    } else if (lex_take(&p->lex, "node")) {
+        if (!lex_dim(&p->lex, &d)) return false;
+        d = dim_counted(&p->m->dims, name, d);
     } else {
         if (!lex_expect(&p->lex, "[") || !lex_scalar(&p->lex, DT_i64, &lo) || !lex_expect(&p->lex, ",") ||
             !lex_scalar(&p->lex, DT_i64, &hi))
@@ -361,6 +365,15 @@ static bool read_graph(Parser *p, Pending *pending)
     return ok;
 }
 
+/* False, and *graph: one of its nodes names a size that nobody counted before. */
+static bool sizes_known(Parser *p, uint32_t *graph)
+{
+    uint32_t node;
+    for (*graph = 0; *graph < p->m->graph.len; ++*graph)
+        if (!sizes_follow(p->m->graph.at[*graph], p->m->arena, &node)) return false;
+    return true;
+}
+
 static void parse(void *arg)
 {
     Parser *p = arg;
@@ -373,7 +386,9 @@ static void parse(void *arg)
         if (p->pending.at[i].state == 0 && !read_graph(p, &p->pending.at[i])) return;
     Status why = {0};
     uint32_t graph = 0;
-    if (module_expands_fairly(p->m, &graph, &why)) return;
+    const bool fair = module_expands_fairly(p->m, &graph, &why);
+    if (fair && sizes_known(p, &graph)) return;
+    if (fair) status_fail(&why, ST_FORMAT, "graph @%.100s names a size that no node before counts", p->m->graph.at[graph]->name);
     p->lex.at = p->pending.at[graph].params;
     lex_fail(&p->lex, why.code, "%s", why.text);
 }

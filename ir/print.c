@@ -195,10 +195,14 @@ void module_print(Text *out, const Module *m)
         const DimExpr *e = &m->dims.expr.at[i];
         if (e->kind != DIM_SYMBOL) continue;
         text_printf(out, "%s%s in ", any ? ", " : "\n  dims ", e->name);
-        if (e->made)
+        if (e->made) {
             put(&p, "loop");
-        else
+        } else if (e->counted) {
+            put(&p, "node ");
+            put_dim(&p, e->bound);
+        } else {
             text_printf(out, "[%" PRId64 ",%" PRId64 "]", e->lo, e->hi);
+        }
         any = true;
     }
     put(&p, any ? "\n}\n" : "}\n");

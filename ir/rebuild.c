@@ -3,6 +3,7 @@
 #include "rebuild.h"
 
 #include "fold.h"
+#include "sizes.h"
 
 static Graph *sibling(const Graph *from)
 {
@@ -118,7 +119,21 @@ typedef struct Order {
     bool *placed;
     uint32_t *order, count;
     uint32_t *stack, *operand; /* nodes being visited, and which operand of each comes next */
+    const SizeNeeds *needs;    /* NULL: none; what it says of a node comes behind its operands */
 } Order;
+
+/* The maker of what the node needs as its `which`-th; false: it needs no more. */
+static bool needed(const Order *o, uint32_t node, uint32_t which, uint32_t *maker)
+{
+    const Node *n = &o->g->node.at[node];
+    if (which < n->nin) {
+        *maker = o->g->value.at[n->in[which]].node;
+        return true;
+    }
+    if (!o->needs || which - n->nin >= o->needs->first[node + 1] - o->needs->first[node]) return false;
+    *maker = o->needs->maker[o->needs->first[node] + which - n->nin];
+    return true;
+}
 
 static void visit(Order *o, uint32_t root)
 {
@@ -128,9 +143,9 @@ static void visit(Order *o, uint32_t root)
     o->operand[depth++] = 0;
     while (depth > 0) {
         uint32_t at = o->stack[depth - 1];
-        const Node *n = &o->g->node.at[at];
-        if (o->operand[depth - 1] < n->nin) {
-            uint32_t maker = o->g->value.at[n->in[o->operand[depth - 1]++]].node;
+        uint32_t maker;
+        if (needed(o, at, o->operand[depth - 1], &maker)) {
+            o->operand[depth - 1]++;
             if (o->placed[maker]) continue;
             o->stack[depth] = maker;
             o->operand[depth++] = 0;
@@ -144,7 +159,7 @@ static void visit(Order *o, uint32_t root)
 
 uint32_t graph_canonical_order(const Graph *g, uint32_t *order, Arena *scratch)
 {
-    Order o = {.g = g, .order = order};
+    Order o = {.g = g, .order = order, .needs = size_needs(g, scratch)};
     o.placed = ARENA_ARRAY(scratch, bool, g->node.len + 1);
     o.stack = ARENA_ARRAY(scratch, uint32_t, g->node.len + 1);
     o.operand = ARENA_ARRAY(scratch, uint32_t, g->node.len + 1);

@@ -9,21 +9,32 @@ void transplant_begin(Transplant *t, Graph *const *graph, uint32_t graphs, const
     for (uint32_t i = 0; i < dims->expr.len; i++) t->size[i] = DIM_BAD;
 }
 
-/* Sizes that loops make are made anew here, because the loops are other loops. */
-static void make_size(Transplant *t, uint32_t expr)
+static Dim size_of(Transplant *t, Dim d);
+
+/* Sizes that loops make are made anew here, because the loops are other loops; and so are those that nodes count. */
+static void make_size(Transplant *t, const DimExpr *e, uint32_t expr)
 {
-    const DimTable *to = &t->to->dims;
-    uint32_t number = t->to->graph.len;
-    const char *name = arena_printf(t->to->arena, "steps%u", number);
-    while (dim_find(to, name, strlen(name)) != DIM_BAD) name = arena_printf(t->to->arena, "steps%u", ++number);
-    t->size[expr] = dim_made(&t->to->dims, name);
+    DimTable *to = &t->to->dims;
+    const Dim bound = e->counted ? size_of(t, e->bound) : DIM_BAD;
+    t->size[expr] = e->counted ? dim_counted(to, dim_fresh(to, t->to->arena, "count"), bound)
+                               : dim_made(to, dim_fresh(to, t->to->arena, "steps"));
+}
+
+/* Every symbol in d has a size. */
+static void make_sizes(Transplant *t, Dim d)
+{
+    if (d >= 0 || d == DIM_BAD) return;
+    const DimExpr *e = &t->dims->expr.at[-1 - d];
+    if (e->kind == DIM_SYMBOL && (e->made || e->counted) && t->size[-1 - d] == DIM_BAD) make_size(t, e, (uint32_t)(-1 - d));
+    if (e->kind == DIM_SYMBOL || e->kind == DIM_NEGATIVE || !e->counted) return;
+    make_sizes(t, e->a);
+    if (e->kind != DIM_FLOORDIV) make_sizes(t, e->b);
 }
 
 static Dim size_of(Transplant *t, Dim d)
 {
     if (d >= 0 || d == DIM_BAD) return d;
-    const DimExpr *e = &t->dims->expr.at[-1 - d];
-    if (e->made && t->size[-1 - d] == DIM_BAD) make_size(t, (uint32_t)(-1 - d));
+    make_sizes(t, d);
     return dim_replace(&t->to->dims, t->dims, d, t->size);
 }
 

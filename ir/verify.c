@@ -2,6 +2,8 @@
  * graph; the module's dim table may gain expressions, since re-inferring a type may need some. */
 #include "verify.h"
 
+#include "sizes.h"
+
 typedef struct Verify {
     const Module *m;
     Status *st;
@@ -88,6 +90,12 @@ static bool ends_hold(Verify *v, const Graph *g)
     return true;
 }
 
+static bool sizes_hold(Verify *v, const Graph *g)
+{
+    uint32_t node;
+    return sizes_follow(g, v->m->arena, &node) || broken(v, g, node, "it names a size that no node before it counts");
+}
+
 static bool graph_holds(Verify *v, uint32_t index)
 {
     const Graph *g = v->m->graph.at[index];
@@ -102,7 +110,7 @@ static bool graph_holds(Verify *v, uint32_t index)
     }
     if (next != g->value.len) return status_fail(v->st, ST_INTERNAL, "graph %s: values that no node makes", g->name);
     v->state[index] = 2;
-    return ends_hold(v, g);
+    return ends_hold(v, g) && sizes_hold(v, g);
 }
 
 static void verify(void *arg)

@@ -5,6 +5,7 @@
  * Nodes are visited from the last to the first, so all who ask for a value are placed before it. A value joins the kernel that asks
  * for it; one that several ask for joins them if they can be merged, is computed again in each where that is cheap, or is stored by
  * one of them. Values outside that several kernels over the same points read merge those kernels. */
+#include "../ir/sizes.h"
 #include "fuse.h"
 
 static void need(Fuse *f, Value v, bool solid)
@@ -190,7 +191,7 @@ static void visit_compute(Fuse *f, uint32_t node)
 static void visit(Fuse *f, uint32_t node)
 {
     const Node *n = &f->g->node.at[node];
-    bool wanted = f->effect[node] != node;
+    bool wanted = f->effect[node] != node || n->op == OP_set_size;
     for (uint32_t i = 0; i < n->nout; i++) wanted |= f->outside[n->out + i] || f->use[n->out + i];
     if (!wanted) {
         f->role[node] = ROLE_OUTSIDE;
@@ -226,6 +227,25 @@ static void chain_effects(Fuse *f)
     }
 }
 
+/* False: more sizes than there are bits. */
+static bool list_sizes(Fuse *f)
+{
+    const SizeNeeds *needs = size_needs(f->g, f->ctx->scratch);
+    uint32_t *bit = ARENA_ARRAY(f->ctx->scratch, uint32_t, f->g->node.len + 1);
+    if (!needs) return true;
+    f->sizes = ARENA_ARRAY(f->ctx->scratch, uint64_t, f->g->node.len + 1);
+    for (uint32_t i = 0; i < f->g->node.len; i++) {
+        for (uint32_t k = needs->first[i]; k < needs->first[i + 1]; k++) f->sizes[i] |= (uint64_t)1 << bit[needs->maker[k]];
+        if (f->g->node.at[i].op != OP_set_size) continue;
+        if (f->ncounter == COUNT_OF(f->counter))
+            return status_fail(f->ctx->st, ST_UNSUPPORTED, "%s: more than %u sizes are counted (by compress, nonzero, unique ...)",
+                f->g->name, (unsigned)COUNT_OF(f->counter));
+        bit[i] = f->ncounter;
+        f->counter[f->ncounter++] = i;
+    }
+    return true;
+}
+
 static void list_readers(Fuse *f)
 {
     const Graph *g = f->g;
@@ -259,6 +279,7 @@ Graph *pass_fuse(PassCtx *ctx, const Graph *in)
     memset(f.home, 0xff, nodes * sizeof *f.home);
     fuse_order_start(&f);
     chain_effects(&f);
+    if (!list_sizes(&f)) return NULL;
     list_readers(&f);
     /* Products that read windows where they lie want none of them made. */
     const bool reads_windows = ctx->target->digits && !ctx->host_products;

@@ -41,8 +41,9 @@ typedef struct Group {
     IndexEnv env;
     uint32_t into; /* merged into this group; itself: alive */
     uint32_t nmember, nmove, nresult, last;
-    uint32_t slot; /* its place in the order */
-    int form;      /* FoldForm of its reductions; -1: none yet */
+    uint32_t slot;  /* its place in the order */
+    uint64_t sizes; /* those that it needs (Fuse.sizes) */
+    int form;       /* FoldForm of its reductions; -1: none yet */
     VEC(Use *) use;
 } Group;
 
@@ -59,10 +60,13 @@ typedef struct Fuse {
     DimTable *dims;
     uint8_t *role;  /* per node: OpRole; OUTSIDE, too, if no kernel can have it */
     uint32_t *home; /* per node: the group that computes it, NO_GROUP */
-    bool *copied;   /* per node: computed again in every group that asks */
-    bool *outside;  /* per value: needed in memory by a node outside of kernels, or as a result */
-    bool *solid;    /* per value: and not only by contractions, which read through strides */
-    bool *result;   /* per value: its home group stores it */
+    /* per node: a bit for each size that it needs and a node counts; counter: which node; NULL: no node counts */
+    uint64_t *sizes;
+    uint32_t counter[64], ncounter;
+    bool *copied;  /* per node: computed again in every group that asks */
+    bool *outside; /* per value: needed in memory by a node outside of kernels, or as a result */
+    bool *solid;   /* per value: and not only by contractions, which read through strides */
+    bool *result;  /* per value: its home group stores it */
     /* per node that is or has an effect: the one before it, NO_EFFECT if it is the first; others: themselves */
     uint32_t *effect;
     Use **use;                       /* per value */

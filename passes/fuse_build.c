@@ -123,6 +123,13 @@ static void note_stops(const Body *body, Graph *to, Value kernel)
     }
 }
 
+/* What counts these sizes stands before who needs them. */
+static void emit_counters(BuildGraph *b, uint64_t sizes)
+{
+    const Fuse *f = b->f;
+    for (uint64_t all = sizes; all != 0; all &= all - 1) emit(b, f->g->node.at[f->counter[__builtin_ctzll(all)]].out);
+}
+
 /* ---- kernels ------------------------------------------------------------------------------------- */
 
 static void emit_group(BuildGraph *b, uint32_t group)
@@ -135,11 +142,14 @@ static void emit_group(BuildGraph *b, uint32_t group)
     collect(&body);
     Graph *to = make_body(&body);
     if (!to) return;
+    uint64_t sizes = 0;
     for (uint32_t i = 0; i < body.nnode; i++) {
         const Node *n = &f->g->node.at[body.node[i]];
+        if (f->sizes && b->inside[body.node[i]]) sizes |= f->sizes[body.node[i]];
         b->inside[body.node[i]] = false;
         memset(b->map + n->out, 0, n->nout * sizeof *b->map);
     }
+    emit_counters(b, sizes);
     const Group *g = f->group.at[group];
     Value *in = ARENA_ARRAY(a, Value, body.input.len + 1);
     for (uint32_t i = 0; i < body.input.len; i++) {
@@ -167,6 +177,7 @@ static void emit_node(BuildGraph *b, uint32_t node)
         b->effected[node] = true;
         if (before != NO_EFFECT) emit_node(b, before);
     }
+    if (b->f->sizes) emit_counters(b, b->f->sizes[node]);
     for (uint32_t k = 0; k < fuse_operand_count(n); k++) emit(b, n->in[k]);
     if (op_def[n->op].role == ROLE_SAME)
         rebuild_set(&b->rb, n->out, b->rb.map[n->in[0]]);
@@ -200,7 +211,7 @@ Graph *fuse_build(Fuse *f)
     for (uint32_t i = 0; i < g->node.len && b.rb.st->code == ST_OK; i++) {
         const Node *n = &g->node.at[i];
         uint32_t home = fuse_find(f, f->home[i]);
-        bool wanted = false;
+        bool wanted = n->op == OP_set_size;
         for (uint32_t k = 0; k < n->nout; k++) wanted |= f->outside[n->out + k];
         if (f->effect[i] != i)
             emit_node(&b, i);

@@ -404,6 +404,7 @@ static void absorb(Fuse *f, uint32_t a, uint32_t b, const uint8_t *perm)
         while (*link != u) link = &(*link)->next;
         *link = u->next;
     }
+    ga->sizes |= gb->sizes;
     ga->nmember += gb->nmember;
     ga->nmove += gb->nmove;
     ga->nresult += gb->nresult;

@@ -40,6 +40,27 @@ static void reach_node(Fuse *f, uint32_t node)
     if (f->home[node] != NO_GROUP || fuse_stays(f, node)) reach(f, slot_of(f, node));
 }
 
+static uint64_t sizes_of(const Fuse *f, uint32_t node, uint32_t group)
+{
+    return group != NO_GROUP ? f->group.at[group]->sizes : f->sizes[node];
+}
+
+static void reach_counters(Fuse *f, uint32_t node, uint32_t group)
+{
+    for (uint64_t all = sizes_of(f, node, group); all != 0; all &= all - 1) reach_node(f, f->counter[__builtin_ctzll(all)]);
+}
+
+/* Visits the units that need a size that the node counts. */
+static void reach_sized(Fuse *f, uint32_t node)
+{
+    uint64_t bit = 0;
+    for (uint32_t i = 0; i < f->ncounter; i++) bit |= f->counter[i] == node ? (uint64_t)1 << i : 0;
+    for (uint32_t i = 0; i < f->group.len && bit; i++)
+        if (f->group.at[i]->into == i && f->group.at[i]->sizes & bit) reach(f, f->group.at[i]->slot);
+    for (uint32_t i = 0; i < f->g->node.len && bit; i++)
+        if (f->sizes[i] & bit && f->home[i] == NO_GROUP && fuse_stays(f, i)) reach(f, f->slot[i]);
+}
+
 /* Visits the units that have to run before the one in this slot. A group runs as a whole: whoever needs one of its nodes has to
  * wait for all of them. */
 static void reach_needed(Fuse *f, uint32_t slot)
@@ -50,6 +71,7 @@ static void reach_needed(Fuse *f, uint32_t slot)
         reach_node(f, f->g->value.at[f->group.at[group]->use.at[i]->v].node);
     for (uint32_t k = 0; group == NO_GROUP && k < n->nin; k++) reach_node(f, f->g->value.at[n->in[k]].node);
     if (group == NO_GROUP && f->effect[node] != NO_EFFECT) reach_node(f, f->effect[node]); /* itself, if it is none */
+    if (f->sizes) reach_counters(f, node, group);
 }
 
 static void reach_readers_of(Fuse *f, Value v)
@@ -70,6 +92,7 @@ static void reach_readers(Fuse *f, uint32_t slot)
     }
     for (uint32_t k = 0; group == NO_GROUP && k < n->nout; k++) reach_readers_of(f, n->out + k);
     if (group == NO_GROUP && f->next_effect[node] != NO_EFFECT) reach_node(f, f->next_effect[node]);
+    if (f->sizes && group == NO_GROUP) reach_sized(f, node);
 }
 
 /* ---- changes -------------------------------------------------------------------------------------- */

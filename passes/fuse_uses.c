@@ -50,6 +50,7 @@ bool fuse_demand(Fuse *f, Value v, uint32_t group, const IndexMap *m)
         u->next = f->use[v];
         f->use[v] = u;
         *VEC_PUSH(f->ctx->scratch, &f->group.at[u->group]->use) = u;
+        if (f->sizes) f->group.at[u->group]->sizes |= f->sizes[f->g->value.at[v].node];
     }
     return fuse_add_map(f, u, m);
 }

@@ -229,7 +229,7 @@ typedef struct GivenSlope {
 static kiln_tensor *given_weighed(kiln_tensor *x)
 {
     kiln_tensor *y = kiln_reshape(kiln_cast(x, KILN_F64), KILN_SHAPE(-1));
-    return kiln_sum(kiln_mul(y, kiln_cos(kiln_iota(k, KILN_F64, KILN_SHAPE(kiln_elements(x)), 0))), KILN_ALL);
+    return kiln_sum(kiln_mul(y, kiln_cos(kiln_iota_along(y, 0, KILN_F64))), KILN_ALL);
 }
 
 static void given_sum(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)

@@ -229,6 +229,14 @@ bool graph_run_node(const GraphRun *r, const Graph *g, uint32_t node, void *cons
     if (n->op == OP_branch) return run_branch(r, g, n, in, out);
     if (n->op == OP_kernel) return run_kernel(r, g, n, in, out);
     plain_attrs(r, g, n, attr);
+    if (n->op == OP_set_size) {
+        const Dim d = ATTRS(set_size, n->attr->at)->size;
+        const int64_t most = dim_eval(&g->module->dims, g->module->dims.expr.at[-1 - d].bound, r->symbol);
+        memcpy(out[0], in[0], sizeof(int64_t));
+        memcpy(&r->symbol[-1 - d], in[0], sizeof(int64_t));
+        r->symbol[-1 - d] = MAX_OF(MIN_OF(r->symbol[-1 - d], most), 0);
+        return true;
+    }
     if (n->op == OP_dim_size) {
         memcpy(out[0], attr, sizeof *attr);
         return true;

@@ -452,6 +452,11 @@ static void run_steps(Interp *in, const Step *step, uint32_t n)
         case STEP_LOOP: s->selector != UINT32_MAX ? run_while(in, s) : run_loop(in, s); break;
         case STEP_BRANCH: run_branch(in, s); break;
         case STEP_EFFECT: run_effect(in, s); break;
+        case STEP_SIZE:
+            in->symbol[-1 - s->size] = dtype_load_i64(DT_i64, address(in, s->from));
+            in->symbol[-1 - s->size] = MAX_OF(MIN_OF(in->symbol[-1 - s->size], value_of(in, in->dims->expr.at[-1 - s->size].bound)), 0);
+            run_steps(in, s->block[0].step, s->block[0].n);
+            break;
         }
     }
 }

@@ -174,7 +174,7 @@ bool random_factors;
 bool random_can_draw(Op op)
 {
     if (op_factors(op) && !random_factors) return false;
-    return op != OP_none && op != OP_kernel && op != OP_call && op != OP_custom && op != OP_saved && !(op_def[op].flags & OPF_EFFECT);
+    return op != OP_none && op != OP_kernel && op != OP_call && op != OP_custom && op != OP_saved && op != OP_set_size && !(op_def[op].flags & OPF_EFFECT);
 }
 
 /* A loop is one of two kinds, and comes up as often as two ops. */

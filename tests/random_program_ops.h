@@ -57,6 +57,12 @@ static kiln_tensor *by_segments(kiln_site at, kiln_operand x, int axis)
     (void)axis;
     return kiln_segment_max_at(at, x, kiln_of_tensor(rows), 2);
 }
+static kiln_tensor *positives(kiln_site at, kiln_operand x, int axis) /* a size that is counted, and goes again */
+{
+    kiln_tensor *some = kiln_masked_at(at, x, kiln_of_tensor(kiln_gt_at(at, x, kiln_of_i(0))));
+    (void)axis;
+    return kiln_add_at(at, x, kiln_of_tensor(kiln_sum_at(at, kiln_of_tensor(some), KILN_ALL)));
+}
 static kiln_tensor *gram(kiln_site at, kiln_operand x, int axis)
 {
     kiln_tensor *in[2] = {kiln_reshape_at(at, x, KILN_SHAPE(kiln_dim(x.as.tensor, axis), -1)), NULL};
@@ -111,6 +117,7 @@ static const struct { Along *f; const char *name; Takes takes; } along[] = {
     {turned_end, "flip", TAKES_ALL}, {shifted, "roll", TAKES_ALL},
     {to_front, "moveaxis", TAKES_ALL}, {last_first, "index", TAKES_ALL}, {pair_of, "index by tensors", TAKES_ALL}, {first_set, "index_update", TAKES_NUMBERS},
     {added_along, "scatter_along", TAKES_NUMBERS}, {longer, "resize", TAKES_FLOATS}, {pairs_pooled, "pool", TAKES_NUMBERS},
+    {positives, "masked", TAKES_NUMBERS},
 };
 
 #endif

@@ -35,6 +35,26 @@ static void axes(Bad *x)
     BAD("stack", SHAPE, kiln_stack(KILN_IN(x->f, x->f), KILN_FLAT));
 }
 
+static void sized(Bad *x)
+{
+    kiln_tensor *out[4];
+    BAD("nonzero", SHAPE, kiln_nonzero(x->s));
+    BAD("nonzero_within", VALUE, kiln_nonzero_within(x->f, -1));
+    BAD("compress", DTYPE, kiln_compress(x->f, x->i, 0));
+    BAD("compress", SHAPE, kiln_compress(x->f, kiln_less(x->f, 0), 0));
+    BAD("compress_within", VALUE, kiln_compress_within(x->f, kiln_less(x->f, 0), 0, -1));
+    BAD("masked", DTYPE, kiln_masked(x->f, x->i));
+    BAD("masked", SHAPE, kiln_masked(x->f, kiln_less(x->s, 0)));
+    BAD("masked_within", VALUE, kiln_masked_within(x->f, kiln_less(x->f, 0), -1));
+    BAD("unique_values", VALUE, kiln_unique_values(3));
+    BAD("unique_counts", VALUE, kiln_unique_counts(3, out));
+    BAD("unique_inverse", VALUE, kiln_unique_inverse(3, out));
+    BAD("unique_all", VALUE, kiln_unique_all(3, out));
+    BAD("non_max_suppression", SHAPE, kiln_non_max_suppression(x->f, x->f, 3, 0.5, 0, false));
+    BAD("non_max_suppression", DTYPE, kiln_non_max_suppression(x->f, x->i, 3, 0.5, 0, false));
+    BAD("index", DTYPE, kiln_index(x->f, KILN_MASK(x->f)));
+}
+
 static void lengths(Bad *x)
 {
     kiln_tensor *out[4];
@@ -171,6 +191,7 @@ static void creation(Bad *x)
 void everything(Bad *x)
 {
     axes(x);
+    sized(x);
     lengths(x);
     diagonals(x);
     subscripts(x);

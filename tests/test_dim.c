@@ -234,6 +234,28 @@ static bool some_arithmetic(World *w)
 
 static bool once(void) { return with_world(some_arithmetic); }
 
+WORLD(counted_sizes_lie_below_their_bounds)
+{
+    const Dim all = dim_mul(&w->t, w->n, 3), a = dim_counted(&w->t, "A", all), b = dim_counted(&w->t, "B", dim_add(&w->t, a, w->m));
+    assert_int_equal(dim_counted(&w->t, "A", all), a);
+    assert_int_equal(dim_counted(&w->t, "A", w->n), DIM_BAD);
+    assert_int_equal(dim_counted(&w->t, "N", w->n), DIM_BAD);
+    assert_int_equal(dim_counted(&w->t, "C", dim_made(&w->t, "T")), DIM_BAD);
+    assert_true(dim_is_counted(&w->t, dim_add(&w->t, b, 1)) && !dim_is_counted(&w->t, all) && !dim_is_counted(&w->t, 7));
+    assert_int_equal(dim_lo(&w->t, a), 0);
+    assert_int_equal(dim_hi(&w->t, a), 768);
+    assert_int_equal(dim_lo(&w->t, dim_sub(&w->t, all, a)), 0);
+    assert_int_equal(dim_lo(&w->t, dim_sub(&w->t, dim_add(&w->t, all, w->m), b)), 0);
+    assert_true(dim_lo(&w->t, dim_sub(&w->t, w->n, a)) < 0);
+    assert_int_equal(dim_most(&w->t, a), all);
+    assert_int_equal(dim_most(&w->t, b), dim_add(&w->t, all, w->m));
+    assert_int_equal(dim_most(&w->t, dim_add(&w->t, dim_sub(&w->t, all, a), 5)), dim_add(&w->t, all, 5));
+    assert_int_equal(dim_most(&w->t, dim_floordiv(&w->t, dim_add(&w->t, a, 1), 2)), dim_floordiv(&w->t, dim_add(&w->t, all, 1), 2));
+    assert_int_equal(dim_most(&w->t, dim_mul(&w->t, a, w->k)), dim_mul(&w->t, all, w->k));
+    assert_int_equal(dim_most(&w->t, w->n), w->n);
+    return true;
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -312,6 +334,7 @@ int main(void)
         TEST(mistakes_are_refused),
         TEST(growth_is_bounded),
         TEST(printing_respects_the_room),
+        TEST(counted_sizes_lie_below_their_bounds),
         TEST(every_allocation_may_fail),
         TEST(replaced_in_another_table),
         TEST(copies_find_the_same_handles),

@@ -230,7 +230,7 @@ static void threads_do_not_matter(void **state)
 static void graph_ops_are_refused(void **state)
 {
     (void)state;
-    static const Op op[] = {OP_param, OP_dim_size, OP_saved, OP_loop, OP_branch, OP_kernel, OP_call, OP_custom};
+    static const Op op[] = {OP_param, OP_dim_size, OP_set_size, OP_saved, OP_loop, OP_branch, OP_kernel, OP_call, OP_custom};
     for (size_t i = 0; i < COUNT_OF(op); i++) {
         Status st = {0};
         View v = {0};

@@ -15,7 +15,7 @@ typedef struct Case {
 
 /* Bodies for regions; K, N >= 1, M may be 0. */
 static const char frame[] =
-    "module { dims N in [1,256], M in [0,8], K in [3,9], T in loop }\n"
+    "module { dims N in [1,256], M in [0,8], K in [3,9], T in loop, C in node N }\n"
     "graph @main(%s) -> () {\n%s\n}\n"
     "graph @step(%%1: i64[], %%2: f32[], %%3: f32[4]) -> (%%2, %%3) { }\n"
     "graph @count(%%1: i64[], %%2: f32[]) -> (%%2, %%1) { }\n"
@@ -52,6 +52,12 @@ static const Case cases[] = {
     {"", "%9 = iota() {i32, 2, [2, N]}", "!iota: axis 2 is out of range for rank 2 (allowed: 0 to 1)"},
     {"", "%9 = iota() {bool, 0, [2]}", "!iota: needs numbers, not bool"},
     {"", "%9 = dim_size() {N}", "i64[]"},
+    {"%1: i64[]", "%9 = set_size(%1) {C}", "i64[]"},
+    {"%1: i64[]", "%9 = set_size(%1) {N}", "!set_size: the size must be a symbol that a node counts: i64[]"},
+    {"%1: i32[]", "%9 = set_size(%1) {C}", "!set_size: the operand must be i64[]: i32[]"},
+    {"%1: i64[], %2: f32[N,4]", "%3 = set_size(%1) {C}\n%9 = slice(%2) {[0, C, 1, 1, 2, 1]}", "f32[C,2]"},
+    {"%1: i64[], %2: f32[3]", "%3 = set_size(%1) {C}\n%4 = broadcast(%2) {[C, 3]}\n%9 = pad(%4) {0, [0, N-C, 0, 0]}", "f32[N,3]"},
+    {"%1: i64[], %2: f32[3]", "%3 = set_size(%1) {C}\n%4 = broadcast(%2) {[C, 3]}\n%9 = reduce_max(%4) {[0]}", "f32[3]"},
     {"%1: u64[2]", "%9 = random_bits(%1) {[3, N]}", "u32[3,N]"},
     {"%1: i64[2]", "%9 = random_bits(%1) {[3]}", "!random_bits: the key must be u64[2]: i64[2]"},
     {"%1: f32[2]", "%9 = saved(%1, %1)", "f32[2]"},
@@ -220,10 +226,8 @@ static const Case cases[] = {
         "!kernel: parameter 0 of sums is f32[4], not f32[5]: f32[5] x f32[5]"},
     {"%1: f32[5]", "%8, %9 = kernel(%1) {@sums, -1, []}", "!kernel: sums has 2 parameters, not 1: f32[5]"},
     {"", "%9 = kernel() {@none, -1, []}", "!kernel: none has no results"},
-    {"%1: i64[], %2: f32[], %3: f32[N,4]", "%8, %9 = loop(%1, %2, %3) {@step, 1, 1, 1, 0, N, []}",
-        "f32[], f32[N,4]"},
-    {"%1: i64[], %2: f32[], %3: f32[4]", "%8, %9 = loop(%1, %2, %3) {@step, 1, 0, 1, 0, 4, []}",
-        "f32[], f32[4,4]"},
+    {"%1: i64[], %2: f32[], %3: f32[N,4]", "%8, %9 = loop(%1, %2, %3) {@step, 1, 1, 1, 0, N, []}", "f32[], f32[N,4]"},
+    {"%1: i64[], %2: f32[], %3: f32[4]", "%8, %9 = loop(%1, %2, %3) {@step, 1, 0, 1, 0, 4, []}", "f32[], f32[4,4]"},
     {"%2: f32[], %3: f32[4]", "%1 = constant() {i64, 7, []}\n%8, %9 = loop(%1, %2, %3) {@step, 1, 0, 1, 0, 5, []}",
         "!loop: the trip count is 7, but the attribute says 5 steps: i64[] x f32[] x f32[4]"},
     {"%1: i64[], %2: f32[], %3: f32[4]", "%8, %9 = loop(%1, %2, %3) {@step, 1, 0, 1, 0, T, []}", "f32[], f32[T,4]"},
@@ -252,10 +256,8 @@ static const Case cases[] = {
         "!branch: the selector must be bool[] or an integer scalar: f32[] x f32[4] x f32[4]"},
     {"%1: bool[], %2: f32[4], %3: f32[4]", "%8, %9 = branch(%1, %2, %3) {[@sums, @mixed]}",
         "!branch: result 1 is f32[4] in sums and bool[4] in mixed: bool[] x f32[4] x f32[4]"},
-    {"%2: f32[], %3: f32[4]", "%1 = dim_size() {N}\n%8, %9 = loop(%1, %2, %3) {@step, 1, 0, 1, 1, N, []}",
-        "f32[], f32[N,4]"},
-    {"%2: f32[]", "%1 = constant() {i64, 7, []}\n%8, %9 = loop(%1, %2) {@count, 1, 0, 1, 0, 7, []}",
-        "f32[], i64[7]"},
+    {"%2: f32[], %3: f32[4]", "%1 = dim_size() {N}\n%8, %9 = loop(%1, %2, %3) {@step, 1, 0, 1, 1, N, []}", "f32[], f32[N,4]"},
+    {"%2: f32[]", "%1 = constant() {i64, 7, []}\n%8, %9 = loop(%1, %2) {@count, 1, 0, 1, 0, 7, []}", "f32[], i64[7]"},
     {"%1: i64[], %2: f32[], %3: f32[N,5]", "%8, %9 = loop(%1, %2, %3) {@step, 1, 1, 1, 0, N, []}",
         "!loop: parameter 2 of step is f32[4], not f32[5]: i64[] x f32[] x f32[N,5]"},
     {"%1: i32[], %2: f32[], %3: f32[N,4]", "%8, %9 = loop(%1, %2, %3) {@step, 1, 1, 1, 0, N, []}",

@@ -9,7 +9,7 @@
 /* Every structured op; elementwise ones are added from the table. In canonical form. */
 static const char whole[] =
     "module {\n"
-    "  dims N in [1,256], Rows_2 in [0,8], T in loop\n"
+    "  dims N in [1,256], Rows_2 in [0,8], T in loop, K in node 2*N+1\n"
     "}\n"
     "\n"
     "graph @main(%1: f32[N,4], %2: f32[4,4], %3: u64[2], %4: i64[], %5: f32[], %6: "
@@ -77,6 +77,8 @@ static const char whole[] =
     "  %71 = eigvalsh(%2) : f32[4]\n"
     "  %72, %73, %74 = svd(%59) {1} : f32[3,1,1], f32[3,1], f32[3,2,2]\n"
     "  %75 = svdvals(%59) : f32[3,1]\n"
+    "  %76 = set_size(%4) {K} : i64[]\n"
+    "  %77 = constant() {f32, 1, [K+N]} : f32[K+N]\n"
     "}\n"
     "\n"
     "graph @below(%1: i64[], %2: f32[], %3: f32[N,4]) -> (%5) {\n"

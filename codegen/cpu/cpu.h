@@ -96,6 +96,7 @@ void gen_function_begin(Gen *g, const char *name, LLVMTypeRef type, bool interna
 void gen_function_end(Gen *g);                   /* after its last terminator */
 void gen_prefer_vectors(Gen *g, uint32_t bytes); /* in this function */
 
+LLVMValueRef gen_combine(LLVMBuilderRef b, const DimExpr *x, LLVMValueRef l, LLVMValueRef r); /* of the values of its parts */
 /* The value of a dim: a constant, a run-time dim of the program, or an expression of those. */
 LLVMValueRef gen_dim(Gen *g, Dim d);
 bool gen_dim_const(const Gen *g, Dim d, int64_t *out);

@@ -93,6 +93,7 @@ static void open_dims(Entry *e)
     uint32_t n = entry_program(e)->dim.len;
     e->dim = gen_alloca(g, g->i64, MAX_OF(n, 1), 8);
     for (uint32_t i = 0; i < n; i++) {
+        if (dim_is_counted(&entry_program(e)->module->dims, entry_program(e)->dim.at[i])) continue;
         LLVMValueRef at = gen_i64(g, i), v = gen_dim_of_symbols(g, entry_program(e)->dim.at[i], e->symbol);
         g->dim_value[i] = v;
         LLVMSetAlignment(LLVMBuildStore(g->top, v, LLVMBuildGEP2(g->top, g->i64, e->dim, &at, 1, "")), 8);
@@ -119,6 +120,7 @@ bool emit_entry(Gen *g, const char *symbol)
     e.symbol = LLVMGetParam(g->fn, 1);
     e.work = LLVMGetParam(g->fn, 2);
     e.host = LLVMGetParam(g->fn, 3);
+    emit_open_sizes(&e);
     open_dims(&e);
     open_frame(&e);
     e.hosted = p->nstack != 0 || g->marks || needs_host(p, p->step, p->nstep);

@@ -56,6 +56,10 @@ uint32_t launch_steps_from(const Gen *g, const Step *s, uint32_t n);
 /* Their kernels as a KernelFn over so many units; args: its buffers, which the entry has made. */
 LLVMValueRef emit_launch(Entry *e, const Step *s, uint32_t n, int64_t *units, LLVMValueRef *args);
 
+/* emit_size */
+void emit_open_sizes(Entry *e);          /* before all steps: room for the sizes that they find */
+void emit_size(Entry *e, const Step *s); /* the size is what the step's buffer says; parts that begin from here on know it */
+
 /* emit_step */
 /* Indices of the kernel's chunk axis that cost about so much. */
 int64_t step_grain(const Kernel *k, int64_t cost);

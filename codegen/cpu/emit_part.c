@@ -44,6 +44,7 @@ static uint32_t piece_of(const Entry *e, const Step *s, uint32_t n)
 static bool stands_apart(const Entry *e, const Step *s, uint32_t block)
 {
     const Block *b = &s->block[block];
+    if (s->kind == STEP_SIZE) return b->n != 0; /* a part looks at sizes when it begins */
     if (!e->parts.cut || b->n == 0) return false;
     return b->n > 1 ? s->nblock > PART_PIECES / 4 : list_weight(e->g->p, b->step, 1, PART_WEIGHT) > PART_WEIGHT / 2;
 }
@@ -75,6 +76,7 @@ static void walk_step(Entry *e, const Step *s)
     uint32_t n = step_buffers(e->g->p, s);
     for (uint32_t i = 0; i < n; i++) use(e, s->buf[i]);
     for (uint32_t i = 0; i < 3 && (s->kind == STEP_CONTRACT || s->kind == STEP_COPY); i++) use(e, one[i]);
+    if (s->kind == STEP_SIZE) use(e, s->from);
     if (s->nblock == 0) return;
     use(e, s->selector);
     if (s->kind == STEP_LOOP) {
@@ -134,7 +136,7 @@ void parts_plan(Entry *e)
         x->after[i] = x->slice[p->buf.at[i].loop];
         x->slice[p->buf.at[i].loop] = i;
     }
-    x->cut = list_weight(p, p->step, p->nstep, PART_WEIGHT) > PART_WEIGHT;
+    x->cut = p->counted.len != 0 || list_weight(p, p->step, p->nstep, PART_WEIGHT) > PART_WEIGHT;
     walk(e, p->step, p->nstep);
     x->count = 0;
     for (uint32_t i = 0; i < p->buf.len; i++)

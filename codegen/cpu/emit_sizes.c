@@ -16,7 +16,7 @@ static LLVMValueRef end_of(Gen *g, const Buf *b, LLVMValueRef symbol)
 {
     LLVMValueRef bytes = gen_i64(g, (int64_t)dtype_bytes((DType)b->type.dtype)), line = gen_i64(g, 64);
     for (uint32_t i = 0; i < b->type.rank; i++)
-        bytes = LLVMBuildMul(g->top, bytes, gen_dim_of_symbols(g, b->type.dim[i], symbol), "");
+        bytes = LLVMBuildMul(g->top, bytes, gen_dim_of_symbols(g, buf_room(b)->dim[i], symbol), "");
     LLVMValueRef end = LLVMBuildAdd(g->top, bytes, gen_i64(g, b->offset + 63), "");
     return LLVMBuildMul(g->top, LLVMBuildUDiv(g->top, end, line, ""), line, "");
 }
@@ -34,7 +34,7 @@ static uint32_t sizes(Gen *g, const char *symbol, bool part, uint32_t first, uin
         /* 0 bytes at the bounds: another buffer took this one's place */
         if (b->kind == BUF_TEMP && b->bytes != 0) most = larger(g, end_of(g, b, symbols), most);
         for (uint32_t k = 0; b->kind == BUF_OUTPUT && k < b->type.rank; k++)
-            gen_store(g, gen_dim_of_symbols(g, b->type.dim[k], symbols), gen_at(g, g->i64, out, gen_i64(g, word++)), 8);
+            gen_store(g, gen_dim_of_symbols(g, buf_room(b)->dim[k], symbols), gen_at(g, g->i64, out, gen_i64(g, word++)), 8);
     }
     if (part) most = larger(g, gen_load_once(g, g->i64, out, 0, 8), most);
     gen_store(g, most, out, 8);

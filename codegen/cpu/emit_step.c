@@ -472,6 +472,10 @@ void emit_steps(Entry *e, const Step *s, uint32_t n)
         case STEP_CONTRACT: i += s[i].contract.host ? host_product(e, &s[i], next) : own_product(e, &s[i], next); break;
         case STEP_HOST: i += step_host(e, &s[i], next); break;
         case STEP_COPY: step_copy(e, &s[i]); break;
+        case STEP_SIZE:
+            emit_size(e, &s[i]);
+            inside(e, &s[i], 0);
+            break;
         case STEP_LOOP: s[i].selector != UINT32_MAX ? step_while(e, &s[i]) : step_scan(e, &s[i]); break;
         case STEP_BRANCH: step_branch(e, &s[i]); break;
         case STEP_EFFECT: step_effect(e, &s[i]); break;

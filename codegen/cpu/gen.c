@@ -196,9 +196,8 @@ bool gen_dim_const(const Gen *g, Dim d, int64_t *out)
 }
 
 /* Both ways of reading a dim differ in their leaves only. */
-static LLVMValueRef combine(Gen *g, LLVMBuilderRef b, const DimExpr *x, LLVMValueRef l, LLVMValueRef r)
+LLVMValueRef gen_combine(LLVMBuilderRef b, const DimExpr *x, LLVMValueRef l, LLVMValueRef r)
 {
-    (void)g;
     switch ((DimKind)x->kind) {
     case DIM_ADD: return LLVMBuildAdd(b, l, r, "");
     case DIM_MUL: return LLVMBuildMul(b, l, r, "");
@@ -221,7 +220,7 @@ LLVMValueRef gen_dim(Gen *g, Dim d)
         return gen_i64(g, 0);
     }
     LLVMValueRef l = gen_dim(g, expr_of(g, d)->a), r = gen_dim(g, expr_of(g, d)->b);
-    return combine(g, g->top, expr_of(g, d), l, r);
+    return gen_combine(g->top, expr_of(g, d), l, r);
 }
 
 static LLVMValueRef dim_of_symbols(Gen *g, Dim d, LLVMValueRef symbol)
@@ -233,7 +232,7 @@ static LLVMValueRef dim_of_symbols(Gen *g, Dim d, LLVMValueRef symbol)
         return gen_i64(g, 0);
     }
     LLVMValueRef l = gen_dim_of_symbols(g, expr_of(g, d)->a, symbol), r = gen_dim_of_symbols(g, expr_of(g, d)->b, symbol);
-    return combine(g, g->top, expr_of(g, d), l, r);
+    return gen_combine(g->top, expr_of(g, d), l, r);
 }
 
 LLVMValueRef gen_dim_of_symbols(Gen *g, Dim d, LLVMValueRef symbol)

@@ -23,6 +23,7 @@ typedef struct Run {
     CUdeviceptr *at;  /* the address of each buffer */
     size_t *room;     /* the bytes of each buffer that is a stack */
     CUdeviceptr base; /* memory of this run alone; 0 if none */
+    int64_t *symbol;  /* the values of the program's symbols, then of those that steps count */
     int64_t *dim;     /* the values of Program.dim */
     CUdeviceptr dims; /* and where they lie, if a launch does not bring them along */
     Timed timed;      /* of code with marks */
@@ -36,14 +37,15 @@ static bool ended(Run *r, int32_t code)
     return false;
 }
 
-static int64_t size_of(const Run *r, Dim d) { return program_size(r->c->p, d, r->call->dim); }
-static size_t bytes_of(const Run *r, uint32_t buf) { return cuda_buffer_bytes(r->c->p, buf, r->call->dim); }
+static int64_t size_of(const Run *r, Dim d) { return program_size(r->c->p, d, r->symbol); }
+static size_t bytes_of(const Run *r, uint32_t buf) { return cuda_buffer_bytes(r->c->p, buf, r->symbol); }
 
-size_t cuda_buffer_bytes(const Program *p, uint32_t buf, const int64_t *dim)
+/* At the most that it may be. */
+static size_t room_of(const Run *r, uint32_t buf)
 {
-    const Type *t = &p->buf.at[buf].type;
+    const Type *t = buf_room(&r->c->p->buf.at[buf]);
     size_t n = dtype_bytes((DType)t->dtype);
-    for (uint32_t i = 0; i < t->rank; i++) n *= (size_t)program_size(p, t->dim[i], dim);
+    for (uint32_t i = 0; i < t->rank; i++) n *= (size_t)size_of(r, t->dim[i]);
     return n;
 }
 
@@ -91,26 +93,6 @@ static bool launch(Run *r, uint32_t f, int64_t blocks, uint32_t threads, void **
 
 static void *dims_of(Run *r) { return cuda_dims_by_value(r->c->p) ? (void *)r->dim : &r->dims; }
 
-ShareGrid cuda_grid(const Compiled *c, uint32_t kernel, const int64_t *dim, bool alone)
-{
-    const Kernel *k = &c->p->kernel.at[kernel];
-    const CudaShape *s = &c->shape[kernel];
-    int64_t points = 1, each = cuda_points(s);
-    for (uint32_t a = 0; a < k->naxis; a++)
-        if ((int)a != k->sweep) points *= program_size(c->p, k->extent[a], dim);
-    if (!s->several) return (ShareGrid){.blocks = (points + each - 1) / each, .parts = 1};
-    return share_grid(&s->rows, points, program_size(c->p, k->extent[k->sweep], dim), alone ? 0 : c->at_once[kernel]);
-}
-
-int64_t cuda_product_blocks(const Compiled *c, const Step *s, const int64_t *dim)
-{
-    const Program *p = c->p;
-    const int64_t m = program_size(p, s->contract.m, dim), n = program_size(p, s->contract.n, dim);
-    int64_t blocks = product_tiles(product_plan(p, s, cuda_sm(c->driver)), m, n);
-    for (uint32_t i = 0; i < s->contract.nbatch; i++) blocks *= program_size(p, s->contract.batch[i], dim);
-    return blocks;
-}
-
 /* Memory for one launch, in which the blocks of a row meet. */
 static bool take_meeting(Run *r, const ShareGrid *g, CUdeviceptr *at)
 {
@@ -124,7 +106,7 @@ static bool run_kernel(Run *r, const Step *s)
 {
     const Kernel *k = &r->c->p->kernel.at[s->kernel];
     const CudaShape *shape = &r->c->shape[s->kernel];
-    const ShareGrid g = cuda_grid(r->c, s->kernel, r->call->dim, false);
+    const ShareGrid g = cuda_grid(r->c, s->kernel, r->symbol, false);
     CUdeviceptr meeting = 0;
     void *args[k->nbuf + 2], **end = args + k->nbuf;
     for (uint32_t i = 0; i < k->nbuf; i++) args[i] = &r->at[s->buf[i]];
@@ -188,10 +170,10 @@ static bool run_product(Run *r, const Step *s)
     ProductMaps maps;
     const bool bulk = product_maps(r->c->p, s, product_plan(r->c->p, s, cuda_sm(r->d)), map);
     const CUdeviceptr at[] = {r->at[s->contract.a], r->at[s->contract.b]};
-    if (bulk && !cuda_maps(r->d, r->c->p, map, r->call->dim, at, &maps, r->st)) return false;
+    if (bulk && !cuda_maps(r->d, r->c->p, map, r->symbol, at, &maps, r->st)) return false;
     args[n] = &maps;
     args[n + bulk] = dims_of(r);
-    return launch(r, f, cuda_product_blocks(r->c, s, r->call->dim), CUDA_BLOCK, args, s->loc);
+    return launch(r, f, cuda_product_blocks(r->c, s, r->symbol), CUDA_BLOCK, args, s->loc);
 }
 
 static bool run_launch(Run *r, uint32_t number)
@@ -374,6 +356,19 @@ static bool run_branch(Run *r, const Step *s)
     return run_steps(r, b->step, b->n);
 }
 
+static bool open_dims(Run *r);
+
+/* Reads the size, and goes on with it. */
+static bool run_size(Run *r, const Step *s)
+{
+    int64_t n = 0;
+    const Program *p = r->c->p;
+    if (!get(r, &n, r->at[s->from], sizeof n, "reading a size")) return false;
+    n = MIN_OF(n, size_of(r, p->module->dims.expr.at[-1 - s->size].bound));
+    r->symbol[p->symbol.len + program_counted(p, s->size)] = MAX_OF(n, 0);
+    return open_dims(r) && run_steps(r, s->block[0].step, s->block[0].n);
+}
+
 static bool run_steps(Run *r, const Step *s, uint32_t n)
 {
     const CudaLaunches *launches = &r->c->text.launches;
@@ -394,6 +389,7 @@ static bool run_steps(Run *r, const Step *s, uint32_t n)
         case STEP_LOOP: ok = s[i].selector != UINT32_MAX ? run_while(r, &s[i]) : run_loop(r, &s[i]); break;
         case STEP_BRANCH: ok = run_branch(r, &s[i]); break;
         case STEP_EFFECT: ok = run_effect(r, &s[i]); break;
+        case STEP_SIZE: ok = run_size(r, &s[i]); break;
         }
         if (!ok) return false;
     }
@@ -415,7 +411,7 @@ static size_t place(Run *r, CUdeviceptr base)
         if (b->kind == BUF_OUTPUT) r->at[i] = (CUdeviceptr)(uintptr_t)r->call->buf[p->ninput + b->index];
         if (b->kind != BUF_TEMP) continue;
         r->at[i] = r->call->work ? (CUdeviceptr)(uintptr_t)r->call->work + (CUdeviceptr)b->offset : base + at;
-        if (!r->call->work && b->bytes != 0) at += aligned(bytes_of(r, i));
+        if (!r->call->work && b->bytes != 0) at += aligned(room_of(r, i));
     }
     return at;
 }
@@ -423,7 +419,7 @@ static size_t place(Run *r, CUdeviceptr base)
 static bool open_dims(Run *r)
 {
     const Program *p = r->c->p;
-    r->dim = ARENA_ARRAY(&r->arena, int64_t, p->dim.len + 1);
+    if (!r->dim) r->dim = ARENA_ARRAY(&r->arena, int64_t, p->dim.len + 1);
     for (uint32_t i = 0; i < p->dim.len; i++) r->dim[i] = size_of(r, p->dim.at[i]);
     return p->dim.len <= CUDA_DIMS || r->q->put(r->q, r->dims, r->dim, p->dim.len * sizeof *r->dim, r->st);
 }
@@ -432,6 +428,8 @@ static void run(void *arg)
 {
     Run *r = arg;
     const Program *p = r->c->p;
+    r->symbol = ARENA_ARRAY(&r->arena, int64_t, p->symbol.len + p->counted.len + 1);
+    if (p->symbol.len) memcpy(r->symbol, r->call->dim, p->symbol.len * sizeof *r->symbol);
     r->at = ARENA_ARRAY(&r->arena, CUdeviceptr, p->buf.len + 1);
     if (p->nstack != 0) r->room = ARENA_ARRAY(&r->arena, size_t, p->buf.len + 1);
     const size_t bytes = place(r, 0);
@@ -480,6 +478,7 @@ static void look_at(void *arg)
     const Program *p = r->c->p;
     const Step *s = find_step(p->step, p->nstep, a->code);
     r->at = ARENA_ARRAY(&r->arena, CUdeviceptr, p->buf.len + 1);
+    r->symbol = (int64_t *)(uintptr_t)r->call->dim; /* nothing is counted where a program is recorded */
     if (!s) status_fail(r->st, ST_INTERNAL, "cuda: %s ended with %lld", p->name, (long long)a->code);
     r->ok = s && get(r, r->at, a->table, p->buf.len * sizeof *r->at, "reading where buffers lie") && run_effect(r, s);
 }

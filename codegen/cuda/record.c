@@ -333,6 +333,7 @@ static bool record_step(Making *m, const Step *s)
     case STEP_LOOP: return s->selector != UINT32_MAX ? record_while(m, s) : record_loop(m, s);
     case STEP_BRANCH: return record_branch(m, s);
     case STEP_EFFECT: return record_assert(m, s);
+    case STEP_SIZE:
     case STEP_HOST: break;
     }
     return status_fail(m->st, ST_INTERNAL, "cuda: a step of the host cannot be recorded");

@@ -24,7 +24,8 @@ static uint32_t launches(const Step *s, uint32_t n)
 static bool runs_alone(const Step *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        if ((s[i].kind == STEP_EFFECT && s[i].effect.op != OP_assert) || s[i].kind == STEP_HOST) return false;
+        if ((s[i].kind == STEP_EFFECT && s[i].effect.op != OP_assert) || s[i].kind == STEP_HOST || s[i].kind == STEP_SIZE)
+            return false;
         if (s[i].kind == STEP_CONTRACT && s[i].contract.blas) return false;
         for (uint32_t k = 0; k < s[i].nblock; k++)
             if (!runs_alone(s[i].block[k].step, s[i].block[k].n)) return false;

@@ -201,7 +201,8 @@ static bool put_step(Table *t, const Step *s)
         [STEP_CONTRACT] = WALK_LAUNCH,
         [STEP_COPY] = WALK_COPY,
         [STEP_LOOP] = WALK_LOOP,
-        [STEP_BRANCH] = WALK_BRANCH};
+        [STEP_BRANCH] = WALK_BRANCH,
+        [STEP_SIZE] = WALK_SIZE};
     bool ok = true;
     if (s->kind == STEP_EFFECT) return put_effect(t, s);
     if (s->kind == STEP_HOST) return status_fail(t->st, ST_INTERNAL, "%s was not expanded", op_def[s->host.op].name);
@@ -214,6 +215,12 @@ static bool put_step(Table *t, const Step *s)
     case STEP_CONTRACT: put_product(t, s); break;
     case STEP_COPY: put_copy(t, s); break;
     case STEP_LOOP: ok = put_loop(t, s); break;
+    case STEP_SIZE:
+        put(t, s->size);
+        put(t, t->p->module->dims.expr.at[-1 - s->size].bound);
+        put_buf(t, s->from);
+        ok = put_steps(t, s->block[0].step, s->block[0].n);
+        break;
     default: ok = put_branch(t, s); break;
     }
     close_step(t, from);
@@ -278,7 +285,7 @@ static int64_t put_temporaries(Table *t)
         if (b->kind != BUF_TEMP || b->bytes == 0) continue;
         put(t, b->offset);
         put(t, element(t, i));
-        put_dims(t, b->type.dim, b->type.rank);
+        put_dims(t, buf_room(b)->dim, b->type.rank);
         n++;
     }
     return n;
@@ -287,7 +294,7 @@ static int64_t put_temporaries(Table *t)
 static void put_results(Table *t)
 {
     for (uint32_t i = 0; i < t->p->noutput; i++) {
-        const Type *type = &t->p->buf.at[t->p->ninput + i].type;
+        const Type *type = buf_room(&t->p->buf.at[t->p->ninput + i]);
         put_dims(t, type->dim, type->rank);
     }
 }

@@ -139,8 +139,8 @@ bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int
 {
     (void)nout;
     const OpDef *def = &op_def[op];
-    if (UNLIKELY(
-            (def->flags & (OPF_REGION | OPF_EFFECT)) || op == OP_param || op == OP_saved || op == OP_dim_size || op == OP_custom))
+    if (UNLIKELY((def->flags & (OPF_REGION | OPF_EFFECT)) || op == OP_param || op == OP_saved || op == OP_dim_size ||
+                 op == OP_set_size || op == OP_custom))
         return status_fail(st, ST_UNSUPPORTED, "%s: only exists in graphs", def->name);
     const Run r = {c->threads, c->kept, c->blas, c->panels, op, in, nin, attr, nattr, out, st};
     return run_fn[op] ? run_fn[op](&r) : run_lowered(&r);

@@ -88,7 +88,7 @@ void *gpu_ready(const Device *d, const OpCall *c, Status *st)
     Gpu *g = (Gpu *)(uintptr_t)d;
     const OpDef *def = &op_def[c->op];
     if ((def->flags & (OPF_REGION | OPF_EFFECT)) || c->op == OP_param || c->op == OP_saved || c->op == OP_dim_size ||
-        c->op == OP_custom)
+        c->op == OP_set_size || c->op == OP_custom)
         return status_fail(st, ST_UNSUPPORTED, "%s: only exists in graphs", def->name), NULL;
     const size_t nin = c->nin, each = 2 * MAX_RANK, room = op_key_room(c->in, c->nin, c->nattr) + 8 + each;
     const size_t bytes = sizeof(Plan) + nin * (sizeof(Part) + sizeof(View)) + (3 * room + nin * each) * sizeof(int64_t);

@@ -15,6 +15,20 @@ uint32_t lower_dim(Lower *lw, Dim d)
     return lw->p->dim.len - 1;
 }
 
+/* NULL: nothing in it is counted. */
+static const Type *most_of(Lower *lw, const Type *type)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < type->rank; i++) any |= dim_is_counted(lw->dims, type->dim[i]);
+    if (!any) return NULL;
+    Type *most = arena_copy(lw->arena, type, sizeof *type);
+    for (uint32_t i = 0; i < type->rank; i++) {
+        const Dim d = dim_most(lw->dims, type->dim[i]);
+        most->dim[i] = d != DIM_BAD ? d : dim_hi(lw->dims, type->dim[i]);
+    }
+    return most;
+}
+
 #define BYTES_MAX ((int64_t)1 << 46)
 
 uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type)
@@ -23,7 +37,8 @@ uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type)
         *VEC_PUSH(lw->arena, &lw->p->buf) = (Buf){.kind = BUF_STACK, .type = *type, .index = lw->p->nstack++, .first = UINT32_MAX};
         return lw->p->buf.len - 1;
     }
-    Dim n = type_elements(lw->dims, type);
+    const Type *room = most_of(lw, type);
+    Dim n = type_elements(lw->dims, room ? room : type);
     int64_t most = n == DIM_BAD ? BYTES_MAX : dim_hi(lw->dims, n);
     if (most > BYTES_MAX / (int64_t)dtype_bytes(type->dtype)) {
         char text[128];
@@ -32,8 +47,8 @@ uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type)
             lw->st, ST_VALUE, "lowering %s: the largest size of a value of %s is more than memory can hold", lw->p->name, text);
         return NO_BUF;
     }
-    *VEC_PUSH(lw->arena, &lw->p->buf) =
-        (Buf){.kind = (uint8_t)kind, .type = *type, .bytes = most * (int64_t)dtype_bytes(type->dtype), .first = UINT32_MAX};
+    *VEC_PUSH(lw->arena, &lw->p->buf) = (Buf){
+        .kind = (uint8_t)kind, .type = *type, .room = room, .bytes = most * (int64_t)dtype_bytes(type->dtype), .first = UINT32_MAX};
     return lw->p->buf.len - 1;
 }
 
@@ -257,6 +272,40 @@ static bool unsupported(Scope *s, const Node *n, const char *what)
 
 bool lower_call(Scope *s, const Node *n) { return unsupported(s, n, "a call of a compiled function"); }
 bool lower_saved(Scope *s, const Node *n) { return unsupported(s, n, "a value that an earlier run saved"); }
+
+/* The rest of the graph's steps is inside this one. */
+bool lower_set_size(Scope *s, const Node *n)
+{
+    Lower *lw = s->lw;
+    const uint32_t from = s->buf[scope_root(s->g, n->in[0])];
+    if (s->needed[n->out]) {
+        const uint32_t to = scope_result(s, n->out);
+        if (to == NO_BUF) return false;
+        scope_copy(s, from, to);
+    }
+    Step *step = scope_step(s, STEP_SIZE);
+    step->from = from;
+    step->size = ATTRS(set_size, n->attr->at)->size;
+    step->selector = UINT32_MAX;
+    step->block = ARENA_NEW(lw->arena, Block);
+    step->nblock = 1;
+    lower_read(lw, from);
+    if (program_counted(lw->p, step->size) == lw->p->counted.len) *VEC_PUSH(lw->arena, &lw->p->counted) = step->size;
+    *VEC_PUSH(lw->scratch, &s->outer) = s->step;
+    s->step = (StepList){0};
+    return true;
+}
+
+Block scope_end(Scope *s)
+{
+    while (s->outer.len != 0) {
+        const Block rest = {s->step.at, s->step.len};
+        s->step = s->outer.at[--s->outer.len];
+        *s->step.at[s->step.len - 1].block = rest;
+    }
+    return (Block){s->step.at, s->step.len};
+}
+
 bool lower_param(Scope *s, const Node *n) { return s->buf[n->out] != NO_BUF; }
 
 /* ---- the program --------------------------------------------------------------------------------- */
@@ -264,7 +313,7 @@ bool lower_param(Scope *s, const Node *n) { return s->buf[n->out] != NO_BUF; }
 static void list_symbols(Lower *lw)
 {
     for (uint32_t i = 0; i < lw->dims->expr.len; i++)
-        if (lw->dims->expr.at[i].kind == DIM_SYMBOL && !lw->dims->expr.at[i].made)
+        if (lw->dims->expr.at[i].kind == DIM_SYMBOL && !lw->dims->expr.at[i].made && !lw->dims->expr.at[i].counted)
             *VEC_PUSH(lw->arena, &lw->p->symbol) = -1 - (Dim)i;
 }
 
@@ -300,8 +349,9 @@ static bool lower_entry(Lower *lw, Scope *s)
         uint32_t from = s->buf[scope_root(g, g->result.at[i])], to = p->ninput + i;
         if (from != to) scope_copy(s, from, to);
     }
-    p->step = s->step.at;
-    p->nstep = s->step.len;
+    const Block all = scope_end(s);
+    p->step = all.step;
+    p->nstep = all.n;
     if (!lw->o->target.dear_guards) merge_steps(lw);
     if (lw->o->host_products) join_steps(lw, p->step, p->nstep);
     if (lw->o->target.ends) end_steps(lw, p->step, p->nstep);

@@ -76,6 +76,8 @@ typedef struct Panels {
 } Panels;
 typedef VEC(Panels) PanelsList;
 
+typedef VEC(Step) StepList;
+
 /* One graph being lowered: the entry, or the body of a loop. */
 typedef struct Scope {
     Lower *lw;
@@ -89,10 +91,12 @@ typedef struct Scope {
     uint32_t carries;
     uint32_t invariants;      /* of a loop's body that may read panels: the first parameter that no turn changes; else 0 */
     const PanelsList *panels; /* that were laid out for it; NULL: none */
-    VEC(Step) step;
+    StepList step;
+    VEC(StepList) outer; /* lists that a size ended: all that follows is in the last step of each */
 } Scope;
 
 void scope_begin(Lower *lw, Scope *s, const Graph *g);
+Block scope_end(Scope *s);                 /* all its steps */
 Value scope_root(const Graph *g, Value v); /* through reshapes, the value whose buffer holds v */
 bool scope_run(Scope *s);
 uint32_t scope_result(Scope *s, Value v); /* v's buffer, made if there is none yet */

@@ -77,7 +77,7 @@ static bool lower_case(Scope *s, const Node *n, const Graph *g, const bool *in_p
         if (*at == NO_BUF && !in_place[i]) *at = to[i];
     }
     if (!scope_run(&inner) || !scope_results(&inner, to, in_place)) return false;
-    *block = (Block){inner.step.at, inner.step.len};
+    *block = scope_end(&inner);
     return true;
 }
 

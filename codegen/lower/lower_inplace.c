@@ -10,15 +10,15 @@ static bool is_in(const Program *p, uint32_t b, uint32_t buf)
 
 /* ---- which steps touch a buffer ------------------------------------------------------------------ */
 
-typedef struct StepList {
+typedef struct TouchList {
     VEC(uint32_t) step;
-} StepList; /* in order, without repetition */
+} TouchList; /* in order, without repetition */
 
 typedef struct Touch {
     const Program *p;
     Arena *arena;
     Map list_of; /* buffer -> index into list */
-    VEC(StepList) list;
+    VEC(TouchList) list;
     bool *gone; /* per step: whether it has become superfluous */
 } Touch;
 
@@ -40,7 +40,7 @@ static void touch(Touch *t, uint32_t buf, uint32_t step)
         const uint64_t *at = map_get(&t->list_of, buf);
         if (!at) {
             at = map_put(&t->list_of, buf, t->list.len);
-            *VEC_PUSH(t->arena, &t->list) = (StepList){0};
+            *VEC_PUSH(t->arena, &t->list) = (TouchList){0};
         }
         uint32_t len = t->list.at[*at].step.len;
         if (len == 0 || t->list.at[*at].step.at[len - 1] != step) *VEC_PUSH(t->arena, &t->list.at[*at].step) = step;
@@ -58,6 +58,8 @@ static void touch_all(Touch *t, const Step *st, uint32_t step)
     } else if (st->kind == STEP_COPY) {
         touch(t, st->from, step);
         touch(t, st->to, step);
+    } else if (st->kind == STEP_SIZE) {
+        touch(t, st->from, step);
     } else if (st->kind == STEP_BRANCH) {
         touch(t, st->selector, step);
     } else if (st->kind == STEP_LOOP) {

@@ -111,7 +111,7 @@ static bool lower_condition(Scope *s, const Loop *l, Block *block, uint32_t *sel
     if (*selector == NO_BUF)
         return status_fail(s->lw->st, ST_INTERNAL, "lowering %s: the loop has no condition", l->condition->name);
     lower_read(s->lw, *selector);
-    *block = (Block){inner.step.at, inner.step.len};
+    *block = scope_end(&inner);
     return true;
 }
 
@@ -124,7 +124,7 @@ static bool lower_body(Scope *s, const Loop *l, Block *block)
     inner.panels = &l->panels;
     if (!bind_params(s, &inner, l) || !bind_results(s, &inner, l)) return false;
     if (!scope_run(&inner) || !end_of_step(&inner, l)) return false;
-    *block = (Block){inner.step.at, inner.step.len};
+    *block = scope_end(&inner);
     return true;
 }
 

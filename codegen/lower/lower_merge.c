@@ -36,6 +36,7 @@ static void count_uses(Merge *m, const Step *s, uint32_t n)
         for (uint32_t j = 0; j < buffers; j++) use(m, s[i].buf[j]);
         if (s[i].kind == STEP_CONTRACT) use(m, s[i].contract.a), use(m, s[i].contract.b), use(m, s[i].contract.c);
         if (s[i].kind == STEP_COPY) use(m, s[i].from), use(m, s[i].to);
+        if (s[i].kind == STEP_SIZE) use(m, s[i].from);
         if (s[i].kind == STEP_BRANCH || s[i].kind == STEP_LOOP) use(m, s[i].selector);
         if (s[i].kind == STEP_LOOP) use(m, s[i].trip), use(m, s[i].index), use(m, s[i].count);
         for (uint32_t j = 0; j < s[i].nblock; j++) count_uses(m, s[i].block[j].step, s[i].block[j].n);

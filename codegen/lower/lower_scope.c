@@ -21,10 +21,11 @@ static void mark_needed(Scope *s)
     for (uint32_t i = 0; i < s->g->result.len; i++) need(s, s->g->result.at[i]);
     for (uint32_t i = s->g->node.len; i-- > 0;) {
         const Node *n = &s->g->node.at[i];
-        bool wanted = node_has_effect(s->lw->m, n), single = !(op_def[n->op].flags & (OPF_REGION | OPF_EFFECT | OPF_CONTRACTS));
+        bool wanted = node_has_effect(s->lw->m, n) || n->op == OP_set_size,
+             single = !(op_def[n->op].flags & (OPF_REGION | OPF_EFFECT | OPF_CONTRACTS));
         for (uint32_t k = 0; k < n->nout; k++) wanted |= s->needed[n->out + k];
         if (!wanted || op_is_alias((Op)n->op)) continue;
-        for (uint32_t k = 0; k < n->nout; k++) s->needed[n->out + k] = true;
+        for (uint32_t k = 0; k < n->nout && n->op != OP_set_size; k++) s->needed[n->out + k] = true;
         if (op_takes_strides((Op)n->op)) {
             contract_needs(s, n);
             continue;
@@ -42,7 +43,7 @@ bool scope_run(Scope *s)
     mark_needed(s);
     for (uint32_t i = 0; i < s->g->node.len; i++) {
         const Node *n = &s->g->node.at[i];
-        if (!(n->nout != 0 && s->needed[n->out]) && !node_has_effect(s->lw->m, n)) continue;
+        if (!(n->nout != 0 && s->needed[n->out]) && !node_has_effect(s->lw->m, n) && n->op != OP_set_size) continue;
         StepOrigin *origin = ARENA_NEW(s->lw->arena, StepOrigin);
         *origin = (StepOrigin){.g = s->g, .node = i};
         s->lw->origin = origin;

@@ -45,8 +45,8 @@ static void put_dims(Text *out, const DimTable *t)
     put(out, t->expr.len);
     for (uint32_t i = 0; i < t->expr.len; i++) {
         const DimExpr *e = &t->expr.at[i];
-        put(out, (int64_t)e->kind << 1 | e->made);
-        const int64_t all[] = {e->a, e->b, e->lo, e->hi};
+        put(out, (int64_t)e->kind << 2 | e->counted << 1 | e->made);
+        const int64_t all[] = {e->a, e->b, e->lo, e->hi, e->bound};
         text_add(out, (const char *)all, sizeof all);
     }
 }

@@ -7,7 +7,7 @@
 /* A frame is a graph with room for all its values; it is made once and run any number of times. */
 typedef struct Frame {
     const Graph *g;
-    const int64_t *symbol;
+    int64_t *symbol;     /* shared by all frames of a run, since sizes are counted on the way */
     RefTensor *value;    /* per value */
     struct Frame ***sub; /* per node: of its graphs, in order; NULL if it has none */
     Arena *arena;

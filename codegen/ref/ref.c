@@ -2,6 +2,8 @@
  * result. Relies on internal.h. Never knows what an op computes: ref_*.c do. */
 #include "internal.h"
 
+#include "../../ir/sizes.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -62,9 +64,9 @@ void ref_store(const RefTensor *t, void *bytes)
 
 /* ---- running ------------------------------------------------------------------------------------------ */
 
-static Frame *frame_new(Arena *a, const Graph *g, const int64_t *symbol);
+static Frame *frame_new(Arena *a, const Graph *g, int64_t *symbol);
 
-static Frame **frames_of(Arena *a, const Module *m, const Node *n, const int64_t *symbol)
+static Frame **frames_of(Arena *a, const Module *m, const Node *n, int64_t *symbol)
 {
     if (!(op_def[n->op].flags & OPF_REGION)) return NULL;
     Frame **f = ARENA_ARRAY(a, Frame *, n->attr->len + 1);
@@ -73,7 +75,7 @@ static Frame **frames_of(Arena *a, const Module *m, const Node *n, const int64_t
     return f;
 }
 
-static Frame *frame_new(Arena *a, const Graph *g, const int64_t *symbol)
+static Frame *frame_new(Arena *a, const Graph *g, int64_t *symbol)
 {
     Frame *f = ARENA_NEW(a, Frame);
     *f = (Frame){.g = g, .symbol = symbol, .arena = a};
@@ -119,6 +121,33 @@ static bool run_node(Run *r)
     return status_fail(r->st, ST_UNSUPPORTED, "the reference interpreter cannot run %s", def->name);
 }
 
+/* What has a size that was counted just now gets room. */
+static void sized(Frame *f, Dim symbol)
+{
+    const Graph *g = f->g;
+    const DimTable *dims = &g->module->dims;
+    for (uint32_t v = 1; v < g->value.len; v++) {
+        const Type *type = graph_type(g, v);
+        bool named = false;
+        for (uint32_t k = 0; k < type->rank; k++) named |= size_named(dims, type->dim[k], symbol);
+        if (!named) continue;
+        const Type t = concrete(dims, type, f->symbol);
+        f->value[v] = ref_tensor(f->arena, &t);
+    }
+    for (uint32_t i = 0; i < g->node.len; i++)
+        for (uint32_t k = 0; f->sub[i] && k < g->node.at[i].attr->len; k++)
+            if (f->sub[i][k]) sized(f->sub[i][k], symbol);
+}
+
+static void count_size(Frame *f, const Node *n)
+{
+    const DimTable *dims = &f->g->module->dims;
+    const Dim d = ATTRS(set_size, n->attr->at)->size;
+    const int64_t most = dim_eval(dims, dims->expr.at[-1 - d].bound, f->symbol);
+    f->symbol[-1 - d] = MAX_OF(MIN_OF(f->value[n->in[0]].i[0], most), 0);
+    sized(f, d);
+}
+
 bool frame_run(Frame *f, Status *st)
 {
     const Graph *g = f->g;
@@ -140,6 +169,7 @@ bool frame_run(Frame *f, Status *st)
         bool ok = run_node(&r);
         if (in != few) mem_free(in, n->nin * sizeof *in);
         if (!ok) return false;
+        if (n->op == OP_set_size) count_size(f, n);
     }
     return true;
 }
@@ -160,7 +190,11 @@ typedef struct Call {
 static void run_graph(void *arg)
 {
     Call *c = arg;
-    Frame *f = frame_new(c->arena, c->g, c->symbol);
+    const DimTable *dims = &c->g->module->dims;
+    int64_t *symbol = ARENA_ARRAY(c->arena, int64_t, dims->expr.len + 1);
+    for (uint32_t i = 0; i < dims->expr.len; i++)
+        if (dims->expr.at[i].kind == DIM_SYMBOL) symbol[i] = dims->expr.at[i].counted ? 0 : c->symbol[i];
+    Frame *f = frame_new(c->arena, c->g, symbol);
     for (uint32_t i = 0; i < c->g->param.len; i++) fill(&f->value[c->g->param.at[i]], c->in[i]);
     c->ok = frame_run(f, c->st);
     *c->result = f->value;
@@ -188,7 +222,7 @@ static void run_one(void *arg)
         .tf32 = c->tf32,
         .in = c->operand,
         .out = out,
-        .body = frames_of(c->arena, g->module, n, c->symbol),
+        .body = frames_of(c->arena, g->module, n, (int64_t *)(uintptr_t)c->symbol),
         .arena = c->arena,
         .st = c->st};
     c->ok = run_node(&r);

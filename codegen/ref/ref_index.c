@@ -132,6 +132,12 @@ static void philox(uint64_t counter_low, uint64_t counter_high, uint64_t key, ui
     }
 }
 
+bool ref_set_size(Run *r)
+{
+    ref_copy_all(&r->out[0], r->in[0]);
+    return true;
+}
+
 bool ref_source(Run *r)
 {
     RefTensor *out = &r->out[0];

@@ -103,13 +103,17 @@ typedef struct Run {
 
 static int64_t size_of(const Run *r, int64_t d) { return d >= 0 ? d : r->expr[-1 - d]; }
 
+/* symbol NULL: all symbols have their values. */
 static void compute(const WalkHead *h, const int64_t *symbol, int64_t *expr)
 {
     const int64_t *e = (const int64_t *)h + h->expr;
     for (int64_t i = 0; i < h->nexpr; i++, e += 3) {
+        if (e[0] == DIM_SYMBOL) {
+            if (symbol) expr[i] = e[1] < h->nsymbol ? symbol[e[1]] : 0;
+            continue;
+        }
         const int64_t a = e[1] >= 0 ? e[1] : expr[-1 - e[1]], b = e[2] >= 0 ? e[2] : expr[-1 - e[2]];
         switch (e[0]) {
-        case DIM_SYMBOL: expr[i] = e[1] < h->nsymbol ? symbol[e[1]] : 0; break;
         case DIM_NEGATIVE: expr[i] = -e[1]; break;
         case DIM_ADD: expr[i] = a + b; break;
         case DIM_MUL: expr[i] = a * b; break;
@@ -298,6 +302,25 @@ static bool branch(Run *r, const int64_t *s)
     return steps(r, list);
 }
 
+static bool open_dims(Run *r)
+{
+    const WalkHead *h = r->h;
+    Walk *w = r->w;
+    for (int64_t i = 0; i < h->ndim; i++) r->dim[i] = size_of(r, r->table[h->dim + i]);
+    return h->by_value || h->ndim == 0 || DO(w, IN, 0, r->dims, r->dim, (size_t)h->ndim * sizeof *r->dim, r->stream);
+}
+
+/* A size, and what follows it. */
+static bool counted(Run *r, const int64_t *s)
+{
+    int64_t n = 0;
+    const int64_t most = size_of(r, s[1]);
+    if (!get(r, &n, r->at[s[2]], sizeof n)) return false;
+    r->expr[-1 - s[0]] = n < 0 ? 0 : n > most ? most : n;
+    compute(r->h, 0, r->expr);
+    return open_dims(r) && steps(r, s + 3);
+}
+
 static bool steps(Run *r, const int64_t *list)
 {
     const int64_t *end = after(list);
@@ -311,6 +334,7 @@ static bool steps(Run *r, const int64_t *list)
         case WALK_BRANCH: ok = branch(r, s + 2); break;
         case WALK_CHECK: ok = check(r, s + 2); break;
         case WALK_ROWS: ok = launch_rows(r, s + 2); break;
+        case WALK_SIZE: ok = counted(r, s + 2); break;
         }
     }
     return ok;
@@ -341,8 +365,7 @@ static bool begin(Run *r, Walk *w, void *stream, const int64_t *dim, void *dims)
     r->dims = (Address)(uintptr_t)dims;
     r->code = 0;
     compute(h, dim, r->expr);
-    for (int64_t i = 0; i < h->ndim; i++) r->dim[i] = size_of(r, r->table[h->dim + i]);
-    return h->by_value || h->ndim == 0 || DO(w, IN, 0, r->dims, r->dim, (size_t)h->ndim * sizeof *r->dim, stream);
+    return open_dims(r);
 }
 
 int32_t walk_entry(Walk *w, void *stream, void *const *buf, const int64_t *dim, void *dims, void *work)

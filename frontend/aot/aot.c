@@ -136,7 +136,9 @@ bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln
             .arena = &traced.arena,
             .sums = function_sums(f),
             .name = f->name,
-            .noutput = traced.noutput};
+            .noutput = traced.noutput + traced.ncount,
+            .count = traced.count,
+            .ncount = traced.ncount};
         if (!arena_try(&traced.arena, &j.st, job_body, &j)) j.ok = false;
         if (!j.ok) fail_status(t, at, &j.st);
     }

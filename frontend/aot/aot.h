@@ -22,10 +22,12 @@ typedef struct Artifact {
     Arena *arena;   /* the module's */
     Thread *t;      /* the thread that records failures to write */
     kiln_site at;
-    uint8_t sums;      /* ProductSums */
-    const char *name;  /* what it was, for the header's comment */
-    Place *input;      /* per parameter of the entry graph */
-    uint32_t noutput;  /* the number of outputs; the results behind them are new values of state */
+    uint8_t sums;     /* ProductSums */
+    const char *name; /* what it was, for the header's comment */
+    Place *input;     /* per parameter of the entry graph */
+    uint32_t noutput; /* the number of outputs; the results behind them are new values of state */
+    const Dim *count; /* the last `ncount` outputs are the sizes, i64[], that nodes count and other outputs have: these symbols */
+    uint32_t ncount;
     uint32_t *changed; /* for each of those results: the input (a STATE) that it replaces */
 } Artifact;
 

@@ -60,8 +60,17 @@ static void job_body(void *arg)
     Job *j = arg;
     Module *m = text_module(&j->arena, j->text, j->len, &j->st);
     if (!m) return;
-    const Graph *g = m->graph.at[0];
-    Artifact a = {.t = j->t, .at = j->at, .module = m, .arena = &j->arena, .name = g->name, .noutput = g->result.len};
+    Graph *g = m->graph.at[0];
+    Traced counts = {0};
+    traced_add_counts(&counts, g);
+    Artifact a = {.t = j->t,
+        .at = j->at,
+        .module = m,
+        .arena = &j->arena,
+        .name = g->name,
+        .noutput = g->result.len,
+        .count = counts.count,
+        .ncount = counts.ncount};
     a.input = ARENA_ARRAY(&j->arena, Place, g->param.len + 1);
     for (uint32_t i = 0; i < g->param.len; i++) a.input[i] = (Place){.kind = PLACE_ARGUMENT, .name = ""};
     a.changed = ARENA_ARRAY(&j->arena, uint32_t, 1);

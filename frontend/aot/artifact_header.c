@@ -33,6 +33,35 @@ void artifact_symbols(Text *out, const Program *p, const char *between)
             (long long)symbol_of(p, i)->lo, (long long)symbol_of(p, i)->hi);
 }
 
+/* The size that output i tells; NULL: it is one of the function's own. */
+static const DimExpr *count_of(const Artifact *a, const Program *p, uint32_t i)
+{
+    const uint32_t own = a->noutput - a->ncount;
+    return i < own ? NULL : &p->module->dims.expr.at[-1 - a->count[i - own]];
+}
+
+static void put_outputs(Text *out, const Artifact *a, const Program *p)
+{
+    char type[512];
+    for (uint32_t i = 0; i < a->noutput; i++) {
+        const Buf *b = &p->buf.at[p->ninput + i];
+        const DimExpr *count = count_of(a, p, i);
+        type_print(&p->module->dims, &b->type, type, sizeof type);
+        text_printf(out, ",\n    %s *", dtype_info[b->type.dtype].c);
+        if (count) {
+            dim_print(&p->module->dims, count->bound, type, sizeof type);
+            text_printf(out, "n_%s /* the size, at most %s */", count->name, type);
+            continue;
+        }
+        text_printf(out, "out%u /* %s", i, type);
+        if (b->room) {
+            type_print(&p->module->dims, buf_room(b), type, sizeof type);
+            text_printf(out, ", with room for %s", type);
+        }
+        text_printf(out, " */");
+    }
+}
+
 void artifact_prototype(Text *out, const Artifact *a, const Program *p, const char *begin)
 {
     char type[512];
@@ -44,11 +73,7 @@ void artifact_prototype(Text *out, const Artifact *a, const Program *p, const ch
             text_printf(out, ",\n    const %s *in%u /* %s */", dtype_info[p->buf.at[i].type.dtype].c, n++, type);
         }
     artifact_symbols(out, p, ",\n    ");
-    for (uint32_t i = 0; i < a->noutput; i++) {
-        const Type *t = &p->buf.at[p->ninput + i].type;
-        type_print(&p->module->dims, t, type, sizeof type);
-        text_printf(out, ",\n    %s *out%u /* %s */", dtype_info[t->dtype].c, i, type);
-    }
+    put_outputs(out, a, p);
     text_printf(out, ",\n    void *workspace)\n");
 }
 
@@ -73,7 +98,9 @@ void artifact_buffers(Text *out, const Artifact *a, const Program *p, const char
             text_printf(out, "\n        (void *)(uintptr_t)(%s + %lld),", constants, (long long)place->offset);
     }
     for (uint32_t i = 0; i < p->noutput; i++) {
-        if (i < a->noutput)
+        if (i < a->noutput && count_of(a, p, i))
+            text_printf(out, "\n        n_%s,", count_of(a, p, i)->name);
+        else if (i < a->noutput)
             text_printf(out, "\n        out%u,", i);
         else
             text_printf(out, "\n        %s + %lld,", workspace, (long long)artifact_new_state(p, a->noutput, i));
@@ -103,9 +130,9 @@ static void write_needs(Text *out, const Artifact *a, const Program *p, const ch
     for (uint32_t i = 0; i < a->noutput; i++) n += p->buf.at[p->ninput + i].type.rank;
     text_printf(out,
         "/* What a call with these sizes needs. size[0]: bytes of workspace, at most %s_WORKSPACE_BYTES; then the sizes\n"
-        " * of out0's axes, of out1's, and so on: %u numbers in all. Returns as the call does. */\n"
+        " * of out0's axes, of out1's, and so on%s: %u numbers in all. Returns as the call does. */\n"
         "static inline int %s_needs(",
-        big, n, symbol);
+        big, a->ncount ? ", or the most that they may be" : "", n, symbol);
     artifact_symbols(out, p, "");
     text_printf(out, "%sint64_t *size)\n{\n    int64_t all[%u];\n", p->symbol.len ? ",\n    " : "", program_sizes(p));
     artifact_bounds(out, p, symbol);

@@ -34,7 +34,7 @@ bool text_dims(Module *m, const char *called, const kiln_run_options *o, Status 
         const char *name = o->dims[i].name ? o->dims[i].name : "";
         const int64_t size = o->dims[i].size;
         const Dim d = dim_find(&m->dims, name, strlen(name));
-        if (d == DIM_BAD || dim_is_made(&m->dims, d))
+        if (d == DIM_BAD || dim_is_made(&m->dims, d) || dim_is_counted(&m->dims, d))
             return status_fail(st, ST_SHAPE, "%s: the module has no dim %.60s", called, name);
         DimExpr *e = &m->dims.expr.at[-1 - d];
         if (size < e->lo || size > e->hi)
@@ -51,10 +51,12 @@ static void job_body(void *arg)
     Instance *inst = j->inst;
     Module *m = text_module(&inst->traced.arena, j->text, j->len, &j->st);
     if (!m || !without_effects(m, j->called, &j->st) || !text_dims(m, j->called, j->options, &j->st)) return;
-    const Graph *g = m->graph.at[0];
+    Graph *g = m->graph.at[0];
     inst->traced.module = m;
     inst->traced.narg = inst->traced.nsource = g->param.len;
-    inst->traced.nresult = inst->traced.noutput = g->result.len;
+    inst->traced.noutput = g->result.len;
+    traced_add_counts(&inst->traced, g);
+    inst->traced.nresult = g->result.len;
     inst->traced.ops = g->node.len;
     inst->traced.arg = ARENA_ARRAY(&inst->traced.arena, Type, inst->traced.narg + 1);
     inst->traced.source = ARENA_ARRAY(&inst->traced.arena, Source, inst->traced.narg + 1);
@@ -174,7 +176,7 @@ static bool all_known(Thread *t, kiln_site at, const Instance *inst)
             if (traced->arg[i].dim[d] < 0 && traced->arg[i].dim[d] != DIM_BAD) met[-1 - traced->arg[i].dim[d]] = false;
     for (uint32_t s = 0; s < dims->expr.len && ok; s++) {
         const DimExpr *e = &dims->expr.at[s];
-        if (e->kind == DIM_SYMBOL && !e->made && e->lo != e->hi && met[s]) ok = unknown(t, at, e);
+        if (e->kind == DIM_SYMBOL && !e->made && !e->counted && e->lo != e->hi && met[s]) ok = unknown(t, at, e);
     }
     mem_free(met, (dims->expr.len + 1) * sizeof *met);
     return ok;
@@ -247,10 +249,10 @@ static int run(const Job *j, kiln_site at, kiln_operands in, kiln_tensor **out, 
     bool ok = x && resolve(t, at, inst, in, x) && instance_begin(t, at, f, inst) && symbols_known(t, at, inst) &&
               j->use(t, at, f, inst, x, result, j->user);
     for (int i = 0; i < cap; i++) {
-        out[i] = ok && i < (int)inst->traced.nresult ? result[i] : &t->k->poison;
+        out[i] = ok && i < (int)inst->traced.noutput ? result[i] : &t->k->poison;
         if (tensor_ok(out[i])) kiln_keep(out[i]);
     }
-    int n = ok ? (int)inst->traced.nresult : -1;
+    int n = ok ? (int)inst->traced.noutput : -1;
     if (x) mem_free(x, bytes);
     kiln_function_free(f);
     return n;

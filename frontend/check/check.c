@@ -17,6 +17,7 @@ typedef struct Check {
     int nin;
     Traced traced;
     kiln_tensor **value;         /* per value of the entry graph: what eager code makes of it */
+    const int64_t *symbol;       /* sizes that loops make and nodes count, as they are found */
     int64_t compared, undecided; /* elements, by the reference */
     char doubt[300];             /* the first value with undecided elements, and why they are */
 } Check;
@@ -80,7 +81,7 @@ static void judge_body(void *arg)
         if (!operand_of_ref(j, j->in[i], &in[i])) return;
         operand[i] = &in[i];
     }
-    if (!ref_run_node(&j->arena, j->g, j->node, NULL, j->tf32, operand, &out, &j->st)) return;
+    if (!ref_run_node(&j->arena, j->g, j->node, j->c->symbol, j->tf32, operand, &out, &j->st)) return;
     for (uint32_t i = 0; i < n->nout; i++) {
         RefVerdict v;
         kiln_tensor *x = tensor_host(j->c->t, j->c->at, j->out[i]);
@@ -234,11 +235,12 @@ static kiln_verdict check_traced(Check *c)
 {
     uint32_t n = entry_graph(&c->traced)->value.len;
     ScratchMark mark = scratch_mark(&c->t->scratch);
-    int64_t *symbol = SCRATCH(c->t, c->at, int64_t, c->traced.module->dims.expr.len); /* of loops alone: all else is exact */
+    int64_t *symbol = SCRATCH(c->t, c->at, int64_t, c->traced.module->dims.expr.len); /* found on the way: all else is exact */
     Interpreter run = {
         .t = c->t, .at = c->at, .name = "check", .device = c->traced.device, .symbol = symbol, .judge = judge, .user = c};
     const uint8_t sums = c->t->sums;
     const bool own_products = c->t->own_products;
+    c->symbol = symbol;
     c->value = mem_zeros(n, sizeof *c->value);
     if (!c->value) return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), KILN_DISAGREE;
     c->t->sums = function_sums(c->f);

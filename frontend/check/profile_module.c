@@ -54,7 +54,7 @@ static void make(void *arg)
     m->size = ARENA_ARRAY(&m->arena, kiln_run_dim, dims->expr.len + 1u);
     for (uint32_t i = 0; i < dims->expr.len; i++) {
         const DimExpr *e = &dims->expr.at[i];
-        if (e->kind != DIM_SYMBOL || e->made) continue;
+        if (e->kind != DIM_SYMBOL || e->made || e->counted) continue;
         if (!size_of(m, e, &symbol[i])) return;
         m->size[m->sizes++] = (kiln_run_dim){e->name, symbol[i]};
     }

@@ -176,7 +176,9 @@ typedef struct Hooks {
     bool (*is_current)(const Thread *t, const kiln_tensor *x);      /* x is of the running trace */
     Module *(*module)(const Trace *trace);
     Module *(*module_of)(const kiln_tensor *x);
-    int64_t (*size)(const kiln_tensor *x, int axis); /* one that the trace does not know, as a C number */
+    Dim (*count)(
+        Thread *t, kiln_site at, kiln_tensor *n, Dim bound); /* in a trace: a size that n, i64[], counts; DIM_BAD: recorded */
+    int64_t (*size)(const kiln_tensor *x, int axis);         /* one that the trace does not know, as a C number */
     /* tapes (grad/tape.c): while one is open */
     void (*record)(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
         kiln_tensor *const *out, uint32_t nout);

@@ -82,7 +82,8 @@ static bool looks(const Step *s, uint32_t n)
 {
     bool yes = false;
     for (uint32_t i = 0; i < n && !yes; i++) {
-        yes = s[i].kind == STEP_BRANCH || (s[i].kind == STEP_LOOP && (s[i].selector != UINT32_MAX || s[i].trip != UINT32_MAX));
+        yes = s[i].kind == STEP_BRANCH || s[i].kind == STEP_SIZE ||
+              (s[i].kind == STEP_LOOP && (s[i].selector != UINT32_MAX || s[i].trip != UINT32_MAX));
         for (uint32_t k = 0; k < s[i].nblock && !yes; k++) yes = looks(s[i].block[k].step, s[i].block[k].n);
     }
     return yes;
@@ -119,7 +120,7 @@ static void build_body(void *arg)
     if (!code->compiled) return;
     if (code->backend->entry) code->entry = code->backend->entry(code->compiled);
     if (code->backend->sizes) code->sizes = code->backend->sizes(code->compiled);
-    code->sized = code->program->symbol.len != 0;
+    code->sized = code->program->symbol.len != 0 || code->program->counted.len != 0;
     const bool at_once = code->backend->at_once && code->backend->at_once(code->compiled);
     code->looks = !at_once && looks(code->program->step, code->program->nstep);
     code->plain = traced->device == HOST && !marks && !code->program->calls_back && !code->program->nstack;

@@ -219,7 +219,7 @@ static bool changed_there(Thread *t, kiln_site at, const kiln_function *f, const
 static void store_changed(const Instance *inst, kiln_tensor *const *result)
 {
     for (uint32_t i = 0; i < inst->traced.nchanged; i++) {
-        kiln_tensor *now = kiln_own(result[inst->traced.noutput + i]), *old = inst->traced.changed[i]->value;
+        kiln_tensor *now = kiln_own(result[inst->traced.noutput + inst->traced.ncount + i]), *old = inst->traced.changed[i]->value;
         inst->traced.changed[i]->value = now;
         if (old) kiln_release(old);
     }
@@ -291,6 +291,7 @@ bool code_results(
         if (ok) code_measure(c.code, c.dim, c.size);
     }
     ok = ok && gather_inputs(t, at, f, inst, in, &c) && make_results(t, at, f, inst, &c) && code_enter(t, at, f, inst, &c);
+    if (UNLIKELY(inst->traced.ncount)) ok = ok && counts_settle(t, at, f, inst, &c);
     while (UNLIKELY(c.nheld)) buffer_release(c.held[--c.nheld]);
     scratch_reset(&t->scratch, mark);
     return ok;
@@ -337,6 +338,10 @@ bool instance_run(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kil
     if (ok && more) {
         for (uint32_t i = 0; i < form->traced.noutput; i++) out[i] = result[i];
         store_changed(form, result);
+        for (uint32_t i = 0; i < form->traced.ncount; i++) { /* the outputs have these sizes now */
+            scope_unlink(result[form->traced.noutput + i]);
+            tensor_drop(result[form->traced.noutput + i]);
+        }
     }
     scratch_reset(&t->scratch, mark);
     return ok;

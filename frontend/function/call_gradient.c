@@ -172,6 +172,18 @@ static bool read_saved(Thread *t, kiln_site at, const Again *a)
     return traced->nsaved == 0 || graph_reads(t, at, a->g, map);
 }
 
+/* A cotangent comes with the size that the call counted; here it is counted again, and is the same number. */
+static kiln_tensor *in_counted_size(Thread *t, kiln_site at, kiln_tensor *g, const Type *y)
+{
+    for (int a = 0; a < y->rank; a++) {
+        const Type index = {.dtype = DT_i64, .rank = 1, .dim = {y->dim[a]}};
+        if (!tensor_ok(g) || g->type.dim[a] == y->dim[a] || !extent_counted(t, y->dim[a])) continue;
+        if (g->type.dim[a] == 0) return constant_of(t, at, y, kiln_of_i(0));
+        g = apply2(t, at, OP_gather, g, iota_of(t, at, &index, 0, g), ATTRS_OF(gather, .axis = a));
+    }
+    return g;
+}
+
 /* Gives out the gradients of all float sources, and zeros for those that nobody asks for. */
 static void give_gradients(
     Thread *t, kiln_site at, const Again *a, kiln_tape *tape, const kiln_operand *x, int nx, kiln_tensor **out)
@@ -186,7 +198,10 @@ static void give_gradients(
     for (uint32_t i = 0; i < inst->traced.noutput; i++) {
         if (!takes_gradient(&inst->result[i])) continue;
         seed[ny] = *cotangent++;
-        if (seed[ny]->state != TENSOR_STATIC) y[ny++] = tensor_traced(t, at, t->trace->frame, a->map[from->result.at[i]]);
+        if (seed[ny]->state == TENSOR_STATIC) continue;
+        y[ny] = tensor_traced(t, at, t->trace->frame, a->map[from->result.at[i]]);
+        if (tensor_ok(y[ny])) seed[ny] = in_counted_size(t, at, seed[ny], &y[ny]->type);
+        ny++;
     }
     if (!gradients(t, at, tape, y, seed, ny, x, nx, d)) return;
     for (uint32_t i = 0; i < inst->traced.nsource; i++) {
@@ -244,7 +259,7 @@ static bool plan_type(Plan *p, Dim *symbol, const Instance *inst, const Type *ty
 /* The gradient of a bounded instance is bounded from its first call on. */
 static void preset_plan(kiln_function *vjp, const Instance *inst, uint32_t nin)
 {
-    uint8_t *group = inst->traced.bounded ? mem_zeros(nin, MAX_RANK) : NULL;
+    uint8_t *group = inst->traced.bounded || inst->traced.ncount ? mem_zeros(nin, MAX_RANK) : NULL;
     if (!group) return;
     Plan p = {.group = group, .declared = true};
     Dim symbol[PLAN_GROUPS];

@@ -42,8 +42,11 @@ typedef struct Traced {
     bool exact;     /* sizes that are declared with bounds were nevertheless taken as constants */
     bool bounded;   /* some sizes are symbols, declared or planned */
     Source *source; /* per input of the entry */
-    uint32_t nsource, nresult, noutput, nchanged; /* results: outputs, then the changed variables' new values */
-    kiln_variable **changed;                      /* a freed one may have been reused since for another variable, as its id tells */
+    uint32_t nsource, nresult, noutput, nchanged; /* results: outputs, counts, then the changed variables' new values */
+    /* Behind the outputs stand the sizes that nodes count and results have, i64[] each: those of these symbols */
+    Dim *count;
+    uint32_t ncount;
+    kiln_variable **changed; /* a freed one may have been reused since for another variable, as its id tells */
     uint32_t *changed_id;
     Module *module; /* nobody changes it once it is traced: compiling works on a copy */
     Graph **graph;  /* its graphs, for gradients: the body is not run again. Those of a saving form are its instance's */
@@ -197,9 +200,12 @@ bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Instance *i
  * same. */
 bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced);
 Instance *instance_zeros(Thread *t, kiln_site at, const char *name, uint64_t key); /* nothing is traced yet. NULL: recorded */
-void traced_init(Traced *traced);                                                  /* of zeros */
+/* Adds to the outputs of its graph the sizes that nodes count and outputs have; in its border. */
+void traced_add_counts(Traced *traced, Graph *g);
+void traced_init(Traced *traced); /* of zeros */
 void traced_free(Traced *traced);
-/* Makes values [from, to) of its graph extra results, but for stacks that a loop need not fill, or whose height only it knows. */
+/* Makes values [from, to) of its graph extra results, but for stacks that a loop need not fill, or whose height only it knows, and
+ * what has a size that a node counts. */
 bool traced_add_results(Thread *t, kiln_site at, Traced *traced, Value from, Value to);
 /* build.c: a traced module as a program for a target. NULL: st. */
 typedef struct BuildOptions {
@@ -249,6 +255,8 @@ typedef struct Call { /* of code */
     struct HostMark *marks; /* of code with marks: one per step */
     int64_t *size;          /* the numbers that code_measure wrote; NULL: all sizes are constants */
 } Call;
+/* counted.c: results that came with room for the most that they may have get the sizes that the call counted. False: recorded. */
+bool counts_settle(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c);
 /* Runs the code on what was gathered; inst says on which device. False: recorded. */
 bool code_enter(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c);
 /* interpret_call.c: the same without code. */

@@ -136,6 +136,17 @@ static bool run_op(Interpreter *r, const Graph *g, const Node *n, kiln_tensor *c
     return tensor_ok(apply(r->t, r->at, (Op)n->op, in, n->nin, attr, n->attr->len, out, n->nout));
 }
 
+/* From here on the size is what the operand says. */
+static bool set_size(Interpreter *r, const Graph *g, const Node *n, kiln_tensor *x)
+{
+    const DimTable *dims = &g->module->dims;
+    const Dim d = ATTRS(set_size, n->attr->at)->size;
+    int64_t count;
+    if (!interpret_integer(r, x, &count)) return false;
+    r->symbol[-1 - d] = MAX_OF(MIN_OF(count, dim_eval(dims, dims->expr.at[-1 - d].bound, r->symbol)), 0);
+    return true;
+}
+
 /* With scratch that the caller gives back. */
 static bool run_node(Interpreter *r, const Graph *g, const Node *n, kiln_tensor *const *in, kiln_tensor **out)
 {
@@ -145,6 +156,7 @@ static bool run_node(Interpreter *r, const Graph *g, const Node *n, kiln_tensor 
     case OP_kernel: return run_kernel(r, g, n, in, out);
     case OP_custom: return (out[0] = interpret_alias(r, in[0])); /* its gradient is in the graph already */
     case OP_saved: return (out[0] = interpret_alias(r, in[1]));
+    case OP_set_size: return set_size(r, g, n, in[0]) && (out[0] = interpret_alias(r, in[0]));
     case OP_dim_size: {
         const Dim d = ATTRS(dim_size, n->attr->at)->dim;
         return tensor_ok(out[0] = dim_tensor(r->t, r->at, dim_eval(&g->module->dims, d, r->symbol), DT_i64));

@@ -82,6 +82,11 @@ static void cut(Linear *l, bool *linear, bool *need)
 /* Takes the instance, to be dropped by linear_free. NULL: recorded. */
 static Linear *linear_new(Thread *t, kiln_site at, Instance *inst, int nin, int nout)
 {
+    if (inst->traced.graph[0]->module->dims.counts) { /* what is left would have to count it again, without what it counts by */
+        fail(t, at, KILN_EUNSUPPORTED,
+            "linearize: the body counts a size (by compress, nonzero, unique or their like); kiln_jvp and kiln_grad take such");
+        return NULL;
+    }
     Linear *l = mem_zeros(1, sizeof *l);
     if (!l) {
         fail(t, at, KILN_EMEMORY, "linearize: no memory");

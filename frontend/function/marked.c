@@ -23,7 +23,7 @@ static uint32_t product_number(Making *mk, const Step *s)
 
 static const char *name_of(Making *mk, const Step *s)
 {
-    static const char *const plain[] = {[STEP_COPY] = "copy", [STEP_LOOP] = "loop", [STEP_BRANCH] = "branch"};
+    static const char *const plain[] = {[STEP_COPY] = "copy", [STEP_LOOP] = "loop", [STEP_BRANCH] = "branch", [STEP_SIZE] = "size"};
     Arena *a = &mk->m->arena;
     const char *program = mk->p->name;
     switch ((StepKind)s->kind) {
@@ -45,7 +45,8 @@ static const char *kind_of(const Step *s)
         [STEP_COPY] = "copy",
         [STEP_LOOP] = "loop",
         [STEP_BRANCH] = "branch",
-        [STEP_EFFECT] = "effect"};
+        [STEP_EFFECT] = "effect",
+        [STEP_SIZE] = "size"};
     return kind[s->kind];
 }
 
@@ -119,7 +120,7 @@ static void note_step(Making *mk, const Step *s, uint32_t depth)
     for (const StepOrigin *o = s->origin; o; o = o->next) {
         if (o->g->node.at[o->node].loc.file)
             loc = o->g->node.at[o->node].loc; /* the last one's: kernels are named after their results */
-        if (s->kind == STEP_COPY || s->kind == STEP_LOOP || s->kind == STEP_BRANCH) continue;
+        if (s->kind == STEP_COPY || s->kind == STEP_LOOP || s->kind == STEP_BRANCH || s->kind == STEP_SIZE) continue;
         add_ops(mk, to, o);
         add_stops(mk, to, s, o);
     }

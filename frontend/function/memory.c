@@ -51,7 +51,7 @@ static void count(const Instance *inst, const Code *code, kiln_function_bytes *s
     for (uint32_t i = 0; i < traced->nsource; i++)
         if (traced->source[i].kind == FROM_ARGUMENT) s->arguments += bytes_of(dims, &p->buf.at[i].type);
     for (uint32_t i = 0; i < traced->nresult; i++)
-        *(i < traced->noutput ? &s->results : &s->assigned) += bytes_of(dims, &p->buf.at[p->ninput + i].type);
+        *(i < traced->noutput + traced->ncount ? &s->results : &s->assigned) += bytes_of(dims, &p->buf.at[p->ninput + i].type);
     count_sources(traced, s);
 }
 

@@ -30,6 +30,7 @@ bool rest_possible(const Graph *g, const Node *n)
     const struct loop_attrs *a = ATTRS(loop, n->attr->at);
     const Graph *condition = loop_condition(g->module, n->attr);
     const DimTable *dims = &g->module->dims;
+    if (dims->counts) return false; /* a size that was counted outside would have to come along */
     bool ok = (!dim_is_made(dims, a->steps) && !condition) || (a->xs == 0 && a->ys == 0);
     ok = ok && !(condition && condition->effect); /* it is asked once more behind the rest */
     for (uint32_t i = 1; i < n->nin; i++) ok = ok && !has_made(dims, graph_type(g, n->in[i]));

@@ -11,6 +11,8 @@ static bool worth_saving(const Graph *g, const Node *n)
     const Type *type = graph_type(g, n->out);
     if (!(op_def[n->op].flags & OPF_CONTRACTS) || !dtype_is_float(type->dtype)) return false;
     for (uint32_t i = 0; i < type->rank; i++)
+        if (type->dim[i] < 0 && dim_is_counted(&g->module->dims, type->dim[i])) return false;
+    for (uint32_t i = 0; i < type->rank; i++)
         if (type->dim[i] < 0 && g->module->dims.expr.at[-1 - type->dim[i]].kind != DIM_SYMBOL) return false;
     for (uint32_t i = 0; i < g->result.len; i++)
         if (g->result.at[i] == n->out) return false;

@@ -3,6 +3,7 @@
 #include "function.h"
 
 #include "../../ir/loop.h"
+#include "../../ir/sizes.h"
 #include "../../ir/text.h"
 
 static atomic_uint_fast64_t trace_ids = 1;
@@ -78,7 +79,28 @@ typedef struct Finish {
     Text text;
 } Finish;
 
-/* Results: the outputs, then what the body left in variables. */
+void traced_add_counts(Traced *traced, Graph *g)
+{
+    const DimTable *dims = &g->module->dims;
+    Arena *a = g->module->arena;
+    Status st = {0};
+    const uint32_t sizes = dims->expr.len, outputs = g->result.len;
+    if (!dims->counts) return;
+    bool *named = ARENA_ARRAY(a, bool, sizes + 1);
+    for (uint32_t i = 0; i < outputs; i++) {
+        const Type *type = graph_type(g, g->result.at[i]);
+        for (uint32_t d = 0; d < type->rank; d++) size_names(dims, type->dim[d], named);
+    }
+    traced->count = ARENA_ARRAY(a, Dim, sizes + 1);
+    for (uint32_t i = 0; i < sizes; i++) {
+        if (!named[i]) continue;
+        const Dim d = traced->count[traced->ncount++] = -1 - (Dim)i;
+        const Loc loc = graph_maker(g, g->result.at[0])->loc;
+        graph_result(g, graph_append(g, OP_dim_size, NULL, 0, ATTRS_OF(dim_size, .dim = d), loc, &st));
+    }
+}
+
+/* Results: the outputs, the sizes that they have and nodes count, then what the body left in variables. */
 static void finish_body(void *arg)
 {
     Finish *fin = arg;
@@ -86,6 +108,7 @@ static void finish_body(void *arg)
     Traced *traced = fin->traced;
     Frame *top = tr->frame;
     for (uint32_t i = 0; i < fin->nout; i++) graph_result(top->g, fin->out[i]);
+    traced_add_counts(traced, top->g);
     traced->changed = ARENA_ARRAY(tr->arena, kiln_variable *, top->slot.len + 1);
     traced->changed_id = ARENA_ARRAY(tr->arena, uint32_t, top->slot.len + 1);
     for (uint32_t i = 0; i < top->slot.len; i++) {
@@ -195,7 +218,9 @@ static void extra_body(void *arg)
         const Node *n = graph_maker(g, v);
         const bool stack = n->op == OP_loop && loop_condition(g->module, n->attr) &&
                            v - n->out >= ATTRS(loop, n->attr->at)->carries && v - n->out < n->nout - 1u;
-        if (!stack && (!type->rank || !dim_is_made(&g->module->dims, type->dim[0]))) graph_result(g, v);
+        bool counted = false;
+        for (uint32_t d = 0; d < type->rank; d++) counted |= dim_is_counted(&g->module->dims, type->dim[d]);
+        if (!stack && !counted && (!type->rank || !dim_is_made(&g->module->dims, type->dim[0]))) graph_result(g, v);
     }
     e->traced->nresult = e->traced->module->graph.at[0]->result.len;
 }

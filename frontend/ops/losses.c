@@ -25,7 +25,7 @@ static kiln_tensor *along_some(kiln_site at, const char *op, kiln_operand o, int
 {
     char text[160];
     kiln_tensor *x = along(at, op, o, axis, t, r);
-    if (!x || extent_lo(*t, x->type.dim[*axis]) > 0) return x;
+    if (!x || extent_lo(*t, x->type.dim[*axis]) > 0 || extent_counted(*t, x->type.dim[*axis])) return x;
     *r = fail(*t, at, KILN_ESHAPE, "%s: axis %d is empty, or may be: %s", op, *axis, tensor_text(x, text, sizeof text));
     return NULL;
 }

@@ -100,6 +100,13 @@ typedef enum ExtentOp { EXTENT_ADD, EXTENT_SUB, EXTENT_MUL, EXTENT_FLOORDIV, EXT
 Dim extent(Thread *t, kiln_site at, ExtentOp op, Dim a, Dim b);
 static inline int64_t extent_lo(Thread *t, Dim d) { return dim_is_const(d) ? d : dim_lo(&module_of(t)->dims, d); }
 static inline int64_t extent_hi(Thread *t, Dim d) { return dim_is_const(d) ? d : dim_hi(&module_of(t)->dims, d); }
+/* a node counts it while the function runs */
+static inline bool extent_counted(Thread *t, Dim d) { return !dim_is_const(d) && dim_is_counted(&module_of(t)->dims, d); }
+/* The indices of the elements of mask, bool[n], that are true, in order, i64[m]; at most `most` of them, -1: n. Poison:
+ * recorded. */
+kiln_tensor *mask_places(Thread *t, kiln_site at, const char *op, kiln_tensor *mask, int64_t most);
+/* Of elements at these places, i64[m], in a tensor of that type seen as one axis: the indices along one of its axes. */
+kiln_tensor *place_along(Thread *t, kiln_site at, const Type *x, kiln_tensor *place, int axis);
 /* the reason for the last DIM_BAD, such as "is a sum of more than 32 terms" */
 const char *extent_trouble(Thread *t, char *buf, size_t cap);
 Dim extent_product(Thread *t, kiln_site at, const Dim *d, int n);

@@ -2,7 +2,7 @@
  * reshape. A *plan* is the list with KILN_REST written out. Composites; relies on ops.h, effect.h. Never reads an index. */
 #include "effect.h"
 
-enum { KIND_AT, KIND_RANGE, KIND_FROM, KIND_ALL, KIND_NEW, KIND_REST, MOST = 2 * MAX_RANK + 10 };
+enum { KIND_AT, KIND_RANGE, KIND_FROM, KIND_ALL, KIND_NEW, KIND_REST, KIND_MASK, MOST = 2 * MAX_RANK + 10 };
 
 typedef struct Entry {
     kiln_subscript s;
@@ -30,6 +30,39 @@ static bool add_entry(Thread *t, kiln_site at, const char *op, const kiln_subscr
     return tensor_ok(e->many = operand_index(t, at, op, s->index));
 }
 
+/* How many axes the subscript takes; -1: recorded, or poison. */
+static int axes_taken(Thread *t, kiln_site at, const char *op, const kiln_subscript *s)
+{
+    char text[160];
+    if (s->kind != KIND_MASK) return s->kind < KIND_NEW;
+    kiln_tensor *m = operand_named(t, at, op, s->index, NULL);
+    if (!tensor_ok(m)) return -1;
+    if (m->type.dtype == DT_bool && m->type.rank > 0) return m->type.rank;
+    fail(t, at, m->type.dtype == DT_bool ? KILN_ESHAPE : KILN_EDTYPE, "%s: KILN_MASK takes bools of at least one axis, not %s", op,
+        tensor_text(m, text, sizeof text));
+    return -1;
+}
+
+/* A mask is the coordinates of its true elements, as indices for each of its axes. */
+static bool add_mask(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, const kiln_subscript *s, int axis, Plan *p)
+{
+    char a[160], b[160];
+    kiln_tensor *m = operand_named(t, at, op, s->index, NULL);
+    if (!tensor_ok(m)) return false;
+    if (axis + m->type.rank > x->type.rank || memcmp(m->type.dim, x->type.dim + axis, m->type.rank * sizeof(Dim)) != 0) {
+        fail(t, at, KILN_ESHAPE, "%s: the mask does not have the sizes of the axes from %d on: %s of %s", op, axis,
+            tensor_text(m, a, sizeof a), tensor_text(x, b, sizeof b));
+        return false;
+    }
+    const Dim all = extent_product(t, at, m->type.dim, m->type.rank);
+    kiln_tensor *place = mask_places(t, at, op, reshape_to(t, at, m, &all, 1), -1);
+    for (int i = 0; i < m->type.rank; i++) {
+        const kiln_subscript along = {.kind = KIND_AT, .index = of(place_along(t, at, &m->type, place, i))};
+        if (!add_entry(t, at, op, &along, axis + i, p)) return false;
+    }
+    return true;
+}
+
 /* False: recorded, or poison. */
 static bool make_plan(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, kiln_subscripts l, Plan *p)
 {
@@ -39,12 +72,14 @@ static bool make_plan(Thread *t, kiln_site at, const char *op, const kiln_tensor
     if (!list_there(t, at, op, l.at, l.count)) return false;
     for (int i = 0; i < l.count; i++) {
         const int64_t kind = l.at[i].kind;
-        if (kind < KIND_AT || kind > KIND_REST) {
-            fail(t, at, KILN_EVALUE, "%s: subscript %d is none (KILN_AT, KILN_RANGE, KILN_FROM, KILN_ALL_OF, KILN_NEW, KILN_REST)",
-                op, i);
+        if (kind < KIND_AT || kind > KIND_MASK) {
+            fail(t, at, KILN_EVALUE,
+                "%s: subscript %d is none (KILN_AT, KILN_MASK, KILN_RANGE, KILN_FROM, KILN_ALL_OF, KILN_NEW, KILN_REST)", op, i);
             return false;
         }
-        named += kind < KIND_NEW;
+        const int taken = axes_taken(t, at, op, &l.at[i]);
+        if (taken < 0) return false;
+        named += taken;
         rests += kind == KIND_REST;
     }
     if (named > x->type.rank || rests > 1 || l.count > MAX_RANK + 10) {
@@ -61,6 +96,9 @@ static bool make_plan(Thread *t, kiln_site at, const char *op, const kiln_tensor
             if (!ended) p->at[p->n++] = (Entry){.s = l.at[i], .axis = -1};
             for (int j = 0; j < rest; j++)
                 if (!add_entry(t, at, op, &whole, axis++, p)) return false;
+        } else if (!ended && l.at[i].kind == KIND_MASK) {
+            if (!add_mask(t, at, op, x, &l.at[i], axis, p)) return false;
+            axis += axes_taken(t, at, op, &l.at[i]);
         } else if (!ended && !add_entry(t, at, op, &l.at[i], l.at[i].kind == KIND_NEW ? -1 : axis, p)) {
             return false;
         } else if (!ended) {
@@ -261,10 +299,10 @@ kiln_tensor *kiln_index_at(kiln_site at, kiln_operand o, kiln_subscripts s)
     Plan p;
     kiln_tensor *x = first_operand(at, "index", o, &t);
     if (!tensor_ok(x)) return x;
-    if (!make_plan(t, at, "index", x, s, &p)) return &t->k->poison;
     Composite c = composite_begin(t, "index");
     const uint8_t own = device_beside(t, x);
-    kiln_tensor *r = result_of(t, at, subscripted(t, at, "index", x, &p), x);
+    const bool planned = make_plan(t, at, "index", x, s, &p);
+    kiln_tensor *r = planned ? result_of(t, at, subscripted(t, at, "index", x, &p), x) : &t->k->poison;
     t->device = own;
     return composite_end(t, &c, r);
 }
@@ -421,10 +459,10 @@ kiln_tensor *kiln_index_update_at(kiln_site at, kiln_operand o, kiln_operand val
             (int)how, KILN_SCATTER_SET, KILN_SCATTER_MIN);
     if (how != KILN_SCATTER_SET && x->type.dtype == DT_bool)
         return fail(t, at, KILN_EDTYPE, "index_update: bool can only be set, not combined: %s", tensor_text(x, text, sizeof text));
-    if (!make_plan(t, at, "index_update", x, s, &p)) return &t->k->poison;
     Composite c = composite_begin(t, "index_update");
     const uint8_t own = device_beside(t, x);
-    kiln_tensor *r = result_of(t, at, updated(t, at, x, &p, values, how), x);
+    const bool planned = make_plan(t, at, "index_update", x, s, &p);
+    kiln_tensor *r = planned ? result_of(t, at, updated(t, at, x, &p, values, how), x) : &t->k->poison;
     t->device = own;
     return composite_end(t, &c, r);
 }

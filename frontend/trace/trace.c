@@ -3,6 +3,9 @@
  * folding, no sharing. Never compiles. */
 #include "trace.h"
 
+#include "../../ir/sizes.h"
+#include "../ops/effect.h"
+
 bool frame_encloses(const Frame *outer, const Frame *inner)
 {
     while (inner && inner != outer) inner = inner->parent;
@@ -25,6 +28,7 @@ typedef struct Ask {
     kiln_variable *variable;
     const Type *type;
     Column column;
+    Dim bound, size;
     Value value, out; /* out: 0 if nothing was asked for, or after a failure, which is recorded */
     bool ok;
 } Ask;
@@ -230,10 +234,32 @@ static Value append_op(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, u
     return a.out;
 }
 
+/* What cannot be done with an axis that has no elements is an error of the running program where its size is counted on the way. */
+static bool holds_elements(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, const int64_t *attr, uint32_t nattr)
+{
+    const bool extreme = (op == OP_reduce_max || op == OP_reduce_min) && in[0]->type.dtype != DT_bool,
+               place = op == OP_argmax || op == OP_argmin;
+    const bool indexed = op == OP_gather || op == OP_scatter;
+    const DimTable *dims = t->trace ? &t->trace->module->dims : NULL;
+    if (!(extreme || place || indexed) || !dims || !dims->counts) return true;
+    for (uint32_t i = 0; indexed && i < in[1]->type.rank; i++)
+        if (dim_is_counted(dims, in[1]->type.dim[i])) return true;
+    for (uint32_t i = 0; i < (extreme ? nattr : 1); i++) {
+        const Dim n = attr[i] >= 0 && attr[i] < in[0]->type.rank ? in[0]->type.dim[attr[i]] : 1;
+        if (!dim_is_counted(dims, n) || dim_lo(dims, n) > 0) continue;
+        kiln_tensor *size = dim_tensor(t, at, n, DT_i64), *none = constant_of(t, at, &(Type){.dtype = DT_i64}, kiln_of_i(0));
+        const char *text =
+            indexed ? "the indexed axis has no elements" : "the axis has no elements, so there is no largest or smallest";
+        if (!effect_holds(t, at, apply2(t, at, OP_gt, size, none, NULL, 0), text)) return false;
+    }
+    return true;
+}
+
 kiln_tensor *trace_apply(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, uint32_t nin, const int64_t *attr, uint32_t nattr,
     kiln_tensor **out, uint32_t nout)
 {
-    Value r = append_op(t, at, op, in, nin, attr, nattr);
+    const bool goes = holds_elements(t, at, op, in, attr, nattr);
+    Value r = goes ? append_op(t, at, op, in, nin, attr, nattr) : 0;
     kiln_tensor *first = r ? tensor_traced(t, at, t->trace->frame, r) : &t->k->poison;
     for (uint32_t j = 0; j < nout; j++) out[j] = !r ? &t->k->poison : j ? tensor_traced(t, at, t->trace->frame, r + j) : first;
     return first;
@@ -397,6 +423,26 @@ bool trace_is_current(const Thread *t, const kiln_tensor *x) { return t->trace->
 Module *trace_module(const Trace *trace) { return trace->module; }
 
 Module *traced_module(const kiln_tensor *x) { return x->frame->trace->module; }
+
+/* What counts the same has the same size. */
+static void count_body(void *arg)
+{
+    Ask *a = arg;
+    Trace *tr = a->t->trace;
+    DimTable *dims = &tr->module->dims;
+    const Value n = value_of(a->t, a->at, a->x);
+    if (!n) return;
+    a->size = size_counted_as(tr->frame->g, n, a->bound);
+    if (a->size != DIM_BAD) return;
+    a->size = dim_counted(dims, dim_fresh(dims, tr->arena, "count"), a->bound);
+    if (!append(a->t, a->at, tr->frame, OP_set_size, &n, 1, ATTRS_OF(set_size, .size = a->size))) a->size = DIM_BAD;
+}
+
+Dim trace_count(Thread *t, kiln_site at, kiln_tensor *n, Dim bound)
+{
+    Ask a = {.t = t, .at = at, .x = n, .bound = bound, .size = DIM_BAD};
+    return ask(&a, count_body) ? a.size : DIM_BAD;
+}
 
 int64_t traced_size(const kiln_tensor *x, int axis)
 {

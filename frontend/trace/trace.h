@@ -94,6 +94,7 @@ bool trace_begin_local(Thread *t, kiln_site at, kiln_variable *v, kiln_tensor *x
 bool trace_is_current(const Thread *t, const kiln_tensor *x);
 Module *trace_module(const Trace *trace);
 Module *traced_module(const kiln_tensor *x);
+Dim trace_count(Thread *t, kiln_site at, kiln_tensor *n, Dim bound);
 int64_t traced_size(const kiln_tensor *x, int axis);
 void trace_forget(Thread *t, const kiln_variable *v); /* v is about to go: no slot names it any longer */
 

@@ -98,6 +98,8 @@ KILN_API kiln_tensor *kiln_trace_at(kiln_site at, kiln_operand x, int64_t offset
  *   KILN_AT(t)             elements at the indices in a tensor or variable of integers, of any rank. Several broadcast against
  *                          each other and name elements together. Their axes stand where the first of them stood if they (and
  *                          numbers among them) are side by side, else they come first, as in NumPy. Out of range as kiln_gather
+ *   KILN_MASK(m)           where the bools in m, which has the sizes of as many axes, are true: in place of KILN_AT of each of its
+ *                          coordinates (kiln_nonzero; sized.h says what the size is in a trace)
  *   KILN_RANGE(a, b)       a : b, or with a third number a : b : step, as kiln_slice: KILN_RANGE(-1, KILN_END, -1) goes backwards
  *   KILN_FROM(start, size) `size` elements from a start that may be a tensor (rank 0), moved so that all are in range, as
  *                          kiln_assign_slice does
@@ -176,6 +178,7 @@ static inline kiln_subscripts kiln_subscript_list(const kiln_subscript *at, int 
     return s;
 }
 #define KILN_AT(i) kiln_subscript_of(0, 0, 0, 0, KILN_OPERAND(i))
+#define KILN_MASK(m) kiln_subscript_of(6, 0, 0, 0, KILN_OPERAND(m))
 #define KILN_RANGE(...) KILN_CAT(KILN_RANGE_, KILN_FEW(__VA_ARGS__))(__VA_ARGS__)
 #define KILN_RANGE_2(a, b) KILN_RANGE_3(a, b, 1)
 #define KILN_RANGE_3(a, b, step) kiln_subscript_of(1, (a), (b), (step), KILN_OPERAND(0))

@@ -19,6 +19,7 @@
 #include "random.h"
 #include "recurrent.h"
 #include "reduce.h"
+#include "sized.h"
 #include "window.h"
 
 #ifdef __cplusplus

@@ -1,0 +1,290 @@
+/* ops_sized: the public operations whose results have a size that the elements tell: places of elements, masks, different elements.
+ * All of it is computed at the bound, and the results are the first so many elements, which one count tells. Relies on ops.h. Never
+ * reads an element but that count, and that only in eager code. */
+#include "ops.h"
+
+#define OP1(name, x) of(kiln_##name##_at(at, x))
+#define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
+
+/* A size that n, i64[], counts, moved into 0 to the bound: its number, or in a trace a symbol. DIM_BAD: recorded. */
+static Dim counted(Thread *t, kiln_site at, kiln_tensor *n, Dim bound)
+{
+    int64_t count = 0;
+    if (!tensor_ok(n) || bound == DIM_BAD) return DIM_BAD;
+    if (t->trace) return t->k->hooks->count(t, at, n, bound);
+    if (!tensor_read(t, at, n, &count)) return DIM_BAD;
+    return MAX_OF(MIN_OF(count, bound), 0);
+}
+
+/* ---- places --------------------------------------------------------------------------------------------- */
+
+/* Each true element puts its own index where as many true ones come before it; places behind `room` are one, which is cut off. */
+static kiln_tensor *places_at_bound(Thread *t, kiln_site at, kiln_tensor *mask, Dim bound, Dim room)
+{
+    const Type index = {.dtype = DT_i64, .rank = 1, .dim = {mask->type.dim[0]}}, all = {.dtype = DT_i64, .rank = 1, .dim = {room}};
+    kiln_operand before = of(apply1(t, at, OP_cumsum, cast_to(t, at, mask, DT_i64), ATTRS_OF(cumsum, .axis = 0, .exclusive = 1)));
+    kiln_operand own = of(kiln_where_at(at, of(mask), of(iota_of(t, at, &index, 0, mask)), kiln_of_i(0)));
+    kiln_operand to = bound == room ? before : OP2(min, before, of(dim_tensor(t, at, bound, DT_i64)));
+    if (!tensor_ok(to.as.tensor) || !tensor_ok(own.as.tensor)) return &t->k->poison;
+    kiln_tensor *in[3] = {number_like(t, at, NULL, &all, kiln_of_i(0)), to.as.tensor, own.as.tensor};
+    return apply(t, at, OP_scatter, in, 3, ATTRS_OF(scatter, .axis = 0, .fold = KILN_SCATTER_MAX - 1), NULL, 0);
+}
+
+kiln_tensor *mask_places(Thread *t, kiln_site at, const char *op, kiln_tensor *mask, int64_t most)
+{
+    if (!tensor_ok(mask)) return mask;
+    const Dim n = mask->type.dim[0];
+    const Dim bound = most < 0 || extent_hi(t, n) <= most ? n : most, room = bound == n ? n : extent(t, at, EXTENT_ADD, bound, 1);
+    if (room == DIM_BAD) return fail(t, at, KILN_EVALUE, "%s: most is %lld (allowed: 0 to 2^48 - 1)", op, (long long)most);
+    if (n == 0 || bound == 0) {
+        const Type none = {.dtype = DT_i64, .rank = 1};
+        return iota_of(t, at, &none, 0, mask);
+    }
+    kiln_tensor *found = places_at_bound(t, at, mask, bound, room);
+    kiln_tensor *count = apply1(t, at, OP_sum, cast_to(t, at, mask, DT_i64), (const int64_t[]){0}, 1);
+    if (!tensor_ok(found) || !tensor_ok(count)) return &t->k->poison;
+    if (bound != n) count = kiln_min_at(at, of(count), kiln_of_i(bound));
+    const Dim size = counted(t, at, count, bound);
+    return size == DIM_BAD ? &t->k->poison : slice_axis(t, at, found, 0, 0, size);
+}
+
+static kiln_tensor *seen_flat(Thread *t, kiln_site at, const char *op, kiln_tensor *x)
+{
+    char why[64];
+    if (!tensor_ok(x)) return x;
+    const Dim all = extent_product(t, at, x->type.dim, x->type.rank);
+    if (all == DIM_BAD) return fail(t, at, KILN_ESHAPE, "%s: the number of elements %s", op, extent_trouble(t, why, sizeof why));
+    return reshape_to(t, at, x, &all, 1);
+}
+
+static bool most_fits(Thread *t, kiln_site at, const char *op, int64_t most)
+{
+    if (most >= 0 && most < DIM_MAX) return true;
+    fail(t, at, KILN_EVALUE, "%s: most is %lld (allowed: 0 to 2^48 - 1)", op, (long long)most);
+    return false;
+}
+
+/* ---- nonzero -------------------------------------------------------------------------------------------- */
+
+kiln_tensor *place_along(Thread *t, kiln_site at, const Type *x, kiln_tensor *place, int axis)
+{
+    const Dim stride = extent_product(t, at, x->dim + axis + 1, x->rank - axis - 1);
+    if (!tensor_ok(place) || stride == DIM_BAD) return &t->k->poison;
+    kiln_operand c = of(place);
+    if (stride != 1) c = OP2(floor_div, c, of(dim_tensor(t, at, stride, DT_i64)));
+    if (axis != 0) c = OP2(mod, c, of(dim_tensor(t, at, x->dim[axis], DT_i64)));
+    return c.as.tensor;
+}
+
+static kiln_tensor *coordinates(Thread *t, kiln_site at, const Type *x, kiln_tensor *place)
+{
+    kiln_tensor *along[MAX_RANK];
+    for (int i = 0; i < x->rank; i++)
+        if (!tensor_ok(along[i] = place_along(t, at, x, place, i))) return &t->k->poison;
+    return kiln_stack_at(at, along, x->rank, 0);
+}
+
+static kiln_tensor *nonzero(kiln_site at, kiln_operand o, const char *op, int64_t most)
+{
+    char text[160];
+    Thread *t = op_thread(&o, 1);
+    if (!t) return NULL;
+    kiln_tensor *x = operand_named(t, at, op, o, NULL);
+    if (!tensor_ok(x)) return x;
+    if (x->type.rank == 0)
+        return fail(t, at, KILN_ESHAPE, "%s: a scalar has no axes along which its place could be told: %s", op,
+            tensor_text(x, text, sizeof text));
+    Composite s = composite_begin(t, op);
+    kiln_tensor *flat = seen_flat(t, at, op, cast_to(t, at, x, DT_bool));
+    return composite_end(t, &s, coordinates(t, at, &x->type, mask_places(t, at, op, flat, most)));
+}
+
+kiln_tensor *kiln_nonzero_at(kiln_site at, kiln_operand x) { return nonzero(at, x, "nonzero", -1); }
+
+kiln_tensor *kiln_nonzero_within_at(kiln_site at, kiln_operand x, int64_t most)
+{
+    Thread *t = op_thread(&x, 1);
+    if (!t) return NULL;
+    return most_fits(t, at, "nonzero_within", most) ? nonzero(at, x, "nonzero_within", most) : &t->k->poison;
+}
+
+/* ---- masks ---------------------------------------------------------------------------------------------- */
+
+/* Both as tensors, the mask of bools. False: poison, or recorded. */
+static bool mask_of(Thread *t, kiln_site at, const char *op, kiln_operand o, kiln_operand m, kiln_tensor **x, kiln_tensor **mask)
+{
+    char text[160];
+    *x = operand_named(t, at, op, o, NULL);
+    *mask = operand_named(t, at, op, m, NULL);
+    if (!tensor_ok(*x) || !tensor_ok(*mask)) return false;
+    if ((*mask)->type.dtype == DT_bool) return true;
+    fail(t, at, KILN_EDTYPE, "%s: the mask must be bool, not %s", op, tensor_text(*mask, text, sizeof text));
+    return false;
+}
+
+static bool unlike(Thread *t, kiln_site at, const char *op, const char *what, const kiln_tensor *mask, const kiln_tensor *x)
+{
+    char a[160], b[160];
+    fail(t, at, KILN_ESHAPE, "%s: %s: %s of %s", op, what, tensor_text(mask, a, sizeof a), tensor_text(x, b, sizeof b));
+    return false;
+}
+
+static kiln_tensor *compress(kiln_site at, kiln_operand o, kiln_operand m, int axis, const char *op, int64_t most)
+{
+    kiln_operand both[2] = {o, m};
+    Thread *t = op_thread(both, 2);
+    kiln_tensor *x, *mask;
+    if (!t) return NULL;
+    if (!mask_of(t, at, op, o, m, &x, &mask) || !axis_of(t, at, op, axis, x->type.rank, &axis)) return &t->k->poison;
+    const Dim n = mask->type.rank == 1 ? mask->type.dim[0] : 0, whole = x->type.dim[axis];
+    if (mask->type.rank != 1) return unlike(t, at, op, "the mask must have one axis", mask, x), &t->k->poison;
+    if (n != whole && extent_hi(t, n) > extent_lo(t, whole))
+        return unlike(t, at, op, "the mask is longer than the axis, or may be", mask, x), &t->k->poison;
+    Composite s = composite_begin(t, op);
+    kiln_tensor *place = mask_places(t, at, op, mask, most);
+    if (!tensor_ok(place)) return composite_end(t, &s, place);
+    return composite_end(t, &s, apply2(t, at, OP_gather, x, place, ATTRS_OF(gather, .axis = axis)));
+}
+
+kiln_tensor *kiln_compress_at(kiln_site at, kiln_operand x, kiln_operand mask, int axis)
+{
+    return compress(at, x, mask, axis, "compress", -1);
+}
+
+kiln_tensor *kiln_compress_within_at(kiln_site at, kiln_operand x, kiln_operand mask, int axis, int64_t most)
+{
+    kiln_operand both[2] = {x, mask};
+    Thread *t = op_thread(both, 2);
+    if (!t) return NULL;
+    return most_fits(t, at, "compress_within", most) ? compress(at, x, mask, axis, "compress_within", most) : &t->k->poison;
+}
+
+static kiln_tensor *masked(kiln_site at, kiln_operand o, kiln_operand m, const char *op, int64_t most)
+{
+    kiln_operand both[2] = {o, m};
+    Thread *t = op_thread(both, 2);
+    kiln_tensor *x, *mask;
+    if (!t) return NULL;
+    if (!mask_of(t, at, op, o, m, &x, &mask)) return &t->k->poison;
+    const int n = mask->type.rank, rest = x->type.rank - n;
+    if (n == 0) return unlike(t, at, op, "the mask has no axes", mask, x), &t->k->poison;
+    if (rest < 0 || memcmp(mask->type.dim, x->type.dim, (size_t)n * sizeof(Dim)) != 0)
+        return unlike(t, at, op, "the mask does not have the shape of the first axes", mask, x), &t->k->poison;
+    Composite s = composite_begin(t, op);
+    kiln_tensor *flat = seen_flat(t, at, op, mask);
+    if (!tensor_ok(flat)) return composite_end(t, &s, flat);
+    Dim shape[MAX_RANK] = {flat->type.dim[0]};
+    memcpy(shape + 1, x->type.dim + n, (size_t)rest * sizeof *shape);
+    kiln_tensor *rows = reshape_to(t, at, x, shape, 1 + rest), *place = mask_places(t, at, op, flat, most);
+    if (!tensor_ok(rows) || !tensor_ok(place)) return composite_end(t, &s, &t->k->poison);
+    return composite_end(t, &s, apply2(t, at, OP_gather, rows, place, ATTRS_OF(gather, .axis = 0)));
+}
+
+kiln_tensor *kiln_masked_at(kiln_site at, kiln_operand x, kiln_operand mask) { return masked(at, x, mask, "masked", -1); }
+
+kiln_tensor *kiln_masked_within_at(kiln_site at, kiln_operand x, kiln_operand mask, int64_t most)
+{
+    kiln_operand both[2] = {x, mask};
+    Thread *t = op_thread(both, 2);
+    if (!t) return NULL;
+    return most_fits(t, at, "masked_within", most) ? masked(at, x, mask, "masked_within", most) : &t->k->poison;
+}
+
+/* ---- different elements ---------------------------------------------------------------------------------- */
+
+enum { VALUES, INDICES, INVERSE, COUNTS, PARTS };
+
+/* Of n elements in order, where each value begins; i64. */
+typedef struct Unique {
+    kiln_tensor *flat, *order, *first, *start; /* [n]; the indices that sort them; bool[n]; of the values, [m] */
+} Unique;
+
+static bool unique_begin(Thread *t, kiln_site at, const char *op, kiln_tensor *x, Unique *u)
+{
+    u->flat = seen_flat(t, at, op, x->type.dtype == DT_bool ? cast_to(t, at, x, DT_u8) : x);
+    if (!tensor_ok(u->flat)) return false;
+    u->order = kiln_argsort_at(at, of(u->flat), 0, 0);
+    if (!tensor_ok(u->order)) return false;
+    if (u->flat->type.dim[0] == 0) return tensor_ok(u->start = u->order);
+    const Type index = {.dtype = DT_i64, .rank = 1, .dim = {u->flat->type.dim[0]}};
+    kiln_operand i = of(iota_of(t, at, &index, 0, x));
+    kiln_tensor *sorted = apply2(t, at, OP_gather, u->flat, u->order, ATTRS_OF(gather, .axis = 0));
+    kiln_tensor *one_back = kiln_max_at(at, OP2(sub, i, kiln_of_i(1)), kiln_of_i(0));
+    if (!tensor_ok(sorted) || !tensor_ok(one_back)) return false;
+    kiln_operand before = of(apply2(t, at, OP_gather, sorted, one_back, ATTRS_OF(gather, .axis = 0)));
+    u->first = kiln_or_at(at, OP2(ne, of(sorted), before), OP2(eq, i, kiln_of_i(0)));
+    u->start = mask_places(t, at, op, u->first, -1);
+    return tensor_ok(u->start);
+}
+
+static kiln_tensor *at_index(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *i)
+{
+    if (!tensor_ok(x) || !tensor_ok(i)) return &t->k->poison;
+    return apply2(t, at, OP_gather, x, i, ATTRS_OF(gather, .axis = 0));
+}
+
+/* Zeros with numbers, 1 for each of them if there are none, added at these indices. */
+static kiln_tensor *added_at(Thread *t, kiln_site at, kiln_tensor *i, kiln_tensor *numbers)
+{
+    if (!tensor_ok(i) || (numbers && !tensor_ok(numbers))) return &t->k->poison;
+    Type all = i->type;
+    kiln_tensor *one = numbers ? numbers : number_like(t, at, NULL, &all, kiln_of_i(1));
+    kiln_tensor *in[3] = {number_like(t, at, NULL, &all, kiln_of_i(0)), i, one};
+    return apply(t, at, OP_scatter, in, 3, ATTRS_OF(scatter, .axis = 0, .fold = KILN_SCATTER_ADD - 1), NULL, 0);
+}
+
+static kiln_tensor *unique_part(Thread *t, kiln_site at, const kiln_tensor *x, const Unique *u, int part)
+{
+    kiln_tensor *index = part == VALUES || part == INDICES ? at_index(t, at, u->order, u->start) : NULL;
+    if (part == INDICES) return index;
+    if (part == VALUES) return cast_to(t, at, at_index(t, at, u->flat, index), (DType)x->type.dtype);
+    if (!u->first) return part == COUNTS ? u->start : reshape_to(t, at, u->start, x->type.dim, x->type.rank);
+    /* which value each element in order is */
+    kiln_operand many = of(apply1(t, at, OP_cumsum, cast_to(t, at, u->first, DT_i64), ATTRS_OF(cumsum, .axis = 0)));
+    kiln_tensor *which = kiln_sub_at(at, many, kiln_of_i(1));
+    if (part == INVERSE) return reshape_to(t, at, added_at(t, at, u->order, which), x->type.dim, x->type.rank);
+    kiln_tensor *counts = added_at(t, at, which, NULL);
+    return tensor_ok(counts) ? slice_axis(t, at, counts, 0, 0, u->start->type.dim[0]) : counts;
+}
+
+/* out: the parts that are asked for. */
+static bool unique(kiln_site at, kiln_operand o, const char *op, const int *part, int parts, kiln_tensor **out)
+{
+    Thread *t = op_thread(&o, 1);
+    Unique u = {0};
+    if (!t) return false;
+    kiln_tensor *x = operand_named(t, at, op, o, NULL);
+    if (!tensor_ok(x)) return results_poison(t, out, parts);
+    Composite s = composite_begin(t, op);
+    bool ok = unique_begin(t, at, op, x, &u);
+    for (int i = 0; i < parts && ok; i++) ok = tensor_ok(out[i] = unique_part(t, at, x, &u, part[i]));
+    for (int i = 0; i < parts && ok; i++) {
+        for (int j = 0; j < i; j++)
+            if (out[j] == out[i]) out[i] = tensor_alias(t, at, out[i]);
+        composite_keep(t, out[i]);
+    }
+    composite_end(t, &s, NULL);
+    return ok || results_poison(t, out, parts);
+}
+
+kiln_tensor *kiln_unique_values_at(kiln_site at, kiln_operand x)
+{
+    kiln_tensor *values = NULL;
+    unique(at, x, "unique_values", (const int[]){VALUES}, 1, &values);
+    return values;
+}
+
+bool kiln_unique_counts_at(kiln_site at, kiln_operand x, kiln_tensor **out)
+{
+    return unique(at, x, "unique_counts", (const int[]){VALUES, COUNTS}, 2, out);
+}
+
+bool kiln_unique_inverse_at(kiln_site at, kiln_operand x, kiln_tensor **out)
+{
+    return unique(at, x, "unique_inverse", (const int[]){VALUES, INVERSE}, 2, out);
+}
+
+bool kiln_unique_all_at(kiln_site at, kiln_operand x, kiln_tensor **out)
+{
+    return unique(at, x, "unique_all", (const int[]){VALUES, INDICES, INVERSE, COUNTS}, PARTS, out);
+}
