@@ -180,10 +180,12 @@ bool random_can_draw(Op op)
 /* A loop is one of two kinds, and comes up as often as two ops. */
 static uint64_t drawn(const Maker *k, Op op) { return op == OP_loop ? k->drawn[op] / 2 : k->drawn[op]; }
 
-/* The rarest of a few: all come up alike, whatever else they are made for. */
+/* The rarest of a few: all come up alike, whatever else they are made for. Bodies are short, so what is nested deeper has a chance of
+ * its own there. */
 static Op draw(Maker *k)
 {
     Op best = OP_none;
+    if (k->depth > 0 && k->depth < 3 && random_chance(k->r, 4)) return random_chance(k->r, 50) ? OP_loop : OP_branch;
     for (int i = 0; i < 3; i++) {
         Op op = (Op)(1 + random_below(k->r, OP_COUNT - 1));
         bool can = random_can_draw(op) && op != OP_param && !(op_def[op].flags & OPF_REGION && k->depth >= 3);
