@@ -316,7 +316,7 @@ RUN = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' KILN_LIBDIR='$(abspath $(BUILD))'
 LATE_ALL  := $(patsubst tests/%.c,late:$(BUILD)/tests/%,$(filter-out $(addprefix tests/test_,background.c oom_background.c gpu.c),$(shell grep -lE 'front\.h|values\.h|given\.h' $(TEST_C))))
 LATE_LONG := $(addprefix late:$(BUILD)/tests/,$(addprefix test_,far once limits bounds checkpoint scan_order programs optimizer cuda_model cuda oom))
 # And once more with calls that are interpreted, but for those in which nothing is called, or that are long.
-TOLD_ALSO := traced_ops long_rows $(patsubst tests/test_%.c,%,$(filter-out tests/test_given_fft.c tests/test_given_make.c,$(wildcard tests/test_given_*.c)))
+TOLD_ALSO := traced_ops long_rows order join step_program replay meanwhile sized casts sort linalg launch draw_modes factors $(patsubst tests/test_%.c,%,$(filter-out tests/test_given_fft.c tests/test_given_make.c,$(wildcard tests/test_given_*.c)))
 LATE_ALSO := $(addprefix late:$(BUILD)/tests/test_,conv cumulate attention $(TOLD_ALSO)) $(addprefix never:$(BUILD)/tests/test_,panels $(TOLD_ALSO)) # not that long, but told by others, too
 NEVER_ALL := $(filter-out $(LATE_ALSO),$(patsubst late:%,never:%,$(filter-out $(LATE_LONG),$(LATE_ALL))))
 # In the long run also with code that comes while calls are interpreted, and with the swap to it forced at random (KILN_COMPILE=swap:SEED).

@@ -55,8 +55,7 @@ void cuda_source_compiles(const char *source, const char *name);
  * Program.symbol). Fails the test, naming `what`. */
 void **cuda_agrees(Arena *a, const Program *p, void *const *in, const int64_t *symbol, RunFn *run, const char *what);
 
-/* Whose bits are the device's own (docs/numerics.md): functions of f64 of its C library, and products that its tensor cores may add. */
-bool cuda_calls_library(const Program *p);
+/* Whose bits are the device's own (docs/numerics.md): products that its tensor cores may add. */
 bool cuda_may_use_tensor_cores(const Program *p);
 /* 0: no bits of the module's entry are a device's own; 1: some are, and the results are what the reference allows; -1: they are not,
  * or something failed, st. Uses the module up. */

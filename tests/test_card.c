@@ -1,9 +1,8 @@
 /* test_card: graphs on the device that KILN_TEST_CARD names, emu:0 unless it is set: those of tests/chosen.kiln and random ones,
  * and with KILN_TEST_CARD those of tests/lower.kiln. They are judged by what is expected of them (expected.h): the CPU's bits, or
- * where docs/numerics.md leaves them to the device, as functions of its C library and products on tensor cores, what the reference
- * allows. KILN_EXPECTED names a file with that; without it, it is computed here. KILN_EXPECTED_WRITE=FILE writes one and runs
- * nothing. KILN_GRAPHS=FIRST:COUNT chooses random graphs. KILN_LONG_ROW=N has rows of more than
- * N elements shared by several blocks. */
+ * where docs/numerics.md leaves them to the device, as products on tensor cores, what the reference allows. KILN_EXPECTED names a
+ * file with that; without it, it is computed here. KILN_EXPECTED_WRITE=FILE writes one and runs nothing. KILN_GRAPHS=FIRST:COUNT
+ * chooses random graphs. KILN_LONG_ROW=N has rows of more than N elements shared by several blocks. */
 #include "cases.h"
 #include "codegen/cuda/run.h"
 #include "codegen/cuda/schedule.h"
@@ -135,8 +134,7 @@ static Expected expect(Case *c)
 static bool judge(Case *c, const Expected *e, char *why, size_t cap)
 {
     const Program *p = lower(c, SUMS_CHAINS);
-    const bool bits = !cuda_calls_library(p);
-    if (!(bits ? expected_bits : expected_allowed)(e, on_device(c, p), why, cap)) return false;
+    if (!expected_bits(e, on_device(c, p), why, cap)) return false;
     return !cuda_may_use_tensor_cores(p) || expected_allowed(e, on_device(c, lower(c, SUMS_USUAL)), why, cap);
 }
 

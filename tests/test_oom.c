@@ -11,11 +11,11 @@
 #include "runtime/base.h"
 
 #if defined(KILN_DEBUG) || defined(FIRST_BLOCK) /* slow, and of thousands of pieces of arenas (test_oom_pieces.c) */
-#define DENSE 40
-#define SAMPLES 80
+#define DENSE 30
+#define SAMPLES 55
 #else
-#define DENSE 60    /* the first so many are all tried */
-#define SAMPLES 180 /* in all, where there are more allocations than that and the run is not a full one */
+#define DENSE 50    /* the first so many are all tried */
+#define SAMPLES 110 /* in all, where there are more allocations than that and the run is not a full one */
 #endif
 
 typedef struct Outcome { kiln_code code; uint64_t digest, allocations; bool rerun_wrong; char text[200]; } Outcome;

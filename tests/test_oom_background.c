@@ -167,8 +167,8 @@ static void slow_loop(kiln *k, OomDigest *d)
 static OomProgram own[] = {{"slow_loop", slow_loop, true, 0}, {0}};
 
 /* ---- the tests ---------------------------------------------------------------------------------------------------------------- */
-#define DENSE 4    /* the first so many are all tried, */
-#define SAMPLES 8  /* and about so many in all, where the run is not a full one */
+#define DENSE 3    /* the first so many are all tried, */
+#define SAMPLES 6  /* and about so many in all, where the run is not a full one */
 
 static void starved(const Row *row, OomProgram *p)
 {

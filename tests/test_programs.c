@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { PROGRAMS = 200, MOST_BYTES = 4096, MOST_FAILURES = 8, RUNS = 4 /* eager, traced, from the cache, interpreted */ };
+enum { PROGRAMS = 140, MOST_BYTES = 4096, MOST_FAILURES = 8, RUNS = 4 /* eager, traced, from the cache, interpreted */ };
 
 typedef struct Bytes {
     kiln_dtype dtype;
