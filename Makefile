@@ -232,10 +232,12 @@ $(BUILD)/gen/kiln_config.h: FORCE | deps
 
 # ---- tests, examples, benchmarks -------------------------------------------------------------------
 TEST_INCLUDE := -I. -Itests
+# Tests are linked without what debuggers read, 25 MB each of 200; TEST_DEBUG=1 keeps it, as sanitizers and valgrind do.
+TEST_STRIP := $(if $(SANITIZE)$(TEST_DEBUG)$(filter valgrind,$(MAKECMDGOALS)),,-Wl,-S)
 $(BUILD)/tests/%: tests/%.c $(TEST_LIB_OBJ) $(OBJECTS) $(BUILD)/.flags
 	$(call say,TEST,$<)
 	@mkdir -p $(@D)
-	$(Q)$(COMPILE) $(TEST_INCLUDE) -MF $@.d -MT $@ $(CMOCKA_FLAGS) $< -o $@ $(TEST_LIB_OBJ) $(OBJECTS) $(LDFLAGS) $(CMOCKA_LIBS) $(LIBS)
+	$(Q)$(COMPILE) $(TEST_INCLUDE) -MF $@.d -MT $@ $(CMOCKA_FLAGS) $< -o $@ $(TEST_LIB_OBJ) $(OBJECTS) $(LDFLAGS) $(TEST_STRIP) $(CMOCKA_LIBS) $(LIBS)
 
 OBJCOPY ?= objcopy
 CXXCOMPILE = $(CXX) $(CPPFLAGS) -std=gnu++17 $(NUMERIC) $(WARN) $(SAN) -Iinclude $(CFLAGS) -MMD -MP
@@ -330,8 +332,10 @@ EMU_ALL := emu:$(BUILD)/tests/test_random $(filter-out $(addprefix emu:$(BUILD)/
 EMU_ALL += $(addprefix emu:,$(filter-out $(addprefix $(BUILD)/examples/,basics characters convnet lstm mlp mobilenet matmul_time),$(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(wildcard docs/examples/*.c))))
 TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG) $(LATE_ALSO),$(LATE_ALL)) $(NEVER_ALL) $(EMU_FEW)
 
-test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## build and run every test and example
-	@$(RUN) $(TEST_ALL)
+# What emulated devices may take of make test is bounded: these tell of ways that few programs go, with many kernels each.
+TEST_FULL_ALONE := $(addprefix $(BUILD)/tests/test_,blas_device bulk_functions cuda_parts far_more long_rows)
+test: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## build and run every test and example, but for some long ones
+	@$(RUN) $(filter-out $(TEST_FULL_ALONE),$(TEST_ALL))
 
 test-full: TEST_TIMEOUT := 1200
 test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## the same with the long variants (KILN_TEST_FULL=1), and a minute of each fuzz target
