@@ -345,6 +345,7 @@ test-full: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_TESTED) ## the sa
 	@KILN_TEST_FULL=1 $(RUN) emu:$(BUILD)/tests/test_random
 	@$(subst CXX='$(CXX)',CXX='$(abspath tests/other_units) $(CXX)',$(RUN)) $(EMU_FEW)
 
+test-emu: TEST_TIMEOUT := 1200
 test-emu: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## the tests of the public interface on an emulated CUDA device (KILN_EMU_SEED=)
 	@$(RUN) $(EMU_ALL)
 
