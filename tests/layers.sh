@@ -216,7 +216,7 @@ allocations()
 lengths()
 {
     awk '
-    function finish() { if (last != "" && lines > 500 && last !~ /\.def$/ && last !~ /^include\//) print last ":" lines ": file of " lines " lines, 500 are allowed" }
+    function finish() { if (last != "" && lines > 500 && last !~ /^include\//) print last ":" lines ": file of " lines " lines, 500 are allowed" }
     FNR == 1 { finish(); last = FILENAME; start = 0 }
     { lines = FNR }
     /^[A-Za-z_].*\)[ \t]*\{[ \t]*$/ || /^\{/ { start = FNR }
