@@ -228,6 +228,7 @@ static Cost host_cost(const Env *e, const Step *s)
     case OP_eigvalsh:
     case OP_svd:
     case OP_svdvals: c.flops = factor_flops(e, s); break;
+    case OP_sort: break; /* compares */
     default: break;
     }
     for (uint32_t i = 0; i < h->results; i++) c.written += bytes(e, s->buf[i]);

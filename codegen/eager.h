@@ -31,6 +31,8 @@ bool eager_view(Op op, const View *in, const int64_t *attr, uint32_t nattr, cons
 void eager_copy(const EagerCtx *c, const View *from, void *to);
 /* Attention for eager and compiled code, in the order of docs/numerics.md whatever the threads and the CPU. False: ST_MEMORY. */
 bool attention_run(ThreadPool *threads, const HostAttention *a, Status *st);
+/* Sorted lines for eager and compiled code. False: ST_MEMORY. */
+bool sort_run(ThreadPool *threads, const HostSort *s, Status *st);
 const char *eager_tier(void); /* "baseline", "avx2", "avx512": what this CPU runs */
 
 #endif

@@ -70,6 +70,14 @@ typedef struct HostFactor {
 } HostFactor;
 typedef enum HostFactorPart { FACTOR_EIGH, FACTOR_EIGVALSH, FACTOR_SVD, FACTOR_SVDVALS } HostFactorPart;
 
+/* Sorts the lines of elements [lines, size, after] along the middle axis; see ir/ops.def. Everything is contiguous. */
+typedef struct HostSort {
+    int32_t type; /* DType */
+    int32_t part; /* 0 */
+    int64_t lines, size, after, descending;
+    void *buf[2]; /* the result, then the elements */
+} HostSort;
+
 typedef struct KilnHost {
     void *ctx;
     /* fn over [0, n) in chunks of grain, on as many threads as there are. */
@@ -94,6 +102,8 @@ typedef struct KilnHost {
     struct HostMarks *marks; /* of the running call; NULL: nobody looks */
     /* Eigenvalues and singular values that eager and compiled code share (contract.h). 0, or a StatusCode. */
     int32_t (*factor)(const struct KilnHost *h, const HostFactor *f);
+    /* The one sort of elements that eager and compiled code share (codegen/eager.h). 0, or a StatusCode. */
+    int32_t (*sort)(const struct KilnHost *h, const HostSort *s);
 } KilnHost;
 
 typedef int32_t EntryFn(void *const *buf, const int64_t *dim, void *work, const KilnHost *host);

@@ -230,6 +230,8 @@ static inline uint32_t step_buffers(const Program *p, const Step *s)
                                     : 0;
 }
 
+/* The numbers of sort, of sizes x. False: the number of lines is no size. */
+bool sort_numbers(DimTable *t, const int64_t *attr, uint32_t rank, const Dim *x, Dim *to);
 /* The numbers of the ops that factor matrices, of sizes x. False: the number of matrices is no size. */
 bool factor_numbers(DimTable *t, Op op, const int64_t *attr, uint32_t rank, const Dim *x, Dim *to);
 

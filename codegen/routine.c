@@ -8,6 +8,7 @@ _Static_assert(offsetof(HostConv, n) == sizeof(int64_t) && offsetof(HostConv, to
 #define FACTOR "n rows columns full"
 _Static_assert(offsetof(HostAttention, buf) == 15 * sizeof(int64_t), "numbers have no gaps");
 _Static_assert(offsetof(HostFactor, buf) == 5 * sizeof(int64_t), "numbers have no gaps");
+_Static_assert(offsetof(HostSort, buf) == 5 * sizeof(int64_t), "numbers have no gaps");
 
 static const HostRoutine routine[] = {
     {OP_conv, 0, 22, 3, 1, 2, true, false, offsetof(KilnHost, convolve), CONV},
@@ -19,6 +20,7 @@ static const HostRoutine routine[] = {
     {OP_eigvalsh, FACTOR_EIGVALSH, 4, 0, 1, 1, false, true, offsetof(KilnHost, factor), FACTOR},
     {OP_svd, FACTOR_SVD, 4, 0, 3, 1, false, true, offsetof(KilnHost, factor), FACTOR},
     {OP_svdvals, FACTOR_SVDVALS, 4, 0, 1, 1, false, true, offsetof(KilnHost, factor), FACTOR},
+    {OP_sort, 0, 4, 0, 1, 1, false, false, offsetof(KilnHost, sort), "lines size after descending"},
 };
 
 const HostRoutine *host_routine(Op op)
@@ -57,4 +59,19 @@ bool factor_numbers(DimTable *t, Op op, const int64_t *attr, uint32_t rank, cons
     to[2] = x[rank - 1];
     to[3] = op == OP_svd ? ATTRS(svd, attr)->full : 0;
     return to[0] != DIM_BAD;
+}
+
+bool sort_numbers(DimTable *t, const int64_t *attr, uint32_t rank, const Dim *x, Dim *to)
+{
+    const struct sort_attrs *a = ATTRS(sort, attr);
+    to[0] = to[2] = 1;
+    for (uint32_t i = 0; i < rank; i++) {
+        Dim *part = &to[i < (uint32_t)a->axis ? 0 : 2];
+        if (i == (uint32_t)a->axis)
+            to[1] = x[i];
+        else
+            *part = dim_mul(t, *part, x[i]);
+    }
+    to[3] = a->descending;
+    return to[0] != DIM_BAD && to[2] != DIM_BAD;
 }

@@ -49,6 +49,21 @@ Value emit_constant(Emit *e, double v, const Type *like)
     return e->op(e, OP_constant, NULL, 0, ATTRS_TO(c, c->shape + like->rank));
 }
 
+Value emit_iota(Emit *e, const Type *like, int64_t axis)
+{
+    struct iota_attrs *a = ATTRS_ROOM(iota, MAX_RANK);
+    a->dtype = DT_i64;
+    a->axis = axis;
+    memcpy(a->shape, like->dim, like->rank * sizeof *a->shape);
+    return e->op(e, OP_iota, NULL, 0, ATTRS_TO(a, a->shape + like->rank));
+}
+
+Value emit_extent(Emit *e, Dim d)
+{
+    return dim_is_const(d) ? e->op(e, OP_constant, NULL, 0, ATTRS_OF(constant, .dtype = DT_i64, .value = d))
+                           : e->op(e, OP_dim_size, NULL, 0, ATTRS_OF(dim_size, .dim = d));
+}
+
 static bool same_shape(const Type *a, const Type *b)
 {
     return a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof *a->dim) == 0;

@@ -29,6 +29,8 @@ Value emit2(Emit *e, Op op, Value a, Value b);
 Value emit3(Emit *e, Op op, Value a, Value b, Value c);
 Value emit_attr(Emit *e, Op op, Value a, const int64_t *attr, uint32_t nattr);
 Value emit_constant(Emit *e, double v, const Type *like);  /* splat of like's dtype and shape */
+Value emit_iota(Emit *e, const Type *like, int64_t axis);  /* the place along the axis, i64 of like's shape */
+Value emit_extent(Emit *e, Dim d);                         /* a size, i64[] */
 Value emit_reshape(Emit *e, Value a, const Type *shape);   /* only shape->rank, dim are read; a itself if equal */
 Value emit_broadcast(Emit *e, Value a, const Type *shape); /* a itself if equal */
 Value emit_sum_to(Emit *e, Value a, const Type *shape);    /* adjoint of broadcast: sums a down to shape */

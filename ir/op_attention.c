@@ -122,22 +122,13 @@ static Value whole(const Plain *w, Dim d, const Type *like) /* a size, as intege
     return emit_broadcast(w->e, emit_reshape(w->e, w->e->op(w->e, OP_dim_size, NULL, 0, ATTRS_OF(dim_size, .dim = d)), &one), like);
 }
 
-static Value index_along(const Plain *w, int64_t axis, const Type *like)
-{
-    struct iota_attrs *a = ATTRS_ROOM(iota, MAX_RANK);
-    a->dtype = DT_i64;
-    a->axis = axis;
-    memcpy(a->shape, like->dim, like->rank * sizeof *a->shape);
-    return w->e->op(w->e, OP_iota, NULL, 0, ATTRS_TO(a, a->shape + like->rank));
-}
-
 /* Scores that are not seen become minus infinity. */
 static Value seen(const Plain *w, Value scores)
 {
     Type t = w->scores;
     t.dtype = DT_i64;
     if (!w->a->causal) return scores;
-    Value row = emit2(w->e, OP_mod, index_along(w, 1, &t), whole(w, w->a->period, &t)), key = index_along(w, 2, &t);
+    Value row = emit2(w->e, OP_mod, emit_iota(w->e, &t, 1), whole(w, w->a->period, &t)), key = emit_iota(w->e, &t, 2);
     row = emit2(w->e, OP_add, row, whole(w, w->a->after, &t));
     key = emit2(w->e, OP_add, key, whole(w, w->a->before, &t));
     return emit3(w->e, OP_where, emit2(w->e, OP_ge, row, key), scores, number(w, -INFINITY));

@@ -68,19 +68,9 @@ static Value product(Emit *e, Value a, Value b) { return emit2(e, OP_matmul, a, 
 static Value turned(Emit *e, Value a) { return a == 0 ? 0 : emit_swap_last(e, a); }
 static Value plus(Emit *e, Value a, Value b) { return a == 0 ? b : b == 0 ? a : emit2(e, OP_add, a, b); }
 
-/* The place along the axis, i64 of x's shape. */
-static Value place(Emit *e, const Type *x, int64_t axis)
-{
-    struct iota_attrs *a = ATTRS_ROOM(iota, MAX_RANK);
-    a->dtype = DT_i64;
-    a->axis = axis;
-    memcpy(a->shape, x->dim, x->rank * sizeof *a->shape);
-    return e->op(e, OP_iota, NULL, 0, ATTRS_TO(a, a->shape + x->rank));
-}
-
 static Value in_place(Emit *e, Op compare, const Type *x) /* of row and column, bool of x's shape */
 {
-    return emit2(e, compare, place(e, x, x->rank - 2), place(e, x, x->rank - 1));
+    return emit2(e, compare, emit_iota(e, x, x->rank - 2), emit_iota(e, x, x->rank - 1));
 }
 
 /* v [..., n] as `to` has it: along its columns, or its rows. */

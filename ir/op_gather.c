@@ -149,29 +149,18 @@ bool map_gather(const Mapping *p)
 
 /* ---- many examples: where their indices differ, rows of one table, example after example ------------------------------- */
 
-static Value size_value(Emit *e, Dim d, DType t)
-{
-    const Value n = dim_is_const(d) ? e->op(e, OP_constant, NULL, 0, ATTRS_OF(constant, .dtype = DT_i64, .value = d))
-                                    : e->op(e, OP_dim_size, NULL, 0, ATTRS_OF(dim_size, .dim = d));
-    return emit_cast(e, n, t);
-}
-
 /* Indices of all examples, [n, ...], as those of rows of a table in which each example has `size` of them. */
 static Value rows_of(const Vmap *v, Value indices, Dim size)
 {
     Emit *e = v->e;
     Type t = *e->type(e, indices);
     const DType own = (DType)t.dtype == DT_u64 ? DT_u64 : DT_i64; /* clamped before what i64 does not hold is lost */
-    Value last = emit2(e, OP_sub, size_value(e, size, own), size_value(e, 1, own));
+    Value last = emit2(e, OP_sub, emit_cast(e, emit_extent(e, size), own), emit_cast(e, emit_extent(e, 1), own));
     Value i = emit2(e, OP_min, emit_cast(e, indices, own), emit_broadcast(e, last, &t));
     i = emit_cast(e, i, DT_i64);
     t.dtype = DT_i64;
     i = emit2(e, OP_max, i, emit_constant(e, 0, &t));
-    struct iota_attrs *a = ATTRS_ROOM(iota, MAX_RANK);
-    a->dtype = DT_i64;
-    memcpy(a->shape, t.dim, t.rank * sizeof *t.dim);
-    const Value number = e->op(e, OP_iota, NULL, 0, ATTRS_TO(a, a->shape + t.rank));
-    return emit2(e, OP_add, i, emit2(e, OP_mul, number, emit_broadcast(e, size_value(e, size, DT_i64), &t)));
+    return emit2(e, OP_add, i, emit2(e, OP_mul, emit_iota(e, &t, 0), emit_broadcast(e, emit_extent(e, size), &t)));
 }
 
 /* x [n, before, size, after] as a table [n size, before, after]. */

@@ -369,6 +369,12 @@ static int32_t host_attend(const KilnHost *h, const HostAttention *a)
     return attention_run(host->threads, a, host->st) ? 0 : (int32_t)host->st->code;
 }
 
+static int32_t host_sort(const KilnHost *h, const HostSort *s)
+{
+    const Host *host = (const Host *)h;
+    return sort_run(host->threads, s, host->st) ? 0 : (int32_t)host->st->code;
+}
+
 static int32_t host_factor(const KilnHost *h, const HostFactor *f)
 {
     const Host *host = (const Host *)h;
@@ -430,7 +436,7 @@ static bool call(const GraphRun *r, const Program *p, EntryFn *entry, SizesFn *s
     int64_t *dim = arena_zeros(r->arena, p->symbol.len + 1, sizeof *dim);
     HostStack *stacks = arena_zeros(r->arena, p->nstack + 1, sizeof *stacks);
     Host host = {
-        {.run = host_run, .contract = host_contract, .convolve = host_convolve, .attend = host_attend, .factor = host_factor, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->st};
+        {.run = host_run, .contract = host_contract, .convolve = host_convolve, .attend = host_attend, .factor = host_factor, .sort = host_sort, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->st};
     for (uint32_t i = 0; i < p->ninput; i++) buf[i] = (void *)(uintptr_t)in[i];
     for (uint32_t i = 0; i < p->noutput; i++)
         buf[p->ninput + i] = result[i] = bordered(r->arena, (size_t)graph_bytes(r, g, g->result.at[i]));

@@ -421,12 +421,12 @@ static bool has_wide_axes(const Type *t) { return has_axes(t) && t->dtype != DT_
 
 static Value cumulate(Maker *k, Op op)
 {
-    Value v = maker_pick(k, op == OP_argsort ? has_axes : has_wide_axes);
+    Value v = maker_pick(k, op == OP_argsort || op == OP_sort ? has_axes : has_wide_axes);
     if (v == 0) return 0;
     const Type t = *graph_type(k->g, v);
     const int64_t attr[3] = {random_below(k->r, t.rank), random_below(k->r, 2), random_below(k->r, 2)};
     const double n = fmax((double)maker_extent_of(k, t.dim[attr[0]]), 1), size = k->size.at[v];
-    if (op == OP_argsort) return maker_append(k, op, &v, 1, attr, 2, n);
+    if (op == OP_argsort || op == OP_sort) return maker_append(k, op, &v, 1, attr, 2, op == OP_sort ? size : n);
     if (op == OP_cumsum) return maker_append(k, op, &v, 1, attr, 3, n * size);
     if (op == OP_cumprod) return maker_append(k, op, &v, 1, attr, 3, pow(fmax(size, 1), fmin(n, 100)));
     Value b = maker_want(k, &t);
@@ -481,6 +481,7 @@ Value maker_build(Maker *k, Op op)
     case OP_window_add: return window_add(k);
     case OP_scatter: return scatter(k);
     case OP_argsort:
+    case OP_sort:
     case OP_cumsum:
     case OP_cumprod:
     case OP_recurrence: return cumulate(k, op);

@@ -117,6 +117,8 @@ static const Case cases[] = {
     {"%1: f32[1,1,1,1,1], %2: i32[1,1,1,1,1]", "%9 = gather(%1, %2) {1}",
         "!gather: the result would have more than 8 axes: f32[1,1,1,1,1] x i32[1,1,1,1,1]"},
     {"%1: bf16[5,N]", "%9 = argsort(%1) {1, 1}", "i64[5,N]"},
+    {"%1: bf16[5,N]", "%9 = sort(%1) {1, 1}", "bf16[5,N]"},
+    {"%1: f32[5]", "%9 = sort(%1) {1, 0}", "!sort: axis 1 is out of range for rank 1 (allowed: 0 to 0): f32[5]"},
     {"%1: f32[5]", "%9 = argsort(%1) {0, 2}", "!argsort: descending must be 0 or 1: f32[5]"},
     {"%1: f32[5,N]", "%9 = cumsum(%1) {1, 0, 1}", "f32[5,N]"},
     {"%1: i32[5,N]", "%9 = cumprod(%1) {0, 1, 1}", "i32[5,N]"},

@@ -8,6 +8,7 @@ static void rising(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *use
 KILN_FUNCTION(down, e, x) { return kiln_argsort(x, -1, KILN_DESCENDING); }
 KILN_FUNCTION(down_first, e, x) { return kiln_argsort(x, 0, KILN_DESCENDING); }
 KILN_FUNCTION(sorted, e, x) { return kiln_sort(x, -1, 0); }
+KILN_FUNCTION(sorted_down, e, x) { return kiln_sort(x, -1, KILN_DESCENDING); }
 
 typedef struct Element {
     double v;
@@ -83,6 +84,7 @@ static void as_the_reference(void **state)
             assert_int_equal(kiln_check(stderr, KILN_FN(k, up), KILN_IN(x)), KILN_AGREE);
             assert_int_equal(kiln_check(stderr, KILN_FN(k, down), KILN_IN(x)), KILN_AGREE);
             assert_int_equal(kiln_check(stderr, KILN_FN(k, sorted), KILN_IN(x)), KILN_AGREE);
+            assert_int_equal(kiln_check(stderr, KILN_FN(k, sorted_down), KILN_IN(x)), KILN_AGREE);
         }
 }
 

@@ -270,7 +270,7 @@ static bool run_all(ThreadPool *threads, Factoring *g, Status *st)
     const size_t most = SIZE_MAX / 2 / (size_t)g->lanes;
     if (g->bytes > most) return status_fail(st, ST_MEMORY, "%s: no memory for %zu bytes", name_of(g->f), g->bytes);
     const size_t troubles = (size_t)g->lanes * sizeof *g->trouble;
-    Buffer *memory = contract_memory(threads, (size_t)g->lanes * g->bytes + troubles, st);
+    Buffer *memory = contract_memory(threads, (size_t)g->lanes * g->bytes + troubles, &(Status){0});
     if (!memory)
         return status_fail(st, ST_MEMORY, "%s: no memory for %zu bytes of work", name_of(g->f), (size_t)g->lanes * g->bytes);
     g->memory = memory->data;

@@ -98,6 +98,17 @@ static bool run_factor(const Run *r)
     return ok;
 }
 
+static bool run_sort(const Run *r)
+{
+    HostSort s = {.type = r->in->dtype, .buf = {r->out->data}};
+    Buffer *copy = NULL;
+    sort_numbers(NULL, r->attr, r->in->rank, r->in->dim, &s.lines);
+    s.buf[1] = (void *)(uintptr_t)in_order(r, r->in, &copy);
+    const bool ok = s.buf[1] && sort_run(r->threads, &s, r->st);
+    if (copy) buffer_release(copy);
+    return ok;
+}
+
 typedef bool RunFn(const Run *r);
 
 /* Ops with loops of their own. */
@@ -132,6 +143,7 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_eigvalsh] = run_factor,
     [OP_svd] = run_factor,
     [OP_svdvals] = run_factor,
+    [OP_sort] = run_sort,
 };
 
 bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View *out,

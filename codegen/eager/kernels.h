@@ -59,6 +59,28 @@ typedef struct ScoreFns { /* kernels_attention.h */
     void (*slopes)(const Scores *x, void *products, void *cotangents, const void *sums, const void *rests);
 } ScoreFns;
 
+/* How the bits of elements become keys: unsigned numbers that have the wanted order, of which NaN is the last. */
+typedef struct KeyOrder {
+    bool is_float;
+    uint64_t flip;    /* by exclusive or: of integers, and of floats without a sign */
+    uint64_t turned;  /* of floats with a sign */
+    uint64_t largest; /* the bits of the largest float, behind which NaN begins */
+} KeyOrder;
+
+#define SORT_LANES_BYTES 64 /* of the elements that lie side by side where many lines are sorted at once */
+typedef struct SortFns {    /* kernels_sort.h, of keys of one size */
+    void (*keys)(void *to, const void *from, int64_t n, const KeyOrder *o);
+    void (*elements)(void *to, const void *from, int64_t n, const KeyOrder *o);
+    void (*lanes)(void *keys, int64_t n);
+    void (*gather)(void *to, const void *from, int64_t n, const int64_t *at, int lanes, int64_t step);
+    void (*scatter)(void *to, const void *from, int64_t n, const int64_t *at, int lanes, int64_t step);
+    int (*byte)(const void *key, int byte);
+    void (*count)(const void *keys, int64_t n, int byte, int64_t *count);
+    void (*count_two)(const void *keys, int64_t n, int byte, int64_t *count);
+    void (*place)(void *to, const void *keys, int64_t n, int byte, int64_t *place);
+    void (*insert)(void *keys, int64_t n);
+} SortFns;
+
 typedef struct Kernels {
     const char *name;
     const TypeKernels *type[DT_COUNT];                               /* NULL for narrow floats */
@@ -67,6 +89,7 @@ typedef struct Kernels {
     /* Computes PHILOX_BLOCKS blocks of four words each, from block `first` on. */
     void (*philox)(uint32_t *out, uint64_t seed, uint64_t counter, uint64_t first);
     const ScoreFns *scores[DT_COUNT]; /* for f32 and f64 */
+    const SortFns *sort[4];           /* of keys of 1, 2, 4 and 8 bytes */
 } Kernels;
 #define PHILOX_BLOCKS 8
 

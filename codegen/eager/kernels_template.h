@@ -1,6 +1,6 @@
 /* kernels_template: all loops of one tier. Each kernels_TIER.c includes it once, is compiled for its instruction set and thereby
  * defines the table TIER. Relies on kernels.h, kernels_type.h,
- * kernels_attention.h, ir/math_c.h. No include guard. */
+ * kernels_attention.h, kernels_sort.h, ir/math_c.h. No include guard. */
 #include "kernels.h"
 
 #include "../kernel.h"
@@ -28,6 +28,8 @@
 
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
+#define JOIN3_(a, b, c) a##b##c
+#define JOIN3(a, b, c) JOIN3_(a, b, c)
 /* LONE(result, op) is YES for a primitive that is not an op's whole value. */
 #define LONE_T_none ~, YES
 #define LONE(result, op) SECOND(LONE_##result##_##op, NO, ~)
@@ -110,6 +112,15 @@ SELDOM_LOOP(tan)
 #include "kernels_attention.h"
 #define TYPE f64
 #include "kernels_attention.h"
+
+#define WIDTH 8
+#include "kernels_sort.h"
+#define WIDTH 16
+#include "kernels_sort.h"
+#define WIDTH 32
+#include "kernels_sort.h"
+#define WIDTH 64
+#include "kernels_sort.h"
 
 /* ---- narrow floats ------------------------------------------------------------------------
  * Each returns how many of n elements the hardware has converted, with the bits of ir/narrow.def. */
@@ -238,4 +249,5 @@ const Kernels TIER = {
     },
     .philox = philox,
     .scores = {[DT_f32] = &scores_f32, [DT_f64] = &scores_f64},
+    .sort = {&sort_8, &sort_16, &sort_32, &sort_64},
 };

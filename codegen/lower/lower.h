@@ -126,6 +126,8 @@ bool lower_single(Scope *s, const Node *n); /* any other op, as a kernel of its 
 uint32_t *scope_operands(Scope *s, const Node *n, Group *group, uint32_t more);
 void scope_operands_end(Scope *s, const Node *n);
 bool scope_kernel(Scope *s, const Group *group, const uint32_t *buf);
+/* A step of the host table's routine for the op (program.h); dim, word: its numbers, which stay. */
+bool lower_routine(Scope *s, const Node *n, const Dim *dim, const int64_t *word);
 void group_axes(const Type *t, Group *group, int64_t *layout); /* adds those of a value of type t, and how it lies on them */
 bool scope_write(Scope *s, Value v, Group group, const uint32_t *buf); /* copies operand v into the group's kernel buffer nin */
 

@@ -279,8 +279,7 @@ bool lower_matmul(Scope *s, const Node *n)
 
 /* ---- routines of the host ------------------------------------------------------------------------ */
 
-/* dim, word: its numbers, which stay. */
-static bool lower_routine(Scope *s, const Node *n, const Dim *dim, const int64_t *word)
+bool lower_routine(Scope *s, const Node *n, const Dim *dim, const int64_t *word)
 {
     const HostRoutine *h = host_routine((Op)n->op);
     if (!s->lw->o->host_products && !h->alone)

@@ -1,8 +1,9 @@
-/* lower_sort: argsort in kernels. Elements become keys: unsigned numbers that have the wanted order. In a short line each key's
- * place is the number of keys that go before it. A long line is sorted by one byte of the keys after another, the lowest first: a
- * kernel counts the bytes, running sums of the counts say where each byte's elements begin, and each element, in order, goes to the
- * next place of its byte. Very long lines are cut into pieces, which threads count and move side by side: of elements with the same
- * byte those of the first piece come first. All of it is stable. Relies on lower.h. */
+/* lower_sort: argsort and sort in kernels. Elements become keys: unsigned numbers that have the wanted order. In a short line each
+ * key's place is the number of keys that go before it. A long line is sorted by one byte of the keys after another, the lowest
+ * first: a kernel counts the bytes, running sums of the counts say where each byte's elements begin, and each element, in order,
+ * goes to the next place of its byte. Very long lines are cut into pieces, which threads count and move side by side: of elements
+ * with the same byte those of the first piece come first. All of it is stable. Where elements are wanted, not their places, the
+ * keys become elements again; programs that have a host leave that to its routine (codegen/eager/sort.c). Relies on lower.h. */
 #include "lower.h"
 
 #define SHORT_LINE 64 /* counting all pairs is quadratic */
@@ -12,7 +13,8 @@
 
 typedef struct Sort {
     const Node *n;
-    DType key, index; /* the types of keys, and of indices between passes */
+    bool values, descending; /* values: the elements are wanted */
+    DType key, index;        /* the types of keys, and of indices between passes */
     uint32_t pass, passes;
     Dim lines, size, after;
     int64_t pieces;
@@ -24,27 +26,48 @@ typedef struct Sort {
 
 static int32_t build_key_const(Build *b, DType t, uint64_t v) { return build_const(b, t, (Scalar){.u = v}); }
 
-/* A float's key is its bits, in reverse order below 0; both zeros get one key and NaN the last one. */
-static int32_t float_key(Build *b, DType key, int32_t x, bool descending)
+static uint64_t all_bits(DType key) { return key == DT_u64 ? UINT64_MAX : UINT32_MAX; }
+
+/* Bits of a float as a key: all of them are turned where it has a sign, else that alone. Or a key as bits, which has a sign where
+ * the float had none. */
+static int32_t turned(Build *b, DType key, int32_t bits, bool to_key)
 {
-    const DType t = build_type(b, x);
-    const uint64_t all = key == DT_u64 ? UINT64_MAX : UINT32_MAX, sign = all / 2 + 1;
+    const uint64_t all = all_bits(key), sign = all / 2 + 1;
+    int32_t is_low = build_prim(b, P_lt, DT_bool, bits, build_key_const(b, key, sign), -1);
+    int32_t every = build_prim(b, P_xor, key, bits, build_key_const(b, key, all), -1);
+    int32_t one = build_prim(b, P_xor, key, bits, build_key_const(b, key, sign), -1);
+    return build_prim(b, P_select, key, is_low, to_key ? one : every, to_key ? every : one);
+}
+
+/* A float's key is its bits, in reverse order where it has a sign; NaN has the last one. The order of indices has one key for both
+ * zeros. */
+static int32_t float_key(Build *b, const Sort *s, int32_t x)
+{
+    const DType t = build_type(b, x), key = s->key;
     const int32_t zero = build_const(b, t, (Scalar){0}), nan = build_prim(b, P_ne, DT_bool, x, x, -1);
-    if (descending) x = build_prim(b, P_neg, t, x, -1, -1);
-    x = build_prim(b, P_add, t, x, zero, -1);
-    int32_t bits = build_prim(b, P_bits, key, x, -1, -1);
-    int32_t below = build_prim(b, P_xor, key, bits, build_key_const(b, key, all), -1);
-    int32_t above = build_prim(b, P_xor, key, bits, build_key_const(b, key, sign), -1);
-    int32_t turned = build_prim(b, P_select, key, build_prim(b, P_lt, DT_bool, x, zero, -1), below, above);
-    return build_prim(b, P_select, key, nan, build_key_const(b, key, all), turned);
+    if (s->descending) x = build_prim(b, P_neg, t, x, -1, -1);
+    if (!s->values) x = build_prim(b, P_add, t, x, zero, -1);
+    const int32_t of_number = turned(b, key, build_prim(b, P_bits, key, x, -1, -1), true);
+    return build_prim(b, P_select, key, nan, build_key_const(b, key, all_bits(key)), of_number);
+}
+
+static int32_t key_float(Build *b, const Sort *s, DType t, int32_t key)
+{
+    const int32_t x = build_prim(b, P_bits, t, turned(b, s->key, key, false), -1, -1);
+    return s->descending ? build_prim(b, P_neg, t, x, -1, -1) : x;
+}
+
+static uint64_t integer_bits(DType t)
+{
+    const uint32_t bits = t == DT_bool ? 1 : dtype_info[t].bits;
+    return UINT64_MAX >> (64 - bits);
 }
 
 /* An integer's key is its distance from the smallest integer, or if descending from the largest. */
 static int32_t integer_key(Build *b, DType from, DType key, int32_t x, bool descending)
 {
-    const DTypeInfo *d = &dtype_info[from];
-    const uint64_t all = d->bits >= 64 ? UINT64_MAX : ((uint64_t)1 << (from == DT_bool ? 1 : d->bits)) - 1;
-    const bool is_signed = from != DT_bool && d->lo < 0;
+    const uint64_t all = integer_bits(from);
+    const bool is_signed = from != DT_bool && dtype_info[from].lo < 0;
     if (from == DT_bool)
         x = build_prim(b, P_select, key, x, build_key_const(b, key, 1), build_key_const(b, key, 0));
     else
@@ -55,24 +78,43 @@ static int32_t integer_key(Build *b, DType from, DType key, int32_t x, bool desc
     return descending ? build_prim(b, P_sub, key, build_key_const(b, key, all), x, -1) : x;
 }
 
+/* The integer whose key it is. */
+static int32_t key_integer(Build *b, const Sort *s, DType to, int32_t x)
+{
+    const DType key = s->key;
+    const DTypeInfo *d = &dtype_info[to];
+    const uint64_t all = integer_bits(to);
+    if (s->descending) x = build_prim(b, P_sub, key, build_key_const(b, key, all), x, -1);
+    if (to == DT_bool) return build_prim(b, P_ne, DT_bool, x, build_key_const(b, key, 0), -1);
+    if (d->lo < 0)
+        x = build_prim(b, P_and, key, build_prim(b, P_add, key, x, build_key_const(b, key, all / 2 + 1), -1),
+            build_key_const(b, key, all), -1);
+    return build_prim(b, P_cvt, to, x, -1, -1);
+}
+
 /* The key of the operand's element number i of line (axis 0) and column (axis 1). */
 static int32_t element_key(Build *b, const Sort *s, IndexExpr i)
 {
     const Type *t = graph_type(b->g, s->n->in[0]);
-    const bool descending = ATTRS(argsort, s->n->attr->at)->descending != 0;
     IndexMap at = {.rank = 3, .dim = {s->lines, s->size, s->after}, .at = {index_axis(0, 1), i, index_axis(1, 1)}};
     index_normalise(&b->env, &at);
     int32_t x = build_value(b, s->n->in[0], &at);
     if (x < 0) return -1;
-    return dtype_is_float((DType)t->dtype) ? float_key(b, s->key, x, descending)
-                                           : integer_key(b, (DType)t->dtype, s->key, x, descending);
+    return dtype_is_float((DType)t->dtype) ? float_key(b, s, x) : integer_key(b, (DType)t->dtype, s->key, x, s->descending);
+}
+
+/* The element whose key it is. */
+static int32_t key_element(Build *b, const Sort *s, int32_t key)
+{
+    const DType t = (DType)graph_type(b->g, s->n->out)->dtype;
+    return dtype_is_float(t) ? key_float(b, s, (DType)dtype_info[t].compute, key) : key_integer(b, s, t, key);
 }
 
 /* Where the result's element number i of that line lies: [lines, size, after]. */
 static uint32_t result_stream(Build *b, const Sort *s, uint32_t buf, IndexExpr i)
 {
     IndexMap to = {.rank = 3, .dim = {s->lines, s->size, s->after}, .at = {index_axis(0, 1), i, index_axis(1, 1)}};
-    return build_stream(b, buf, DT_i64, &to);
+    return build_stream(b, buf, (DType)graph_type(b->g, s->n->out)->dtype, &to);
 }
 
 /* Where element number i of a buffer [lines, after, size] lies. */
@@ -102,7 +144,8 @@ static bool count_before(Build *b, const void *with)
     int32_t one = build_const(b, DT_i32, (Scalar){.i = 1}), none = build_const(b, DT_i32, (Scalar){0});
     int32_t place = build_sum(b, build_prim(b, P_select, DT_i32, goes_before, one, none));
     place = build_prim(b, P_cvt, DT_i64, place, -1, -1);
-    return build_store_after(b, result_stream(b, s, b->group->nin, at_value(place)), build_axis(b, 2));
+    return build_store_after(
+        b, result_stream(b, s, b->group->nin, at_value(place)), s->values ? key_element(b, s, mine) : build_axis(b, 2));
 }
 
 /* ---- long lines: axes (line, column, element), or (line, column, piece, element); sums: (line, column, count) -------------------
@@ -180,15 +223,15 @@ static bool place_elements(Build *b, const void *with)
     int32_t place = count(b, s, s->hist, digit(b, s, key, s->pass)), index = index_value(&b->env, &own);
     if (key < 0 || place < 0) return false;
     place = build_prim(b, P_cvt, DT_i64, place, -1, -1);
-    if (s->pass != 0) index = build_load(b, line_stream(b, s, s->index_from, s->index, s->size, own));
+    if (s->pass != 0 && !s->values) index = build_load(b, line_stream(b, s, s->index_from, s->index, s->size, own));
     if (s->pass + 1 == s->passes) {
-        index = build_prim(b, P_cvt, DT_i64, index, -1, -1);
-        return build_store(b, result_stream(b, s, s->index_to, at_value(place)), index, 0);
+        const int32_t x = s->values ? key_element(b, s, key) : build_prim(b, P_cvt, DT_i64, index, -1, -1);
+        return build_store(b, result_stream(b, s, s->index_to, at_value(place)), x, 0);
     }
     index = build_prim(b, P_cvt, s->index, index, -1, -1);
     if (s->pieces == 1 && count(b, s, s->next_hist, digit(b, s, key, s->pass + 1)) < 0) return false;
     return build_store(b, line_stream(b, s, s->key_to, s->key, s->size, at_value(place)), key, 0) &&
-           build_store(b, line_stream(b, s, s->index_to, s->index, s->size, at_value(place)), index, 0);
+           (s->values || build_store(b, line_stream(b, s, s->index_to, s->index, s->size, at_value(place)), index, 0));
 }
 
 /* ---- steps --------------------------------------------------------------------------------------- */
@@ -242,10 +285,10 @@ static bool passes(Scope *s, Sorting *o)
             return false;
         Group group = own;
         w->key_from = 0;
-        if (p != 0) buf[w->index_from = n++] = o->index[!odd];
+        if (p != 0 && !w->values) buf[w->index_from = n++] = o->index[!odd];
         group.nin = n;
         buf[w->hist = n++] = o->hist[odd];
-        buf[w->index_to = n++] = last ? o->out : o->index[odd];
+        if (last || !w->values) buf[w->index_to = n++] = last ? o->out : o->index[odd];
         if (!last) {
             if (w->pieces == 1) {
                 if (!clear(s, o, o->hist[!odd])) return false;
@@ -265,7 +308,7 @@ static bool sort_long(Scope *s, Sorting *o, Group group, uint32_t *buf)
     for (uint32_t i = 0; i < MIN_OF(w->passes, 2u); i++) {
         o->hist[i] = room(s, w, w->index, counts(w), &o->count_type);
         o->key[i] = room(s, w, w->key, w->size, &t);
-        if (i + 1 < w->passes) o->index[i] = room(s, w, w->index, w->size, &t);
+        if (i + 1 < w->passes && !w->values) o->index[i] = room(s, w, w->index, w->size, &t);
         if (o->hist[i] == NO_BUF || o->key[i] == NO_BUF || o->index[i] == NO_BUF) return false;
     }
     o->sums = room(s, w, w->index, 1, &o->sum_type);
@@ -275,14 +318,16 @@ static bool sort_long(Scope *s, Sorting *o, Group group, uint32_t *buf)
     return add_kernel(s, group, make_keys, w, w->size, buf, group.nin + 2) && passes(s, o);
 }
 
-bool lower_argsort(Scope *s, const Node *n)
+static bool in_kernels(Scope *s, const Node *n, bool values)
 {
     DimTable *dims = s->lw->dims;
     const Type *t = graph_type(s->g, n->in[0]);
-    const uint32_t axis = (uint32_t)ATTRS(argsort, n->attr->at)->axis, bits = dtype_info[dtype_info[t->dtype].compute].bits;
+    const struct argsort_attrs *a = ATTRS(argsort, n->attr->at); /* sort has the same */
+    const uint32_t axis = (uint32_t)a->axis, bits = dtype_info[dtype_info[t->dtype].compute].bits;
     Group group;
     uint32_t *buf = scope_operands(s, n, &group, 2);
     Sorting o = {.s = {.n = n, .lines = 1, .size = t->dim[axis], .after = 1}, .out = scope_result(s, n->out)};
+    o.s.values = values, o.s.descending = a->descending != 0;
     o.s.key = bits > 32 ? DT_u64 : DT_u32;
     const int64_t most = dim_hi(dims, o.s.size);
     o.s.index = most <= INT16_MAX ? DT_i16 : most <= INT32_MAX ? DT_i32 : DT_i64;
@@ -305,4 +350,19 @@ bool lower_argsort(Scope *s, const Node *n)
     }
     scope_operands_end(s, n);
     return ok;
+}
+
+bool lower_argsort(Scope *s, const Node *n) { return in_kernels(s, n, false); }
+
+#define FEW 16 /* a line so short is less work than asking the host */
+
+bool lower_sort(Scope *s, const Node *n)
+{
+    const Type *t = graph_type(s->g, n->in[0]);
+    if (!s->lw->o->host_products || dim_hi(s->lw->dims, t->dim[ATTRS(sort, n->attr->at)->axis]) <= FEW)
+        return in_kernels(s, n, true);
+    Dim *dim = ARENA_ARRAY(s->lw->arena, Dim, host_routine(OP_sort)->dims);
+    if (!sort_numbers(s->lw->dims, n->attr->at, t->rank, t->dim, dim))
+        return status_fail(s->lw->st, ST_SHAPE, "lowering sort: too many lines");
+    return lower_routine(s, n, dim, NULL);
 }

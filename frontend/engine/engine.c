@@ -35,6 +35,7 @@ static int32_t host_contract(const KilnHost *h, const HostContract *c);
 static int32_t host_convolve(const KilnHost *h, const HostConv *c);
 static int32_t host_attend(const KilnHost *h, const HostAttention *a);
 static int32_t host_factor(const KilnHost *h, const HostFactor *f);
+static int32_t host_sort(const KilnHost *h, const HostSort *s);
 
 static void missing_inputs_init(kiln *k)
 {
@@ -113,6 +114,7 @@ kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks)
         .convolve = host_convolve,
         .attend = host_attend,
         .factor = host_factor,
+        .sort = host_sort,
         .stack = host_stack_grow,
         .mark = host_mark,
         .effect = hooks->effect_happens};
@@ -316,6 +318,12 @@ static int32_t host_factor(const KilnHost *h, const HostFactor *f)
 {
     Status st = {0};
     return answer(factor_run(((const kiln *)h->ctx)->threads, f, &st), &st);
+}
+
+static int32_t host_sort(const KilnHost *h, const HostSort *s)
+{
+    Status st = {0};
+    return answer(sort_run(((const kiln *)h->ctx)->threads, s, &st), &st);
 }
 
 /* ---- small public facts ------------------------------------------------------------------------------- */

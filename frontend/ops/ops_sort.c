@@ -1,5 +1,5 @@
-/* ops_sort: the public operations that order elements along an axis: all but argsort gather the elements at argsort's indices.
- * Relies on ops.h. */
+/* ops_sort: the public operations that order elements along an axis; the largest and smallest few are gathered at argsort's
+ * indices. Relies on ops.h. */
 #include "ops.h"
 
 #include <math.h>
@@ -13,11 +13,17 @@ static kiln_tensor *sortable(kiln_site at, const char *name, kiln_operand o, int
     return tensor_ok(x) && axis_of(*t, at, name, *axis, x->type.rank, axis) ? x : NULL;
 }
 
-static kiln_tensor *places(Thread *t, kiln_site at, const char *name, kiln_tensor *x, int axis, int how)
+/* By argsort, or by sort, whose attributes are the same. */
+static kiln_tensor *ordered(Thread *t, kiln_site at, const char *name, Op op, kiln_tensor *x, int axis, int how)
 {
     if (how != 0 && how != KILN_DESCENDING)
         return fail(t, at, KILN_EVALUE, "%s: how is %d (allowed: 0, KILN_DESCENDING)", name, how);
-    return apply1(t, at, OP_argsort, x, ATTRS_OF(argsort, .axis = axis, .descending = how == KILN_DESCENDING));
+    return apply1(t, at, op, x, ATTRS_OF(argsort, .axis = axis, .descending = how == KILN_DESCENDING));
+}
+
+static kiln_tensor *places(Thread *t, kiln_site at, const char *name, kiln_tensor *x, int axis, int how)
+{
+    return ordered(t, at, name, OP_argsort, x, axis, how);
 }
 
 kiln_tensor *kiln_argsort_at(kiln_site at, kiln_operand o, int axis, int how)
@@ -33,9 +39,7 @@ kiln_tensor *kiln_sort_at(kiln_site at, kiln_operand o, int axis, int how)
     Thread *t;
     kiln_tensor *x = sortable(at, "sort", o, &axis, &t);
     if (!x) return t ? &t->k->poison : NULL;
-    Composite s = composite_begin(t, "sort");
-    kiln_tensor *i = places(t, at, "sort", x, axis, how);
-    return composite_end(t, &s, tensor_ok(i) ? take_along(t, at, x, i, axis) : i);
+    return ordered(t, at, "sort", OP_sort, x, axis, how);
 }
 
 /* ---- the largest few ----------------------------------------------------------------------------- */

@@ -98,9 +98,9 @@ KILN_API kiln_tensor *kiln_logcumsumexp_at(kiln_site at, kiln_operand x, int axi
  * that are joined to x at the axis' ends first, or NULL. */
 KILN_API kiln_tensor *kiln_diff_at(kiln_site at, kiln_operand x, int axis, int64_t times, kiln_operand before, kiln_operand after);
 /* Sorting along an axis (A): the smallest element comes first, or the largest if how is KILN_DESCENDING (else 0). NaN is last
- * either way, -0 equals 0, and equal elements keep their order (stable). kiln_sort returns the elements (gradient to x),
- * kiln_argsort their indices as i64. kiln_top_k returns the `count` largest elements, the largest first and equal ones by lower
- * index; it stores their indices in *indices unless that is NULL. */
+ * either way. kiln_sort returns the elements (gradient to x), -0 before 0, or behind it if descending; kiln_argsort their indices as
+ * i64, where -0 equals 0 and equal elements keep their order (stable). kiln_top_k returns the `count` largest elements, the largest
+ * first and equal ones by lower index; it stores their indices in *indices unless that is NULL. */
 #define KILN_DESCENDING 4
 KILN_API kiln_tensor *kiln_sort_at(kiln_site at, kiln_operand x, int axis, int how);
 KILN_API kiln_tensor *kiln_argsort_at(kiln_site at, kiln_operand x, int axis, int how); /* no gradient */

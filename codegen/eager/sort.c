@@ -1,0 +1,325 @@
+/* sort: sorts lines of elements along an axis for eager and compiled code. Elements become keys, which are all that counts, so it
+ * does not matter who compares what, nor how many threads there are. Many lines, and short ones, are sorted side by side by the
+ * same comparisons; others by the bytes of the keys, a line per task, or if there are few lines by all threads together. Kernels
+ * for those who have no such routine: codegen/lower/lower_sort.c. Relies on kernels.h, contract_parts.h. */
+#include "../contract/contract_parts.h"
+#include "../eager.h"
+#include "kernels.h"
+
+#define NETWORK_SHORT 64                 /* lines so short always go through the network */
+#define NETWORK_BYTES ((int64_t)1 << 17) /* and while so many bytes hold as many lines as fit side by side */
+#define LONG_LINE 65536                  /* elements that several threads share */
+#define CACHE_BYTES 32768                /* of keys, which are moved within a core's cache */
+#define WORTH_THREADS 8192
+#define INSERTED 24 /* keys for which counting is more work */
+#define DIGITS 256
+
+typedef struct Sorting {
+    const HostSort *s;
+    const SortFns *fns;
+    KeyOrder order;
+    int64_t width, lanes, columns; /* width: bytes of an element; lanes: how many lie side by side; columns: of lines, in all */
+    ThreadPool *threads;
+    bool network;
+    int64_t tasks, slots; /* tasks, which slots with memory of their own share */
+    size_t room;          /* bytes of a slot */
+    char *memory;
+} Sorting;
+
+static KeyOrder key_order(DType t, bool descending)
+{
+    const DTypeInfo *d = &dtype_info[t];
+    const uint64_t all = UINT64_MAX >> (64 - d->bits), sign = all / 2 + 1;
+    KeyOrder o = {.is_float = dtype_is_float(t)};
+    o.flip = o.is_float || d->kind == DK_INT ? sign : 0;
+    o.turned = all;
+    if (o.is_float)
+        o.largest = ((((uint64_t)1 << d->exponent) - 1) << d->mantissa) + (d->infinite ? 0 : ((uint64_t)1 << d->mantissa) - 2);
+    if (descending) o.flip ^= all, o.turned ^= all;
+    return o;
+}
+
+static const char *element(const Sorting *g, const void *base, int64_t i) { return (const char *)base + i * g->width; }
+
+/* Where line number `column` begins. */
+static int64_t first_of(const Sorting *g, int64_t column)
+{
+    return column / g->s->after * g->s->size * g->s->after + column % g->s->after;
+}
+
+/* ---- side by side ----------------------------------------------------------------------------------- */
+
+/* Lines that are neighbours in memory are rows of lanes there already. */
+static void move_rows(const Sorting *g, char *to, int64_t to_step, const char *from, int64_t from_step, int64_t lanes)
+{
+    for (int64_t i = 0; i < g->s->size; i++)
+        memcpy(to + i * to_step * g->width, from + i * from_step * g->width, (size_t)(lanes * g->width));
+}
+
+static void sort_some(const Sorting *g, char *keys, int64_t first)
+{
+    const HostSort *s = g->s;
+    const int64_t lanes = MIN_OF(g->lanes, g->columns - first), n = s->size, step = s->after;
+    const bool rows = lanes > 1 && first % step + lanes <= step;
+    int64_t at[SORT_LANES_BYTES];
+    for (int64_t l = 0; l < lanes; l++) at[l] = first_of(g, first + l);
+    if (rows)
+        move_rows(g, keys, g->lanes, element(g, s->buf[1], at[0]), step, lanes);
+    else
+        g->fns->gather(keys, s->buf[1], n, at, (int)lanes, step);
+    g->fns->keys(keys, keys, n * g->lanes, &g->order);
+    g->fns->lanes(keys, n);
+    g->fns->elements(keys, keys, n * g->lanes, &g->order);
+    if (rows)
+        move_rows(g, (char *)s->buf[0] + at[0] * g->width, step, keys, g->lanes, lanes);
+    else
+        g->fns->scatter(s->buf[0], keys, n, at, (int)lanes, step);
+}
+
+/* ---- by bytes --------------------------------------------------------------------------------------- */
+
+/* Keys are parted by their highest byte, those of each value by the next one, until they fit into a core's cache, where the lowest
+ * byte comes first. They lie in one of two rooms, and go to the other each time. */
+typedef struct Line {
+    const Sorting *g;
+    int64_t at;         /* where it begins */
+    int64_t first, n;   /* the keys in question */
+    char *keys, *other; /* the room in which they lie, and the other one */
+    int byte;           /* up to this one they may differ */
+} Line;
+
+/* Counts become places. */
+static void places(int64_t *count, int64_t pieces)
+{
+    int64_t sum = 0;
+    for (int64_t d = 0; d < DIGITS; d++)
+        for (int64_t p = 0; p < pieces; p++) {
+            const int64_t here = count[p * DIGITS + d];
+            count[p * DIGITS + d] = sum;
+            sum += here;
+        }
+}
+
+static char *keys_of(const Line *x) { return x->keys + x->first * x->g->width; }
+static char *other_of(const Line *x) { return x->other + x->first * x->g->width; }
+
+/* Whether all keys have the first one's byte, of which there are so many. */
+static bool is_one(const Line *x, int byte, const int64_t *count, int64_t pieces)
+{
+    int64_t sum = 0;
+    const int digit = x->g->fns->byte(keys_of(x), byte);
+    for (int64_t p = 0; p < pieces; p++) sum += count[p * DIGITS + digit];
+    return sum == x->n;
+}
+
+static void take(const Line *x, int64_t first, int64_t n)
+{
+    const Sorting *g = x->g;
+    const int64_t w = g->width, step = g->s->after;
+    const char *from = (const char *)g->s->buf[1] + (x->at + first * step) * w;
+    char *keys = x->keys + first * w, *other = x->other + first * w;
+    for (int64_t i = 0; i < n && step != 1; i++) memcpy(other + i * w, from + i * step * w, (size_t)w);
+    g->fns->keys(keys, step == 1 ? from : other, n, &g->order);
+}
+
+static void put(const Line *x)
+{
+    const Sorting *g = x->g;
+    const int64_t w = g->width, step = g->s->after;
+    char *to = (char *)g->s->buf[0] + (x->at + x->first * step) * w, *keys = keys_of(x);
+    g->fns->elements(step == 1 ? to : keys, keys, x->n, &g->order);
+    for (int64_t i = 0; i < x->n && step != 1; i++) memcpy(to + i * step * w, keys + i * w, (size_t)w);
+}
+
+static void turn(Line *x)
+{
+    char *was = x->keys;
+    x->keys = x->other, x->other = was;
+}
+
+static void sort_few(Line x)
+{
+    int64_t count[8][DIGITS];
+    if (x.n <= INSERTED) {
+        x.g->fns->insert(keys_of(&x), x.n);
+        put(&x);
+        return;
+    }
+    memset(count, 0, (size_t)(x.byte + 1) * sizeof *count);
+    for (int byte = 0; byte < x.byte; byte += 2) x.g->fns->count_two(keys_of(&x), x.n, byte, count[byte]);
+    if (x.byte % 2 == 0) x.g->fns->count(keys_of(&x), x.n, x.byte, count[x.byte]);
+    for (int byte = 0; byte <= x.byte; byte++) {
+        if (is_one(&x, byte, count[byte], 1)) continue;
+        places(count[byte], 1);
+        x.g->fns->place(other_of(&x), keys_of(&x), x.n, byte, count[byte]);
+        turn(&x);
+    }
+    put(&x);
+}
+
+static void sort_keys(Line x)
+{
+    int64_t end[DIGITS];
+    if (x.n * x.g->width <= CACHE_BYTES) {
+        sort_few(x);
+        return;
+    }
+    for (;; x.byte--) {
+        memset(end, 0, sizeof end);
+        x.g->fns->count(keys_of(&x), x.n, x.byte, end);
+        if (!is_one(&x, x.byte, end, 1)) break;
+        if (x.byte == 0) {
+            put(&x);
+            return;
+        }
+    }
+    places(end, 1);
+    x.g->fns->place(other_of(&x), keys_of(&x), x.n, x.byte, end); /* which makes places ends */
+    turn(&x);
+    if (x.byte == 0) {
+        put(&x);
+        return;
+    }
+    for (int64_t d = 0; d < DIGITS; d++) {
+        const int64_t first = d == 0 ? 0 : end[d - 1];
+        if (end[d] != first) sort_keys((Line){x.g, x.at, x.first + first, end[d] - first, x.keys, x.other, x.byte - 1});
+    }
+}
+
+static Line line_in(const Sorting *g, char *memory, int64_t column)
+{
+    return (Line){g, first_of(g, column), 0, g->s->size, memory, memory + g->s->size * g->width, (int)g->width - 1};
+}
+
+static void run_slots(void *arg, int64_t lo, int64_t hi)
+{
+    const Sorting *g = arg;
+    for (; lo < hi; lo++) {
+        char *memory = g->memory + (size_t)lo * g->room;
+        for (int64_t i = lo * g->tasks / g->slots; i < (lo + 1) * g->tasks / g->slots; i++) {
+            const Line x = line_in(g, memory, i);
+            if (g->network) {
+                sort_some(g, memory, i * g->lanes);
+                continue;
+            }
+            take(&x, 0, x.n);
+            sort_keys(x);
+        }
+    }
+}
+
+/* ---- one line by all threads ------------------------------------------------------------------------ */
+
+typedef struct Shared {
+    Line x;
+    int64_t pieces;
+    int64_t *count; /* [pieces][DIGITS]; there is one such for each byte */
+} Shared;
+
+static int64_t piece_start(const Shared *w, int64_t p) { return p * w->x.n / w->pieces; }
+static int64_t *own_count(const Shared *w, int64_t p) { return w->count + ((w->x.byte + 1) * w->pieces + p) * DIGITS; }
+
+static void take_pieces(void *arg, int64_t lo, int64_t hi)
+{
+    const Shared *w = arg;
+    for (; lo < hi; lo++) take(&w->x, piece_start(w, lo), piece_start(w, lo + 1) - piece_start(w, lo));
+}
+
+static void count_pieces(void *arg, int64_t lo, int64_t hi)
+{
+    const Shared *w = arg;
+    for (; lo < hi; lo++) {
+        const int64_t first = piece_start(w, lo), n = piece_start(w, lo + 1) - first;
+        memset(own_count(w, lo), 0, DIGITS * sizeof *w->count);
+        w->x.g->fns->count(keys_of(&w->x) + first * w->x.g->width, n, w->x.byte, own_count(w, lo));
+    }
+}
+
+static void place_pieces(void *arg, int64_t lo, int64_t hi)
+{
+    const Shared *w = arg;
+    for (; lo < hi; lo++) {
+        const int64_t first = piece_start(w, lo), n = piece_start(w, lo + 1) - first;
+        w->x.g->fns->place(other_of(&w->x), keys_of(&w->x) + first * w->x.g->width, n, w->x.byte, own_count(w, lo));
+    }
+}
+
+/* The keys that have value d of the byte, after they were parted by it; turned as they are now. */
+static Line parted(const Shared *w, int64_t d)
+{
+    const int64_t *end = own_count(w, w->pieces - 1), first = d == 0 ? 0 : end[d - 1];
+    return (Line){w->x.g, w->x.at, w->x.first + first, end[d] - first, w->x.other, w->x.keys, w->x.byte - 1};
+}
+
+static bool is_heavy(const Shared *w, const Line *x) { return x->n * 2 * w->pieces > x->g->s->size; }
+
+static void sort_parted(void *arg, int64_t lo, int64_t hi)
+{
+    const Shared *w = arg;
+    for (; lo < hi; lo++) {
+        const Line x = parted(w, lo);
+        if (x.n == 0 || is_heavy(w, &x)) continue;
+        if (x.byte < 0)
+            put(&x);
+        else
+            sort_keys(x);
+    }
+}
+
+/* Parts with many of the keys are parted by all threads again, others are one thread's. */
+static void sort_shared(Shared w)
+{
+    ThreadPool *threads = w.x.g->threads;
+    for (; w.x.byte >= 0; w.x.byte--) {
+        contract_each(threads, count_pieces, &w, w.pieces);
+        if (!is_one(&w.x, w.x.byte, own_count(&w, 0), w.pieces)) break;
+    }
+    if (w.x.byte < 0) {
+        put(&w.x);
+        return;
+    }
+    places(own_count(&w, 0), w.pieces);
+    contract_each(threads, place_pieces, &w, w.pieces);
+    contract_each(threads, sort_parted, &w, DIGITS);
+    for (int64_t d = 0; d < DIGITS; d++) {
+        const Line x = parted(&w, d);
+        if (is_heavy(&w, &x)) sort_shared((Shared){x, w.pieces, w.count});
+    }
+}
+
+static void share_line(const Sorting *g, int64_t column)
+{
+    const Shared w = {line_in(g, g->memory, column), threads_count(g->threads), (int64_t *)(void *)(g->memory + g->room)};
+    contract_each(g->threads, take_pieces, (void *)(uintptr_t)&w, w.pieces);
+    sort_shared(w);
+}
+
+/* ---- the door --------------------------------------------------------------------------------------- */
+
+static size_t rounded(size_t bytes) { return (bytes + BUFFER_ALIGN - 1) / BUFFER_ALIGN * BUFFER_ALIGN; }
+
+bool sort_run(ThreadPool *threads, const HostSort *s, Status *st)
+{
+    Sorting g = {.s = s, .width = (int64_t)dtype_bytes((DType)s->type), .columns = s->lines * s->after};
+    if (s->size == 0 || g.columns == 0) return true;
+    g.lanes = SORT_LANES_BYTES / g.width;
+    g.order = key_order((DType)s->type, s->descending != 0);
+    g.fns = eager_kernels()->sort[g.width == 8 ? 3 : g.width / 2];
+    g.threads = s->size >= WORTH_THREADS / g.columns ? threads : NULL;
+    const int count = g.threads ? threads_count(g.threads) : 1;
+    g.network = s->size <= NETWORK_SHORT || (4 * g.columns >= g.lanes && s->size <= NETWORK_BYTES / SORT_LANES_BYTES);
+    g.tasks = g.network ? (g.columns - 1) / g.lanes + 1 : g.columns;
+    const bool shared = !g.network && count > 1 && s->size >= LONG_LINE && g.columns < 2 * count;
+    g.slots = shared ? 1 : MIN_OF(g.tasks, count > 1 ? 4 * count : 1);
+    g.room = rounded((size_t)s->size * (g.network ? SORT_LANES_BYTES : 2 * (size_t)g.width));
+    const size_t bytes = (size_t)g.slots * g.room + (shared ? (size_t)((g.width + 1) * count * DIGITS) * sizeof(int64_t) : 0);
+    Buffer *memory = contract_memory(threads, bytes, &(Status){0});
+    if (!memory) return status_fail(st, ST_MEMORY, "sort: no memory for %zu bytes of keys", bytes);
+    g.memory = memory->data;
+    if (shared)
+        for (int64_t i = 0; i < g.columns; i++) share_line(&g, i);
+    else
+        contract_each(g.threads, run_slots, &g, g.slots);
+    buffer_release(memory);
+    return true;
+}
