@@ -53,7 +53,7 @@ static int32_t float_key(Build *b, const Sort *s, int32_t x)
 
 static int32_t key_float(Build *b, const Sort *s, DType t, int32_t key)
 {
-    const int32_t x = build_prim(b, P_bits, t, turned(b, s->key, key, false), -1, -1);
+    const int32_t x = build_prim(b, P_floatbits, t, turned(b, s->key, key, false), -1, -1);
     return s->descending ? build_prim(b, P_neg, t, x, -1, -1) : x;
 }
 
