@@ -82,7 +82,7 @@ FOREIGN  := $(if $(filter x86_64 amd64,$(MACHINE)),,$(X86_ONLY))
 
 # ---- sources ---------------------------------------------------------------------------------------
 LIB_SRC := $(filter-out $(FOREIGN),$(wildcard runtime/*.c ir/*.c passes/*.c codegen/*.c $(foreach room,lower contract store eager ref cuda native emu gpu,codegen/$(room)/*.c) codegen/walk/embed.c codegen/walk/object.c \
-	$(foreach room,engine ops trace grad linalg fft function aot check nn io,frontend/$(room)/*.c) frontend/*.c))
+	$(foreach room,engine ops trace grad linalg fft function aot check nn io onnx,frontend/$(room)/*.c) frontend/*.c))
 CLI_SRC := $(wildcard frontend/cli/*.c)
 
 # The LLVM module: the backend itself plus its own copy of everything stateless that it calls. Two are made, which differ in one

@@ -190,6 +190,9 @@ expect 'a profile of no module' 3 '' "^$scratch/bad.kiln:4:8: error: add: shapes
 sed 's/N in \[1,3\]/N in [1,100000]/' "$scratch/run.kiln" >"$scratch/wide.kiln"
 expect 'a size that is too large to be made up' 3 '' 'the size N may be up to 100000: give it one (--dim N=64)' profile "$scratch/wide.kiln"
 expect 'a size that is given' 0 'main.sum_' '' profile "$scratch/wide.kiln" --dim N=100
+expect 'a model' 0 '^operators  Add 1, MatMul 1, Relu 1$' '' inspect tests/fuzz/corpus/onnx/tiny.onnx
+expect 'no model' 2 '' '^kiln inspect: no model is named$' inspect
+expect 'a model that is none' 3 '' '^kiln inspect: onnx: tests/command.sh: at byte 1, in a message model: ' inspect tests/command.sh
 expect 'a size beyond its bounds' 3 '' '^kiln profile: dim N is 576460752303423489 (allowed: 1 to 100000)$' profile "$scratch/wide.kiln" --dim N=576460752303423489
 expect 'no such size to profile' 3 '' '^kiln profile: the module has no dim Q$' profile "$scratch/wide.kiln" --dim N=3 --dim Q=3
 expect 'a size that is given twice' 3 '' '^kiln profile: dim N is 4 (allowed: 3 to 3)$' profile "$scratch/wide.kiln" --dim N=3 --dim N=4

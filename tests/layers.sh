@@ -29,7 +29,7 @@ mapfile -t all < <(printf '%s\n' "${sources[@]}"; find tests docs/examples -type
 # frontend itself is open.c, which hands the rooms what they may call above them (Hooks).
 rooms='runtime ir passes
     codegen codegen/lower|codegen/contract|codegen/store|codegen/walk codegen/eager|codegen/ref|codegen/cpu|codegen/cuda|codegen/native codegen/emu codegen/backends codegen/device codegen/gpu codegen/devices
-    frontend/engine frontend/ops frontend/trace frontend/grad frontend/linalg frontend/fft frontend/function frontend/aot frontend/check frontend/nn frontend/io frontend frontend/cli'
+    frontend/engine frontend/ops frontend/trace frontend/grad frontend/linalg frontend/fft frontend/function frontend/aot frontend/check frontend/nn frontend/io frontend/onnx frontend frontend/cli'
 table='
     BEGIN { for (i = split(order, level, " "); i > 0; i--) for (j = split(level[i], beside, "|"); j > 0; j--) rank[beside[j]] = i }
     function folder(f) { sub(/\/[^\/]*$/, "", f); return f }

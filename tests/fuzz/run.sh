@@ -15,7 +15,7 @@ if ! ${CLANG:-clang} -fsanitize=fuzzer,address,undefined "$probe/p.c" -o "$probe
     echo 'skip: no clang with its fuzzer runtime (Debian: clang, libclang-rt-dev)'
     exit 77
 fi
-targets=${*:-text safetensors idx npy calls functions}
+targets=${*:-text safetensors idx npy onnx calls functions}
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory BUILD="$build" CC="${CLANG:-clang}" CXX="${CLANG:-clang}++" SANITIZE=address,undefined \
     CFLAGS='-O1 -g -DKILN_DEBUG -fsanitize=fuzzer-no-link' all fuzz-targets FUZZ_TARGETS="$targets" || exit 1
 mkdir -p "$build/found" "$build/corpus/text"

@@ -1,0 +1,177 @@
+/* describe: a model in lines. Relies on model.h. */
+#include "model.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *type_name(int64_t type)
+{
+    const OnnxDType *d = onnx_dtype(type);
+    return !d ? "?" : d->dtype != DT_NONE ? dtype_info[d->dtype].name : d->name;
+}
+
+static void print_array(FILE *to, const OnnxArray *x)
+{
+    fputs(type_name(x->type), to);
+    if (!x->shape) {
+        fputs(" of any rank", to);
+        return;
+    }
+    fputc('[', to);
+    for (uint32_t i = 0; i < x->shape->dim.n; i++) {
+        const OnnxDim *d = &x->shape->dim.at[i];
+        if (i) fputc(',', to);
+        if (d->name.n != 0)
+            fputs(shown(d->name).text, to);
+        else
+            fprintf(to, d->value > 0 ? "%" PRId64 : "?", d->value);
+    }
+    fputc(']', to);
+}
+
+static void print_type(FILE *to, const OnnxType *t)
+{
+    for (; t && (t->sequence || t->optional); t = t->sequence ? t->sequence->type : t->optional->type)
+        fputs(t->sequence ? "sequence of " : "optional ", to);
+    if (t && t->tensor)
+        print_array(to, t->tensor);
+    else if (t && t->sparse)
+        fputs("sparse ", to), print_array(to, t->sparse);
+    else
+        fputs(t && t->map.at ? "map" : "of no stated type", to);
+}
+
+/* ---- inputs, outputs, parameters ---------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+    const Bytes *x = a, *y = b;
+    const size_t n = MIN_OF(x->n, y->n);
+    const int c = n != 0 ? memcmp(x->at, y->at, n) : 0;
+    return c != 0 ? c : (x->n > y->n) - (x->n < y->n);
+}
+
+/* An input that an initialiser has a value for is a parameter. */
+static void print_values(FILE *to, const char *title, const OnnxValue *v, uint32_t n, const Bytes *held, uint32_t nheld)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (nheld != 0 && bsearch(&v[i].name, held, nheld, sizeof *held, by_name)) continue;
+        fprintf(to, "%-10s %s: ", title, shown(v[i].name).text);
+        print_type(to, v[i].type);
+        fputc('\n', to);
+    }
+}
+
+static void print_parameters(FILE *to, const OnnxGraph *g)
+{
+    uint64_t elements = 0, bytes = 0, outside = 0;
+    for (uint32_t i = 0; i < g->initializer.n; i++) {
+        const OnnxTensor *x = &g->initializer.at[i];
+        Type t;
+        uint64_t n;
+        Status st = {0};
+        if (!tensor_shape(x, &t, &n, &st)) continue; /* checked when it was loaded */
+        elements += n;
+        bytes += (n * onnx_dtype(x->type)->bits + 7) / 8;
+        outside += x->location == 1;
+    }
+    fprintf(to, "parameters %" PRIu64 " in %u tensors, %" PRIu64 " bytes", elements, g->initializer.n, bytes);
+    if (outside) fprintf(to, ", %" PRIu64 " of them in other files", outside);
+    fputc('\n', to);
+}
+
+/* ---- operators ---------------------------------------------------------------------------------------- */
+
+typedef struct Operator {
+    Bytes domain, op;
+    uint64_t count;
+} Operator;
+
+typedef struct Operators {
+    Operator *at;
+    size_t n, cap;
+    bool full; /* no memory for more */
+} Operators;
+
+static void count_graph(Operators *o, const OnnxGraph *g);
+
+static void count_one(Operators *o, Bytes domain, Bytes op)
+{
+    for (size_t i = 0; i < o->n; i++)
+        if (bytes_equal(o->at[i].op, op) && bytes_equal(o->at[i].domain, domain)) {
+            o->at[i].count++;
+            return;
+        }
+    if (o->n == o->cap)
+        o->full = true;
+    else
+        o->at[o->n++] = (Operator){domain, op, 1};
+}
+
+static void count_nodes(Operators *o, const OnnxNode *node, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        count_one(o, node[i].domain, node[i].op);
+        for (uint32_t j = 0; j < node[i].attribute.n; j++) {
+            const OnnxAttribute *a = &node[i].attribute.at[j];
+            if (a->g) count_graph(o, a->g);
+            for (uint32_t q = 0; q < a->graphs.n; q++) count_graph(o, &a->graphs.at[q]);
+        }
+    }
+}
+
+static void count_graph(Operators *o, const OnnxGraph *g) { count_nodes(o, g->node.at, g->node.n); }
+
+static int by_count(const void *a, const void *b)
+{
+    const Operator *x = a, *y = b;
+    return x->count != y->count ? (x->count < y->count ? 1 : -1) : by_name(&x->op, &y->op);
+}
+
+static void print_operators(FILE *to, const OnnxModel *m)
+{
+    Operator room[512]; /* ONNX has about 200 */
+    Operators o = {.at = room, .cap = COUNT_OF(room)};
+    count_graph(&o, m->graph);
+    for (uint32_t i = 0; i < m->function.n; i++) count_nodes(&o, m->function.at[i].node.at, m->function.at[i].node.n);
+    qsort(o.at, o.n, sizeof *o.at, by_count);
+    for (size_t i = 0; i < o.n; i++) {
+        fputs(i == 0 ? "operators  " : i % 6 == 0 ? ",\n           " : ", ", to);
+        if (o.at[i].domain.n != 0) fprintf(to, "%s.", shown(o.at[i].domain).text);
+        fprintf(to, "%s %" PRIu64, shown(o.at[i].op).text, o.at[i].count);
+    }
+    fputs(o.n == 0 ? "operators  none\n" : o.full ? " and more\n" : "\n", to);
+}
+
+/* ---- all ---------------------------------------------------------------------------------------------- */
+
+static void print_versions(FILE *to, const OnnxModel *m)
+{
+    fprintf(to, "format     ONNX, version %" PRId64 "\n", m->ir_version);
+    if (m->producer.n != 0) fprintf(to, "producer   %s %s\n", shown(m->producer).text, shown(m->producer_version).text);
+    for (uint32_t i = 0; i < m->opset.n; i++)
+        fprintf(to, "opset      %s %" PRId64 "\n", m->opset.at[i].domain.n ? shown(m->opset.at[i].domain).text : "ai.onnx",
+            m->opset.at[i].version);
+    for (uint32_t i = 0; i < m->function.n; i++)
+        fprintf(to, "function   %s.%s of %u nodes\n", shown(m->function.at[i].domain).text, shown(m->function.at[i].name).text,
+            m->function.at[i].node.n);
+    if (m->training.n != 0) fprintf(to, "training   %u algorithms\n", m->training.n);
+}
+
+void kiln_onnx_describe(FILE *to, const kiln_onnx *m)
+{
+    if (!to || !m) return;
+    const OnnxGraph *g = m->model->graph;
+    Bytes *held = mem_alloc((g->initializer.n + 1) * sizeof *held);
+    uint32_t nheld = 0;
+    for (uint32_t i = 0; held && i < g->initializer.n; i++) held[nheld++] = g->initializer.at[i].name;
+    if (held) qsort(held, nheld, sizeof *held, by_name);
+    print_versions(to, m->model);
+    fprintf(to, "graph      %s, %u nodes\n", g->name.n ? shown(g->name).text : "of no name", g->node.n);
+    print_values(to, "input", g->input.at, g->input.n, held, nheld);
+    print_values(to, "output", g->output.at, g->output.n, NULL, 0);
+    print_parameters(to, g);
+    print_operators(to, m->model);
+    if (held) mem_free(held, (g->initializer.n + 1) * sizeof *held);
+}

@@ -1,0 +1,49 @@
+/* model: an ONNX model that was read and checked: what lies where is true, and what is read is made before. What its operators mean
+ * is not asked here. Private to the room. Relies on proto.h, engine/file.h. */
+#ifndef KILN_FRONTEND_ONNX_MODEL_H
+#define KILN_FRONTEND_ONNX_MODEL_H
+
+#include <kiln/onnx.h>
+
+#include "../engine/engine.h"
+#include "../engine/file.h"
+#include "proto.h"
+
+struct kiln_onnx {
+    Object o;
+    char *path;    /* NULL: it came from memory */
+    int folder;    /* the one of `path`, for other files; -1: there is none */
+    void *mapped;  /* the file, `size` bytes; NULL: the bytes are the caller's copy */
+    uint8_t *copy; /* what came from memory */
+    size_t size;
+    Arena arena;
+    OnnxModel *model;
+};
+
+typedef struct OnnxDType {
+    const char *name; /* as onnx.proto has it, in small letters */
+    uint8_t dtype;    /* DT_NONE: Kiln has none */
+    uint8_t bits;     /* of an element in raw data; 0: it has none there */
+} OnnxDType;
+const OnnxDType *onnx_dtype(int64_t type); /* NULL: onnx.proto has no such number */
+
+/* Another file's bytes. */
+typedef struct External {
+    Bytes location;
+    uint64_t offset, length; /* length: UINT64_MAX: up to the end */
+} External;
+
+/* For errors: at most 64 bytes of a name that anybody may have written, printable. */
+typedef struct Shown {
+    char text[72];
+} Shown;
+Shown shown(Bytes name);
+
+/* The rank and sizes of a tensor; `elements` their product. */
+bool tensor_shape(const OnnxTensor *x, Type *type, uint64_t *elements, Status *st);
+bool tensor_check(const kiln_onnx *m, const OnnxTensor *x, Status *st); /* its sizes fit what it holds, here or in another file */
+bool external_of(const OnnxTensor *x, External *e, Status *st);
+/* A file beside the model: below its folder, by no link, a regular file with one name. -1: st. The caller closes it. */
+int external_open(const kiln_onnx *m, Bytes location, uint64_t *size, Status *st);
+
+#endif
