@@ -210,6 +210,8 @@ static double factor_flops(const Env *e, const Step *s)
     case OP_eigh: return n * 9 * k * k * k;
     case OP_eigvalsh: return n * 4 / 3 * k * k * k;
     case OP_svd: return n * (14 * m * k * k + 8 * k * k * k);
+    case OP_lu: return n * (m * k * k - k * k * k / 3) * (columns > rows ? columns / k : 1);
+    case OP_triangular: return n * rows * rows * columns;
     default: return n * (4 * m * k * k - 4 * k * k * k / 3);
     }
 }
@@ -227,7 +229,9 @@ static Cost host_cost(const Env *e, const Step *s)
     case OP_eigh:
     case OP_eigvalsh:
     case OP_svd:
-    case OP_svdvals: c.flops = factor_flops(e, s); break;
+    case OP_svdvals:
+    case OP_lu:
+    case OP_triangular: c.flops = factor_flops(e, s); break;
     case OP_sort: break; /* compares */
     default: break;
     }

@@ -61,14 +61,21 @@ typedef struct HostAttention {
     void *buf[8]; /* the results, then the operands */
 } HostAttention;
 
-/* Eigenvalues or singular values of matrices, by LAPACK; see ir/ops.def. Everything is contiguous. */
+/* Factors of matrices, or systems with triangles; see ir/ops.def. Everything is contiguous. */
 typedef struct HostFactor {
-    int32_t type; /* DType: f32, f64 */
-    int32_t part; /* HostFactorPart */
-    int64_t n, rows, columns, full;
-    void *buf[4]; /* the results, then the matrices */
+    int32_t type;                   /* DType: f32, f64 */
+    int32_t part;                   /* HostFactorPart */
+    int64_t n, rows, columns, full; /* of a triangular system those of the other side; full: 1 upper, 2 unit */
+    void *buf[4];                   /* the results, then the matrices */
 } HostFactor;
-typedef enum HostFactorPart { FACTOR_EIGH, FACTOR_EIGVALSH, FACTOR_SVD, FACTOR_SVDVALS } HostFactorPart;
+typedef enum HostFactorPart {
+    FACTOR_EIGH,
+    FACTOR_EIGVALSH,
+    FACTOR_SVD,
+    FACTOR_SVDVALS,
+    FACTOR_LU,
+    FACTOR_TRIANGULAR
+} HostFactorPart;
 
 /* Sorts the lines of elements [lines, size, after] along the middle axis; see ir/ops.def. Everything is contiguous. */
 typedef struct HostSort {
@@ -100,7 +107,7 @@ typedef struct KilnHost {
      * calling thread. host_marks.h has the one that everybody uses. */
     void (*mark)(const struct KilnHost *h, int64_t number);
     struct HostMarks *marks; /* of the running call; NULL: nobody looks */
-    /* Eigenvalues and singular values that eager and compiled code share (contract.h). 0, or a StatusCode. */
+    /* Factors of matrices that eager and compiled code share (contract.h). 0, or a StatusCode. */
     int32_t (*factor)(const struct KilnHost *h, const HostFactor *f);
     /* The one sort of elements that eager and compiled code share (codegen/eager.h). 0, or a StatusCode. */
     int32_t (*sort)(const struct KilnHost *h, const HostSort *s);

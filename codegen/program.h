@@ -204,7 +204,7 @@ typedef struct HostRoutine {
     int32_t which;
     uint32_t dims, words, results, operands;
     bool joins;
-    bool alone;          /* nothing else computes it: kernels cannot, so it is this routine's in every program */
+    bool alone;          /* no kernels stand for it, so it is this routine's in every program */
     size_t call;         /* the function's place in KilnHost */
     const char *numbers; /* the numbers' names, for reports */
 } HostRoutine;
@@ -232,7 +232,7 @@ static inline uint32_t step_buffers(const Program *p, const Step *s)
 
 /* The numbers of sort, of sizes x. False: the number of lines is no size. */
 bool sort_numbers(DimTable *t, const int64_t *attr, uint32_t rank, const Dim *x, Dim *to);
-/* The numbers of the ops that factor matrices, of sizes x. False: the number of matrices is no size. */
+/* The numbers of the ops that factor matrices, of sizes x: those of the last operand. False: the number of matrices is no size. */
 bool factor_numbers(DimTable *t, Op op, const int64_t *attr, uint32_t rank, const Dim *x, Dim *to);
 
 #include "../ir/target.h"

@@ -21,6 +21,8 @@ static const HostRoutine routine[] = {
     {OP_svd, FACTOR_SVD, 4, 0, 3, 1, false, true, offsetof(KilnHost, factor), FACTOR},
     {OP_svdvals, FACTOR_SVDVALS, 4, 0, 1, 1, false, true, offsetof(KilnHost, factor), FACTOR},
     {OP_sort, 0, 4, 0, 1, 1, false, false, offsetof(KilnHost, sort), "lines size after descending"},
+    {OP_lu, FACTOR_LU, 4, 0, 2, 1, false, true, offsetof(KilnHost, factor), FACTOR},
+    {OP_triangular, FACTOR_TRIANGULAR, 4, 0, 1, 2, false, true, offsetof(KilnHost, factor), FACTOR},
 };
 
 const HostRoutine *host_routine(Op op)
@@ -58,6 +60,7 @@ bool factor_numbers(DimTable *t, Op op, const int64_t *attr, uint32_t rank, cons
     to[1] = x[rank - 2];
     to[2] = x[rank - 1];
     to[3] = op == OP_svd ? ATTRS(svd, attr)->full : 0;
+    if (op == OP_triangular) to[3] = ATTRS(triangular, attr)->upper + 2 * ATTRS(triangular, attr)->unit;
     return to[0] != DIM_BAD;
 }
 

@@ -90,7 +90,8 @@ static inline bool op_takes_strides(Op op) { return op == OP_matmul; }
 static inline bool op_convolves(Op op) { return op == OP_conv || op == OP_conv_filter; }
 static inline bool op_attends(Op op) { return op == OP_attention || op == OP_attention_query || op == OP_attention_keys; }
 
-static inline bool op_factors(Op op) { return op == OP_eigh || op == OP_eigvalsh || op == OP_svd || op == OP_svdvals; }
+static inline bool op_by_lapack(Op op) { return op == OP_eigh || op == OP_eigvalsh || op == OP_svd || op == OP_svdvals; }
+static inline bool op_factors(Op op) { return op_by_lapack(op) || op == OP_lu || op == OP_triangular; }
 
 /* Attribute i of a structured op names a graph. */
 static inline bool op_attr_is_graph(Op op, uint32_t i)

@@ -1,4 +1,5 @@
-/* op_factor: eigenvalues and singular values with their vectors. Gradients are made of these results and plain ops, so they have
+/* op_factor: eigenvalues and singular values with their vectors, and what systems are solved by, to which the front end gives
+ * gradients. Those of the others are made of these results and plain ops, so they have
  * gradients themselves; where values are equal they are NaN or infinite, as the vectors then turn at will. Relies on family. */
 #include "family.h"
 
@@ -60,6 +61,32 @@ bool infer_svdvals(Infer *inf)
     if (!matrices_ok(inf, false)) return false;
     const Type *x = inf->in[0], t = shaped(x, MIN_OF(x->dim[x->rank - 2], x->dim[x->rank - 1]), -1);
     return rule_result(inf, &t);
+}
+
+bool infer_lu(Infer *inf)
+{
+    if (!matrices_ok(inf, false) || !rule_room(inf, 2)) return false;
+    const Type *x = inf->in[0];
+    inf->out[0] = *x;
+    inf->out[1] = shaped(x, x->dim[x->rank - 2], -1);
+    inf->out[1].dtype = DT_i64;
+    inf->nout = 2;
+    return true;
+}
+
+bool infer_triangular(Infer *inf)
+{
+    const struct triangular_attrs *attr = ATTRS(triangular, inf->attr);
+    const Type *a = inf->in[0], *x = inf->in[1];
+    const int64_t upper = attr->upper, unit = attr->unit;
+    if (upper < 0 || upper > 1 || unit < 0 || unit > 1)
+        return infer_fail(inf, ST_VALUE, "upper is %lld, unit %lld (allowed: 0 and 1)", (long long)upper, (long long)unit);
+    if (!matrices_ok(inf, true)) return false;
+    if (x->dtype != a->dtype || x->rank != a->rank) return infer_fail(inf, ST_SHAPE, "both sides have one dtype and rank");
+    for (int i = 0; i + 1 < a->rank; i++)
+        if (x->dim[i] != a->dim[i]) return infer_fail(inf, ST_SHAPE, "both sides have the same batches and rows");
+    if (!dim_is_const(x->dim[x->rank - 1])) return infer_fail(inf, ST_UNSUPPORTED, "a matrix's sizes must be known");
+    return rule_result(inf, x);
 }
 
 /* ---- parts of gradients ------------------------------------------------------------------------------ */

@@ -100,8 +100,19 @@ Value maker_attention(Maker *k, Op op)
     return maker_append(k, op, in, 7, attr, 6, 140 * (ds * k->size.at[in[0]] + k->size.at[in[4]]));
 }
 
+static Value triangular(Maker *k)
+{
+    const Dim n = 1 + random_below(k->r, 5), c = 1 + random_below(k->r, 7), many = 1 + random_below(k->r, 3);
+    Type a = {random_chance(k->r, 70) ? DT_f32 : DT_f64, 3, {many, n, n}}, x = {a.dtype, 3, {many, n, c}};
+    Value in[2] = {maker_want(k, &a), maker_want(k, &x)};
+    const int64_t attr[2] = {random_below(k->r, 2), random_below(k->r, 2)};
+    if (in[0] == 0 || in[1] == 0) return 0;
+    return maker_append(k, OP_triangular, in, 2, attr, 2, 1e3 * k->size.at[in[1]] + 1);
+}
+
 Value maker_factor(Maker *k, Op op)
 {
+    if (op == OP_triangular) return triangular(k);
     const bool square = op == OP_eigh || op == OP_eigvalsh, many = random_chance(k->r, 40);
     const Dim n = 1 + random_below(k->r, 5), m = square ? n : 1 + random_below(k->r, 5);
     Type t = {random_chance(k->r, 70) ? DT_f32 : DT_f64, 2, {m, n}};

@@ -491,10 +491,6 @@ Value maker_build(Maker *k, Op op)
     case OP_attention:
     case OP_attention_query:
     case OP_attention_keys: return maker_attention(k, op);
-    case OP_eigh:
-    case OP_eigvalsh:
-    case OP_svd:
-    case OP_svdvals: return maker_factor(k, op);
-    default: return with_axes(k, op);
+    default: return op_factors(op) ? maker_factor(k, op) : with_axes(k, op);
     }
 }

@@ -222,6 +222,9 @@ static const Case cases[] = {
     {"%1: f64[3,5]", "%7, %8, %9 = svd(%1) {2}", "!svd: full is 2 (allowed: 0 and 1): f64[3,5]"},
     {"%1: f64[N,5]", "%9 = svdvals(%1)", "!svdvals: a matrix's sizes must be known: f64[N,5]"},
     {"%1: f64[5,0]", "%9 = svdvals(%1)", "f64[0]"},
+    {"%1: f64[N,5,3]", "%8, %9 = lu(%1)", "f64[N,5,3], i64[N,5]"},
+    {"%1: f32[3,3], %2: f32[4,5]", "%9 = triangular(%1, %2) {1, 0}", "!triangular: both sides have the same batches and rows: f32[3,3] x f32[4,5]"},
+    {"%1: f32[N,3,3], %2: f32[N,3,5]", "%9 = triangular(%1, %2) {1, 0}", "f32[N,3,5]"},
     /* regions */
     {"%1: f32[4]", "%8, %9 = kernel(%1, %1) {@sums, -1, []}", "f32[4], f32[4]"},
     {"%1: f32[5]", "%8, %9 = kernel(%1, %1) {@sums, -1, []}",
@@ -472,10 +475,7 @@ static void eager_inference_needs_no_module(void **state)
     Status bad_dim = {0};
     inf = (Infer){.op = OP_reshape,
         .in = in,
-        .nin = 1,
-        .attr = (int64_t[]){-1},
-        .nattr = 1,
-        .st = &bad_dim};
+        .nin = 1, .attr = (int64_t[]){-1}, .nattr = 1, .st = &bad_dim};
     assert_false(infer_types(&inf));
     Status inexact = {0};
     int64_t constant[] = {DT_f32, attr_of_f64(0.1)};

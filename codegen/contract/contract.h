@@ -17,8 +17,8 @@ bool contract_run(ThreadPool *threads, const HostContract *c, bool blas, Status 
  * element of x or its padding, and in each over the channels; of the filters' gradient over the images and in each the elements of
  * y. */
 bool contract_convolve(ThreadPool *threads, const HostConv *c, Status *st);
-/* Eigenvalues and singular values, by LAPACK: a thread per matrix, each of which has the same bits whatever the threads. False:
- * ST_MEMORY; ST_UNSUPPORTED: there is no LAPACK; ST_VALUE: it found no solution. */
+/* Factors of matrices, each of which has the same bits whatever the threads. Eigenvalues and singular values are LAPACK's, a thread
+ * per matrix. False: ST_MEMORY; ST_UNSUPPORTED: there is no LAPACK; ST_VALUE: it found no solution. */
 bool factor_run(ThreadPool *threads, const HostFactor *f, Status *st);
 /* Memory for a while: of the threads' pool, if there are threads. NULL: ST_MEMORY. */
 Buffer *contract_memory(ThreadPool *threads, size_t bytes, Status *st);

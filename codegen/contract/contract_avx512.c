@@ -18,4 +18,4 @@
 
 const ContractType contract_avx512_f32 = PACKED_TYPE(f32, each_f32), contract_avx512_f64 = PACKED_TYPE(f64, each_f64);
 const ContractTier contract_avx512 = {
-    widen, narrow, ROWS, {&contract_avx512_f32, &contract_avx512_f64, &of_i32, &of_i64, &of_pairs}};
+    widen, narrow, ROWS, {&contract_avx512_f32, &contract_avx512_f64, &of_i32, &of_i64, &of_pairs}, factor_avx512};

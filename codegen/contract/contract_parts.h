@@ -30,6 +30,9 @@ bool contract_large(ThreadPool *threads, const HostContract *c, int64_t batches,
  * there is no OpenBLAS. */
 bool contract_blas(ThreadPool *threads, const HostContract *c, int64_t batches, Status *st);
 
+/* factor_run of FACTOR_LU and FACTOR_TRIANGULAR. */
+bool factor_own(ThreadPool *threads, const HostFactor *f, Status *st);
+
 /* Function `name` of OpenBLAS, which is opened at first use, into the pointer `to`. False: it is not there; why says what was
  * looked for. */
 bool openblas_find(const char *name, void *to, char *why, size_t cap);

@@ -93,6 +93,7 @@ typedef struct ContractTier {
     void (*narrow)(int type, void *to, const float *from, int64_t n);               /* rounds f32 to it */
     int rows; /* most of a tile: m rows are shared as evenly as can be by m / rows tiles, rounded up */
     const ContractType *type[CONTRACT_TYPES];
+    const struct FactorType *const *factor; /* factor_tier.h: of f32, of f64 */
 } ContractTier;
 
 /* How many tiles share m rows, as evenly as can be, and which is the first row of tile number `tile`. */
@@ -107,5 +108,6 @@ static inline int64_t tile_first(int64_t rows, int64_t m, int64_t tile)
 
 extern const ContractTier contract_base, contract_avx2, contract_avx512, contract_vnni;
 extern const ContractType contract_avx512_f32, contract_avx512_f64;
+extern const struct FactorType *const factor_base[2], *const factor_avx2[2], *const factor_avx512[2];
 
 #endif

@@ -14,4 +14,5 @@
 #define MADD_pairs(x, y, z) ((Vi32)_mm512_dpwssd_epi32((__m512i)(z), (__m512i)(x), (__m512i)(y)))
 #include "contract_types.h"
 
-const ContractTier contract_vnni = {widen, narrow, ROWS, {&contract_avx512_f32, &contract_avx512_f64, &of_i32, &of_i64, &of_pairs}};
+const ContractTier contract_vnni = {
+    widen, narrow, ROWS, {&contract_avx512_f32, &contract_avx512_f64, &of_i32, &of_i64, &of_pairs}, factor_avx512};

@@ -287,6 +287,7 @@ bool factor_run(ThreadPool *threads, const HostFactor *f, Status *st)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     Factoring g = {.f = f, .wide = f->type == DT_f64, .symmetric = f->part <= FACTOR_EIGVALSH};
     g.vectors = f->part == FACTOR_EIGH || f->part == FACTOR_SVD;
+    if (f->part >= FACTOR_LU) return factor_own(threads, f, st);
     if (f->n == 0) return true;
     if (f->rows == 0 || f->columns == 0) return put_units(&g, f), true;
     pthread_once(&once, find_functions);

@@ -1,5 +1,5 @@
-/* factor: the one kind of routine that no kernels stand for, eigenvalues and singular values: the host computes them, between two
- * copies. Relies on run.h, codegen/contract. */
+/* factor: the one kind of routine that no kernels stand for, factors of matrices: the host computes them, between two copies.
+ * Relies on run.h, codegen/contract. */
 #include "../contract/contract.h"
 #include "run.h"
 
@@ -11,11 +11,12 @@ static bool between_copies(
     CudaQueue *q, const HostRoutine *h, const HostFactor *f, const CUdeviceptr *at, const size_t *bytes, Status *st)
 {
     const CudaDriver *d = q->driver;
-    const uint32_t in = h->results;
-    if (bytes[in] != 0 &&
-        (!cuda_ok(d, d->MemcpyDtoHAsync(f->buf[in], at[in], bytes[in], q->stream), st, "copying matrices to the host") ||
-            !cuda_ok(d, d->StreamSynchronize(q->stream), st, "copying matrices to the host")))
-        return false;
+    const uint32_t end = h->results + h->operands;
+    for (uint32_t in = h->results; in < end; in++)
+        if (bytes[in] != 0 &&
+            !cuda_ok(d, d->MemcpyDtoHAsync(f->buf[in], at[in], bytes[in], q->stream), st, "copying matrices to the host"))
+            return false;
+    if (!cuda_ok(d, d->StreamSynchronize(q->stream), st, "copying matrices to the host")) return false;
     if (!factor_run(NULL, f, st)) return false;
     for (uint32_t i = 0; i < h->results; i++)
         if (bytes[i] != 0 && !q->put(q, at[i], f->buf[i], bytes[i], st)) return false;
@@ -31,14 +32,14 @@ bool cuda_factor(const Program *p, CudaQueue *q, const Step *s, const CUdevicept
     size_t bytes[COUNT_OF(f.buf)], total = ALIGN;
     if (!op_factors((Op)s->host.op)) return status_fail(st, ST_INTERNAL, "cuda: %s was not expanded", op_def[s->host.op].name);
     for (uint32_t i = 0; i < h->dims; i++) number[i] = program_size(p, s->host.dim[i], dim);
-    for (uint32_t i = 0; i <= h->results; i++) {
+    for (uint32_t i = 0; i < h->results + h->operands; i++) {
         here[i] = at[s->buf[i]];
         bytes[i] = cuda_buffer_bytes(p, s->buf[i], dim);
         total += aligned(bytes[i]);
     }
     char *memory = mem_alloc(total), *to = memory;
     if (!memory) return status_fail(st, ST_MEMORY, "%s: no memory for the host's copies", op_def[s->host.op].name);
-    for (uint32_t i = 0; i <= h->results; to += aligned(bytes[i++])) f.buf[i] = to;
+    for (uint32_t i = 0; i < h->results + h->operands; to += aligned(bytes[i++])) f.buf[i] = to;
     const bool ok = between_copies(q, h, &f, here, bytes, st);
     mem_free(memory, total);
     return ok;

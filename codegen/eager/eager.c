@@ -89,12 +89,18 @@ static bool run_factor(const Run *r)
 {
     const HostRoutine *h = host_routine(r->op);
     HostFactor f = {.type = r->in->dtype, .part = h->which};
-    Buffer *copy = NULL;
-    factor_numbers(NULL, r->op, r->attr, r->in->rank, r->in->dim, &f.n);
+    const View *last = &r->in[h->operands - 1];
+    Buffer *copy[2] = {NULL};
+    bool ok = true;
+    factor_numbers(NULL, r->op, r->attr, last->rank, last->dim, &f.n);
     for (uint32_t i = 0; i < h->results; i++) f.buf[i] = r->out[i].data;
-    f.buf[h->results] = (void *)(uintptr_t)in_order(r, r->in, &copy);
-    const bool ok = f.buf[h->results] && factor_run(r->threads, &f, r->st);
-    if (copy) buffer_release(copy);
+    for (uint32_t i = 0; i < h->operands && ok; i++) {
+        f.buf[h->results + i] = (void *)(uintptr_t)in_order(r, &r->in[i], &copy[i]);
+        ok = f.buf[h->results + i];
+    }
+    ok = ok && factor_run(r->threads, &f, r->st);
+    for (uint32_t i = 0; i < h->operands; i++)
+        if (copy[i]) buffer_release(copy[i]);
     return ok;
 }
 
@@ -144,6 +150,8 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_svd] = run_factor,
     [OP_svdvals] = run_factor,
     [OP_sort] = run_sort,
+    [OP_lu] = run_factor,
+    [OP_triangular] = run_factor,
 };
 
 bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View *out,

@@ -340,7 +340,7 @@ bool lower_attention_keys(Scope *s, const Node *n) { return lower_attention(s, n
 
 static bool lower_factor(Scope *s, const Node *n)
 {
-    const Type *x = graph_type(s->g, n->in[0]);
+    const Type *x = graph_type(s->g, n->in[n->nin - 1]);
     Dim *dim = ARENA_ARRAY(s->lw->arena, Dim, host_routine((Op)n->op)->dims);
     if (!factor_numbers(s->lw->dims, (Op)n->op, n->attr->at, x->rank, x->dim, dim))
         return status_fail(s->lw->st, ST_SHAPE, "lowering %s: too many matrices", op_def[n->op].name);
@@ -351,3 +351,5 @@ bool lower_eigh(Scope *s, const Node *n) { return lower_factor(s, n); }
 bool lower_eigvalsh(Scope *s, const Node *n) { return lower_factor(s, n); }
 bool lower_svd(Scope *s, const Node *n) { return lower_factor(s, n); }
 bool lower_svdvals(Scope *s, const Node *n) { return lower_factor(s, n); }
+bool lower_lu(Scope *s, const Node *n) { return lower_factor(s, n); }
+bool lower_triangular(Scope *s, const Node *n) { return lower_factor(s, n); }

@@ -127,7 +127,9 @@ bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln
     Latest *latest = latest_copy(f, &starved);
     if (starved) fail(t, at, KILN_EMEMORY, "aot: no memory");
     pthread_mutex_lock(&f->compiling);
+    t->alone = true;
     ok = ok && !starved && trace_inputs(t, at, &j, f, latest);
+    t->alone = false;
     pthread_mutex_unlock(&f->compiling);
     if (ok) {
         j.a = (Artifact){.t = t,

@@ -73,8 +73,8 @@ static bool calls_nobody(const Module *m, Status *st)
                     n->loc.file ? n->loc.file : "?", n->loc.line);
             if (op_factors((Op)n->op))
                 return status_fail(st, ST_UNSUPPORTED,
-                    "aot: the body computes %s (%s:%d), which an object file, without LAPACK, cannot do", op_def[n->op].name,
-                    n->loc.file ? n->loc.file : "?", n->loc.line);
+                    "aot: the body computes %s (%s:%d), which an object file, without %s, cannot do", op_def[n->op].name,
+                    n->loc.file ? n->loc.file : "?", n->loc.line, op_by_lapack((Op)n->op) ? "LAPACK" : "a host's routines");
         }
     return true;
 }

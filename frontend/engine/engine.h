@@ -120,6 +120,7 @@ struct Thread {
     uint32_t recording;                  /* the number of open tapes that record eager code */
     uint8_t sums;                        /* ProductSums of what runs */
     bool own_products;                   /* what runs has products of its own, whatever .blas says */
+    bool alone;                          /* what is traced goes where no host table is: into an object */
     Trace *trace;                        /* innermost running trace; NULL: eager */
     LastIf last_if;
     struct BodyRun *body;       /* innermost running (trace/body.c) */

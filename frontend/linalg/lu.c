@@ -1,5 +1,6 @@
 /* lu: factors with pivots, and what is made of them: systems, inverses, determinants. Columns are halved until there are
  * MATRIX_LEAF, which are eliminated one by one: rows stay where they are, and which was the pivot of which column is remembered.
+ * The host has a routine that does the same, to the bit (OP_lu).
  * Relies on matrix.h. */
 #include "matrix.h"
 
@@ -26,11 +27,9 @@ static void eliminate(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *
     kiln_tensor *pivot = la_pick(c, pivots, j, rank - 1);                                              /* [..., 1] */
     kiln_tensor *below = kiln_and_at(c->at, of(free), of(kiln_not_at(c->at, of(is))));
     kiln_tensor *factor = la_where(c, kiln_eq_at(c->at, of(pivot), KILN_OPERAND(0)), column, of(la_div(c, column, pivot)));
-    factor = la_where(c, below, factor, KILN_OPERAND(0));
-    kiln_tensor *after = la_where(c, la_lt(c, j, i), pivots, KILN_OPERAND(0)); /* the columns behind this one */
-    kiln_tensor *left = la_sub(c, x, la_mul(c, la_expand(c, factor, -1), after));
-    kiln_tensor *here = kiln_and_at(c->at, of(la_expand(c, below, -1)), of(la_eq(c, i, j)));
-    out[0] = la_where(c, here, la_expand(c, factor, -1), of(left));
+    kiln_tensor *left = la_sub(c, x, la_mul(c, la_expand(c, factor, -1), pivots));
+    left = la_where(c, la_eq(c, i, j), la_expand(c, factor, -1), of(left)); /* else the columns behind this one */
+    out[0] = la_where(c, kiln_and_at(c->at, of(la_expand(c, below, -1)), of(la_le(c, j, i))), left, of(x));
     out[1] = kiln_where_at(c->at, of(is), of(j), of(place));
 }
 
@@ -86,7 +85,11 @@ static Factors factored(const Linear *c, kiln_tensor *x)
 
 static Factors without_gradient(const Linear *c, kiln_tensor *x)
 {
-    return factored(c, tensor_ok(x) ? kiln_stop_gradient_at(c->at, of(x)) : x);
+    kiln_tensor *out[2];
+    if (tensor_ok(x)) x = kiln_stop_gradient_at(c->at, of(x));
+    if (!la_by_host(c, x)) return factored(c, x);
+    apply(c->t, c->at, OP_lu, &x, 1, NULL, 0, out, 2);
+    return (Factors){out[0], out[1]};
 }
 
 /* ---- the factors, with their gradient ------------------------------------------------------------------------------------------

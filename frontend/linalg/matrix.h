@@ -5,7 +5,7 @@
 
 #include "../grad/grad.h"
 
-#define MATRIX_LEAF 32 /* columns that a loop factors one by one; more are halved */
+#define MATRIX_LEAF 32 /* columns that a loop factors one by one; more are halved. As in codegen/contract/factor.c */
 
 typedef struct Linear { /* one composite */
     Thread *t;
@@ -37,6 +37,14 @@ static inline kiln_tensor *la_expand(const Linear *c, kiln_tensor *x, int axis) 
 static inline kiln_tensor *la_sum(const Linear *c, kiln_tensor *x, int axis)
 {
     return kiln_sum_at(c->at, of(x), (kiln_axes){0, 1, {0, axis}});
+}
+
+/* Whether x's matrices are factored by the host's routine (codegen/contract/factor.c), which has the bits of what stands here: not
+ * on other devices, nor for objects. */
+static inline bool la_by_host(const Linear *c, kiln_tensor *x)
+{
+    return !c->t->alone && tensor_ok(x) && all_on_host(c->t, &x, 1) && x->type.dim[x->type.rank - 2] > 0 &&
+           x->type.dim[x->type.rank - 1] > 0;
 }
 
 /* [..., n] at index j, a scalar, of the axis, which goes */

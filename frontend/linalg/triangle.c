@@ -1,6 +1,6 @@
 /* triangle: systems with a triangular matrix, and Cholesky's factor. A matrix is halved until its diagonal blocks have MATRIX_LEAF
- * rows; those are inverted, factored, or solved for few columns, row by row in a loop, and the rest is products. Relies on
- * matrix.h. */
+ * rows; those are inverted, factored, or solved for few columns, row by row in a loop, and the rest is products. The host has a
+ * routine that solves systems with the same bits (OP_triangular). Relies on matrix.h. */
 #include "matrix.h"
 
 static int64_t half(int64_t n) { return (n / 2 + MATRIX_LEAF - 1) / MATRIX_LEAF * MATRIX_LEAF; }
@@ -65,11 +65,16 @@ static void substitute(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void 
     out[0] = la_where(c, la_eq(c, i, j), row, of(la_where(c, later, left, of(x))));
 }
 
-static bool is_few(const kiln_tensor *a, const kiln_tensor *b)
+static bool same_batches(const kiln_tensor *a, const kiln_tensor *b)
 {
-    bool same = a->type.rank == b->type.rank && matrix_size(b, -1) <= matrix_size(a, -1);
+    bool same = a->type.rank == b->type.rank;
     for (int d = 0; d < a->type.rank - 2 && same; d++) same = a->type.dim[d] == b->type.dim[d];
     return same;
+}
+
+static bool is_few(const kiln_tensor *a, const kiln_tensor *b)
+{
+    return same_batches(a, b) && matrix_size(b, -1) <= matrix_size(a, -1);
 }
 
 /* ---- systems
@@ -101,6 +106,15 @@ static kiln_tensor *solved(const Linear *c, kiln_tensor *a, kiln_tensor *b, bool
     return matrix_over(c, above, below);
 }
 
+/* The same, by the host's routine where there is one. */
+static kiln_tensor *solved_there(const Linear *c, kiln_tensor *a, kiln_tensor *b, bool upper, bool unit)
+{
+    kiln_tensor *x = NULL;
+    if (!la_by_host(c, a) || !la_by_host(c, b) || !same_batches(a, b)) return solved(c, a, b, upper, unit);
+    apply(c->t, c->at, OP_triangular, (kiln_tensor *[]){a, b}, 2, ATTRS_OF(triangular, .upper = upper, .unit = unit), &x, 1);
+    return x;
+}
+
 /* With respect to b it is the system of the other side's transpose; to a, minus a product of its solution and x, in a's triangle.
  */
 static void solve_rule(const Linear *c, int how, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx)
@@ -126,7 +140,7 @@ _Static_assert(KILN_UPPER == 1 << 4 && KILN_RIGHT == 8 << 4, "the rules' numbers
 kiln_tensor *triangle_solved(const Linear *c, kiln_tensor *a, kiln_tensor *b, int how)
 {
     const bool right = how & KILN_RIGHT, turned = right != !!(how & KILN_TRANSPOSED);
-    kiln_tensor *x = solved(
+    kiln_tensor *x = solved_there(
         c, turned ? matrix_turned(c, a) : a, right ? matrix_turned(c, b) : b, turned != !!(how & KILN_UPPER), how & KILN_UNIT);
     if (right) x = matrix_turned(c, x);
     return matrix_ruled(c, x, (kiln_tensor *[]){a, b}, 2, &solve_rules[how >> 4]);
