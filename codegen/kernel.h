@@ -68,10 +68,13 @@ typedef struct Reduction {
     int32_t value; /* instruction of its stage */
 } Reduction;
 
+#define STORE_SETS 15
 typedef struct Store {
     uint32_t stream;
     int32_t value; /* instruction; narrow floats are rounded on the way out */
-    uint8_t fold;  /* 0: replaces what lies there; else 1 + ReduceKind: is folded into it (scatter), in order of the sweep */
+    /* 0: replaces what lies there; STORE_SETS: the same in order of the sweep, which may come to a place again; else 1 +
+     * ReduceKind: is folded into it (scatter), in order of the sweep */
+    uint8_t fold;
     /* schedule: a result of so many bytes is written past the caches, which could not keep it; 0: never. Nothing that the kernel
      * reads lies there. */
     int64_t past;

@@ -89,7 +89,8 @@ static void put_stage(Text *out, const Kernel *k, const DimTable *t, const Stage
     for (uint32_t i = s->first_store; i < s->last_store; i++) {
         text_printf(out, "    ");
         put_stream(out, k, t, k->store[i].stream);
-        static const char *const how[] = {"=", [1 + R_SUM] = "+=", [1 + R_PROD] = "*=", [1 + R_MAX] = "max=", [1 + R_MIN] = "min="};
+        static const char *const how[] = {
+            "=", [1 + R_SUM] = "+=", [1 + R_PROD] = "*=", [1 + R_MAX] = "max=", [1 + R_MIN] = "min=", [STORE_SETS] = "set="};
         text_printf(out, " %s %%%d", how[k->store[i].fold], k->store[i].value);
         if (k->store[i].past != 0) text_printf(out, " past %lld", (long long)k->store[i].past);
         text_printf(out, "\n");

@@ -1,4 +1,5 @@
-/* op_gather: gather and scatter, whose sum is its adjoint. Relies on family. */
+/* op_gather: gather and scatter, whose sum is its adjoint; a scatter that folds by 4 replaces, and the last update stays. Relies on
+ * family. */
 #include "family.h"
 
 /* Out-of-range indices clamp, which needs somewhere to clamp to. */
@@ -31,7 +32,7 @@ static Value gather(Emit *e, Value x, Value indices, int64_t axis)
     return e->op(e, OP_gather, (Value[]){x, indices}, 2, ATTRS_OF(gather, .axis = axis));
 }
 
-enum { FOLD_SUM, FOLD_PROD, FOLD_MAX, FOLD_MIN };
+enum { FOLD_SUM, FOLD_PROD, FOLD_MAX, FOLD_MIN, FOLD_SET };
 static Value scatter(Emit *e, Value x, Value indices, Value updates, int64_t axis, int64_t fold)
 {
     if (x == 0 || indices == 0 || updates == 0) return 0;
@@ -55,11 +56,11 @@ bool infer_scatter(Infer *inf)
     const Type *x = inf->in[0], *indices = inf->in[1], *updates = inf->in[2];
     const struct scatter_attrs *to = ATTRS(scatter, inf->attr);
     if (!rule_axis(inf, to->axis, x->rank)) return false;
-    if (to->fold < FOLD_SUM || to->fold > FOLD_MIN)
-        return infer_fail(inf, ST_VALUE, "fold is %lld (allowed: 0 to 3)", (long long)to->fold);
+    if (to->fold < FOLD_SUM || to->fold > FOLD_SET)
+        return infer_fail(inf, ST_VALUE, "fold is %lld (allowed: 0 to 4)", (long long)to->fold);
     if (!dtype_is_int((DType)indices->dtype)) return infer_fail(inf, ST_DTYPE, "indices must be integers");
     if (updates->dtype != x->dtype) return infer_fail(inf, ST_DTYPE, "the updates must have the dtype of x");
-    if (!rule_domain(inf, 0, 'N')) return false;
+    if (to->fold != FOLD_SET && !rule_domain(inf, 0, 'N')) return false;
     if (to->fold == FOLD_PROD && dtype_info[x->dtype].compute != x->dtype)
         return infer_fail(inf, ST_DTYPE, "cast 16-bit and 8-bit floats to f32 before a product");
     const uint32_t axis = (uint32_t)to->axis, n = indices->rank;
@@ -107,10 +108,50 @@ static void share_extreme(Vjp *v, const struct scatter_attrs *a)
     if (v->wanted[2]) v->dx[2] = emit3(e, OP_where, u_chosen, gather(e, share, v->in[1], a->axis), emit_constant(e, 0, &u));
 }
 
+/* i64 in the indices' shape: 0, 1, 2 ... */
+static Value numbers_of(Emit *e, const Type *indices)
+{
+    Dim many = 1;
+    for (uint32_t i = 0; i < indices->rank; i++) many = dim_mul(emit_dims(e), many, indices->dim[i]);
+    return emit_reshape(e, emit_iota(e, &(Type){.rank = 1, .dim = {many}}, 0), indices);
+}
+
+/* x as what varies along this axis and those behind it, in the shape `to`. */
+static Value along(Emit *e, Value x, uint32_t axis, const Type *to)
+{
+    if (x == 0) return 0;
+    const Type t = *e->type(e, x);
+    Type wide = {.dtype = t.dtype, .rank = to->rank, .dim = {1, 1, 1, 1, 1, 1, 1, 1}};
+    memcpy(wide.dim + axis, t.dim, t.rank * sizeof *t.dim);
+    return emit_broadcast(e, emit_reshape(e, x, &wide), to);
+}
+
+/* The last update of each element gets the cotangent, and where none came, x does. */
+static void last_takes(Vjp *v, const struct scatter_attrs *a)
+{
+    Emit *e = v->e;
+    const Type x = *e->type(e, v->in[0]), indices = *e->type(e, v->in[1]), updates = *e->type(e, v->in[2]);
+    const uint32_t axis = (uint32_t)a->axis;
+    Type places = {.dtype = DT_i64, .rank = 1, .dim = {x.dim[axis]}};
+    const Value order = numbers_of(e, &indices);
+    const Value last = scatter(e, emit_constant(e, -1, &places), v->in[1], order, 0, FOLD_MAX);
+    if (v->wanted[0]) {
+        const Value met = emit2(e, OP_ge, last, emit_constant(e, 0, &places));
+        v->dx[0] = emit3(e, OP_where, along(e, met, axis, &x), emit_constant(e, 0, &x), v->g[0]);
+    }
+    if (!v->wanted[2]) return;
+    const Value stays = along(e, emit2(e, OP_eq, gather(e, last, v->in[1], 0), order), axis, &updates);
+    v->dx[2] = emit3(e, OP_where, stays, gather(e, v->g[0], v->in[1], axis), emit_constant(e, 0, &updates));
+}
+
 void vjp_scatter(Vjp *v)
 {
     const struct scatter_attrs *a = ATTRS(scatter, v->node->attr->at);
     if (v->g[0] == 0) return;
+    if (a->fold == FOLD_SET) {
+        last_takes(v, a);
+        return;
+    }
     if (a->fold >= FOLD_MAX) {
         share_extreme(v, a);
         return;

@@ -194,7 +194,7 @@ static void run_stores(KernelRun *r, const Stage *s)
         if (skip) continue;
         Scalar v = r->val[to->value];
         DType compute = (DType)dtype_info[t->type].compute;
-        if (to->fold)
+        if (to->fold && to->fold != STORE_SETS)
             v = step(&(Reduction){.kind = (uint8_t)(to->fold - 1), .type = (uint8_t)compute}, load((DType)t->type, at), v);
         store((DType)t->type, at, v);
     }

@@ -394,7 +394,7 @@ static Value scatter(Maker *k)
     memcpy(to.dim + axis + 1, t.dim + axis + rank, (t.rank - rank - (uint32_t)axis) * sizeof *t.dim);
     Value x = maker_want(k, &to);
     const bool narrow = dtype_info[t.dtype].compute != t.dtype;
-    int64_t fold = random_chance(k->r, 60) ? 0 : 1 + random_below(k->r, 3);
+    int64_t fold = random_chance(k->r, 60) ? 0 : 1 + random_below(k->r, 4);
     if (fold == 1 && narrow) fold = 0;
     double size = fold == 1 ? pow(fmax(k->size.at[g], 1), n) * k->size.at[x] : n * k->size.at[g] + k->size.at[x];
     return maker_append(k, OP_scatter, (Value[]){x, i, g}, 3, (int64_t[]){axis, fold}, 2, size);

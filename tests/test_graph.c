@@ -132,7 +132,7 @@ static const Case cases[] = {
         "!scatter: the updates must have the shape of x, with the indices' axes in place of axis 1: f32[5,N,2] x i64[3,4] x f32[5,3,3,2]"},
     {"%1: f32[2], %2: i64[3], %3: f64[3]", "%9 = scatter(%1, %2, %3) {0, 0}", "!scatter: the updates must have the dtype of x: f32[2] x i64[3] x f64[3]"},
     {"%1: f16[2], %2: i64[3], %3: f16[3]", "%9 = scatter(%1, %2, %3) {0, 1}", "!scatter: cast 16-bit and 8-bit floats to f32 before a product: f16[2] x i64[3] x f16[3]"},
-    {"%1: f32[2], %2: i64[3], %3: f32[3]", "%9 = scatter(%1, %2, %3) {0, 4}", "!scatter: fold is 4 (allowed: 0 to 3): f32[2] x i64[3] x f32[3]"},
+    {"%1: f32[2], %2: i64[3], %3: f32[3]", "%9 = scatter(%1, %2, %3) {0, 5}", "!scatter: fold is 5 (allowed: 0 to 4): f32[2] x i64[3] x f32[3]"},
     /* reductions */
     {"%1: f32[2,N,4]", "%9 = sum(%1) {[0, 2]}", "f32[N]"},
     {"%1: f32[2,N,4]", "%9 = prod(%1) {[]}", "f32[2,N,4]"},

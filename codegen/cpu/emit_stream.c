@@ -175,6 +175,7 @@ LLVMValueRef emit_stream_load(KernelEmit *e, const Stream *s, uint32_t u, bool l
 static LLVMValueRef folded(KernelEmit *e, const Stream *s, uint8_t fold, LLVMValueRef old, LLVMValueRef v)
 {
     const Reduction r = {.kind = (uint8_t)(fold - 1), .type = dtype_info[s->type].compute};
+    if (fold == STORE_SETS) return emit_to_memory(e->g, (DType)s->type, v);
     return emit_to_memory(e->g, (DType)s->type, reduce_op(e->g, &r, emit_from_memory(e->g, (DType)s->type, old), v));
 }
 

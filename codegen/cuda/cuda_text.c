@@ -141,7 +141,7 @@ static void store(Print *c, const Store *to)
     const Stream *s = &c->k->stream[to->stream];
     DType t = (DType)s->type;
     const char *at = element(c, s), *x = cuda_operand(c, to->value);
-    if (to->fold) {
+    if (to->fold && to->fold != STORE_SETS) {
         const Reduction r = {.kind = (uint8_t)(to->fold - 1), .type = dtype_info[t].compute};
         x = cuda_folded(c, &r, cuda_from_memory(c->arena, t, at), x);
     }

@@ -233,7 +233,7 @@ void block_store(Task *t, const Store *s, uint32_t class, int64_t r)
     place(t, s->stream, class, r, offset, &p);
     if (p.none) return;
     const void *from = task_operand(t, s->value, class, r);
-    if (s->fold) {
+    if (s->fold && s->fold != STORE_SETS) { /* lanes are stored in their order */
         fold_lanes_into(t->run->kernels, s->fold, t->run->k->sweep >= 0, &p, type, from);
         return;
     }
@@ -354,8 +354,9 @@ void block_rows(Task *t)
     char *base = run->stream[s->stream].base;
     row_offsets(t, load, from);
     row_offsets(t, s->stream, to);
-    if (!s->fold) copy_rows(base, to, run->stream[load].base, from, t->span[0].n, n * size, size);
-    for (int64_t r = 0; r < t->span[0].n && s->fold; r++) {
+    const bool folds = s->fold && s->fold != STORE_SETS;
+    if (!folds) copy_rows(base, to, run->stream[load].base, from, t->span[0].n, n * size, size);
+    for (int64_t r = 0; r < t->span[0].n && folds; r++) {
         const char *x = run->stream[load].base + from[r] * size;
         float wide[LANES_MAX];
         if (dtype_info[type].compute != type) {

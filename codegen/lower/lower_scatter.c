@@ -20,7 +20,8 @@ static bool draft(Build *b, const void *with)
     where.dyn = build_clamped(b, index, size);
     IndexMap to = {.rank = 3, .dim = {e[0], size, e[1]}, .at = {axis[0], where, axis[1]}};
     int32_t update = build_value(b, n->in[2], &from);
-    return build_store(b, build_stream(b, b->group->nin, (DType)x->dtype, &to), update, (uint8_t)(1 + a->fold));
+    return build_store(
+        b, build_stream(b, b->group->nin, (DType)x->dtype, &to), update, a->fold > R_MIN ? STORE_SETS : (uint8_t)(1 + a->fold));
 }
 
 bool lower_scatter(Scope *s, const Node *n)

@@ -250,25 +250,31 @@ bool ref_scatter(Run *r)
     const RefTensor *x = r->in[0], *indices = r->in[1], *updates = r->in[2];
     RefTensor *out = &r->out[0];
     const struct scatter_attrs *a = ATTRS(scatter, r->node->attr->at);
-    const Op op = op_of[a->fold];
+    const bool sets = a->fold == (int)COUNT_OF(op_of); /* the last update stays */
+    const Op op = sets ? OP_reduce_max : op_of[a->fold];
     const DType t = (DType)out->type.dtype;
     Sum *sums = mem_zeros((size_t)out->count + 1, sizeof *sums);
     if (!sums) return status_fail(r->st, ST_MEMORY, "no memory for %lld elements", (long long)out->count);
     for (int64_t i = 0; i < out->count; i++) {
         sums[i] = sum_begin(op);
         take(&sums[i], op, x, i);
+        if (sets) ref_copy(out, i, x, i);
     }
     for (int64_t j = 0; j < updates->count; j++) {
         int64_t index[MAX_RANK], at[MAX_RANK];
         unravel(&updates->type, j, index);
         int64_t which = ref_split(indices, index, x->type.rank, (uint32_t)a->axis, at);
         at[a->axis] = ref_clamped(indices, which, x->type.dim[a->axis]);
-        take(&sums[ravel(&out->type, at)], op, updates, j);
+        const int64_t o = ravel(&out->type, at);
+        if (sets)
+            ref_copy(out, o, updates, j);
+        else
+            take(&sums[o], op, updates, j);
         /* The update may belong anywhere along the axis. */
         for (at[a->axis] = 0; indices->undecided[which] && at[a->axis] < x->type.dim[a->axis]; at[a->axis]++)
-            sums[ravel(&out->type, at)].undecided |= DOUBT_CHOICE;
+            *(sets ? &out->undecided[ravel(&out->type, at)] : &sums[ravel(&out->type, at)].undecided) |= DOUBT_CHOICE;
     }
-    for (int64_t i = 0; i < out->count; i++) {
+    for (int64_t i = 0; i < out->count && !sets; i++) {
         if (op == OP_sum && t != dtype_info[t].compute && sums[i].n > 1)
             sums[i].err += 2 * (double)sums[i].n * ref_ulp(t, sums[i].size);
         if (out->f && op == OP_sum && sums[i].size + sums[i].err >= ref_largest(t)) sums[i].undecided |= DOUBT_OVERFLOW;

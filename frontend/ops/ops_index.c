@@ -130,30 +130,6 @@ kiln_tensor *kiln_take_along_at(kiln_site at, kiln_operand o, kiln_operand indic
 
 /* ---- scatter --------------------------------------------------------------------------------- */
 
-static kiln_tensor *scatter(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *i, kiln_tensor *updates, int axis, int fold)
-{
-    return apply(t, at, OP_scatter, (kiln_tensor *[]){x, i, updates}, 3, ATTRS_OF(scatter, .axis = axis, .fold = fold), NULL, 0);
-}
-
-/* Finds, as a maximum, the number of the last update of each element, or -1. Then the winners are gathered, and gradients flow to
- * them alone. */
-static kiln_tensor *replace(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *i, kiln_tensor *updates, int axis)
-{
-    const Dim many = extent_product(t, at, i->type.dim, i->type.rank);
-    const Type places = {.dtype = DT_i64, .rank = 1, .dim = {x->type.dim[axis]}},
-               number = {.dtype = DT_i64, .rank = 1, .dim = {many}};
-    Type rows = {.rank = x->type.rank}, mask = {.rank = x->type.rank};
-    memcpy(rows.dim, x->type.dim, sizeof rows.dim);
-    rows.dim[axis] = many;
-    for (int a = 0; a < mask.rank; a++) mask.dim[a] = a == axis ? x->type.dim[a] : 1;
-    kiln_tensor *none = number_like(t, at, "scatter", &places, kiln_of_i(-1)), *order = iota_of(t, at, &number, 0, x);
-    kiln_tensor *flat = reshape_to(t, at, i, &many, 1), *from = reshape_to(t, at, updates, rows.dim, rows.rank);
-    kiln_tensor *last = scatter(t, at, none, flat, order, 0, 2);
-    if (!tensor_ok(last) || !tensor_ok(from)) return &t->k->poison;
-    kiln_tensor *met = reshape_to(t, at, kiln_ge_at(at, of(last), kiln_of_i(0)), mask.dim, mask.rank);
-    return kiln_where_at(at, of(met), of(apply2(t, at, OP_gather, from, last, ATTRS_OF(gather, .axis = axis))), of(x));
-}
-
 static const char *type_text(Thread *t, const Type *type, char *buf, size_t cap)
 {
     type_print(module_of(t) ? &module_of(t)->dims : NULL, type, buf, cap);
@@ -202,13 +178,10 @@ kiln_tensor *kiln_scatter_at(
     if (!effect_indices(t, at, "scatter", i, x->type.dim[axis])) return &t->k->poison;
     if (extent_product(t, at, i->type.dim, i->type.rank) == 0) return result_of(t, at, x, x);
     Composite s = composite_begin(t, "scatter");
-    kiln_tensor *r;
-    if (how == KILN_SCATTER_SET) {
-        r = replace(t, at, x, i, u, axis);
-    } else {
-        const DType wide = how >= KILN_SCATTER_MAX ? (DType)x->type.dtype : wide_dtype(x), own = (DType)x->type.dtype;
-        r = scatter(t, at, cast_to(t, at, x, wide), i, cast_to(t, at, u, wide), axis, (int)how - 1);
-        r = cast_to(t, at, r, own);
-    }
-    return composite_end(t, &s, r);
+    const bool sums = how == KILN_SCATTER_ADD || how == KILN_SCATTER_MUL;
+    const DType own = (DType)x->type.dtype, wide = sums ? wide_dtype(x) : own;
+    kiln_tensor *in[3] = {cast_to(t, at, x, wide), i, cast_to(t, at, u, wide)};
+    const int fold = how == KILN_SCATTER_SET ? KILN_SCATTER_MIN : (int)how - 1; /* as in op_gather.c: replacing is the last kind */
+    kiln_tensor *r = apply(t, at, OP_scatter, in, 3, ATTRS_OF(scatter, .axis = axis, .fold = fold), NULL, 0);
+    return composite_end(t, &s, cast_to(t, at, r, own));
 }
