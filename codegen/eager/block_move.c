@@ -205,6 +205,44 @@ static void fold_into(const Kernels *k, uint8_t fold, DType t, char *to, const c
     k->narrow[t](to, wide, n);
 }
 
+/* The largest or smallest of two: NaN if one is, of equals the second. */
+#define MEET_MAX(T) (!(a <= b) ? (a > b ? a : (T)(a + b)) : b)
+#define MEET_MIN(T) (!(a >= b) ? (a < b ? a : (T)(a + b)) : b)
+
+#define MEET_EACH(T, expr)                                         \
+    for (int64_t i = 0; i < p->n; i++)                             \
+        if (!p->guard || p->guard[i]) {                            \
+            T *at = to + (p->offset ? p->offset[i] : i * p->step); \
+            const T a = *at, b = x[i];                             \
+            *at = (T)(expr);                                       \
+        }                                                          \
+    return true
+
+/* W: a type in which sums and products of T wrap. */
+#define MEET(T, W)                                  \
+    do {                                            \
+        const T *x = (const T *)(const void *)from; \
+        T *to = (T *)(void *)p->at;                 \
+        switch (fold) {                             \
+        case 1 + R_SUM: MEET_EACH(T, (W)a + (W)b);  \
+        case 1 + R_PROD: MEET_EACH(T, (W)a *(W)b);  \
+        case 1 + R_MAX: MEET_EACH(T, MEET_MAX(T));  \
+        default: MEET_EACH(T, MEET_MIN(T));         \
+        }                                           \
+    } while (0)
+
+/* Folds in one lane after the other, for the types of most sums and counts; false: not this one. */
+static bool fold_each(uint8_t fold, const Place *p, DType t, const char *from)
+{
+    switch (t) {
+    case DT_f32: MEET(float, float);
+    case DT_f64: MEET(double, double);
+    case DT_i32: MEET(int32_t, uint32_t);
+    case DT_i64: MEET(int64_t, uint64_t);
+    default: return false;
+    }
+}
+
 /* Lanes that may address the same element are folded in one at a time. */
 static void fold_lanes_into(const Kernels *k, uint8_t fold, bool meet, const Place *p, DType t, const char *from)
 {
@@ -213,6 +251,7 @@ static void fold_lanes_into(const Kernels *k, uint8_t fold, bool meet, const Pla
         fold_into(k, fold, t, p->at, from, p->n);
         return;
     }
+    if (meet && fold_each(fold, p, t, from)) return;
     uint64_t there[LANES_MAX];
     if (!meet) {
         load_lanes(p, (size_t)size, there);
@@ -244,6 +283,29 @@ void block_store(Task *t, const Store *s, uint32_t class, int64_t r)
     store_lanes(&p, dtype_bytes(type), from);
 }
 
+/* Lanes that lie side by side meet nowhere. */
+#define FETCH_APART(T)                                                                                                \
+    static void fetch_##T(T *restrict o, T *restrict one, const T *restrict plus, const T *restrict times, int64_t n) \
+    {                                                                                                                 \
+        if (times)                                                                                                    \
+            for (int64_t i = 0; i < n; i++) {                                                                         \
+                o[i] = one[i];                                                                                        \
+                const T v = o[i] * times[i];                                                                          \
+                one[i] = v + plus[i];                                                                                 \
+            }                                                                                                         \
+        else                                                                                                          \
+            for (int64_t i = 0; i < n; i++) {                                                                         \
+                o[i] = one[i];                                                                                        \
+                one[i] = o[i] + plus[i];                                                                              \
+            }                                                                                                         \
+    }
+FETCH_APART(float)
+FETCH_APART(double)
+FETCH_APART(uint8_t)
+FETCH_APART(uint16_t)
+FETCH_APART(uint32_t)
+FETCH_APART(uint64_t)
+
 /* Goes lane by lane, since several may address the same element; if all do, it is kept in a local. */
 #define FETCH_LANES(T)                                                                   \
     do {                                                                                 \
@@ -257,6 +319,10 @@ void block_store(Task *t, const Store *s, uint32_t class, int64_t r)
                 if (plus) v += plus[i];                                                  \
             }                                                                            \
             *one = v;                                                                    \
+            break;                                                                       \
+        }                                                                                \
+        if (!p.offset && !p.guard && p.step == 1 && plus) {                              \
+            fetch_##T(o, one, plus, times, p.n);                                         \
             break;                                                                       \
         }                                                                                \
         for (int64_t i = 0; i < p.n; i++) {                                              \
