@@ -187,6 +187,40 @@ static void extremes_of_long_lines(void **state)
     for (int i = 0; i < N * 2; i++) assert_true(x[2 * (int)from[i] + i % 2] == most_so_far[i]);
 }
 
+/* Many lines side by side, along either axis and from either end, with NaN, zeros of both signs and equals, against a loop. */
+static void extremes_of_many_lines(void **state)
+{
+    enum { N = 71, LINES = 300 };
+    static float x[N * LINES], want[N * LINES];
+    static int64_t from[N * LINES];
+    (void)state;
+    for (int mode = 0; mode < 8; mode++) {
+        KILN_SCOPE(k);
+        const bool rows = mode & 1, back = mode & 2, least = mode & 4;
+        const int how = back ? KILN_REVERSE : 0;
+        const int step = rows ? 1 : LINES, line = rows ? N : 1;
+        uint32_t seed = 5;
+        for (int i = 0; i < N * LINES; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            x[i] = (seed >> 8) % 997 == 0 ? NAN : (seed >> 8) % 5 == 0 ? -0.0f : (float)((seed >> 16) % 7) - 3;
+        }
+        for (int l = 0; l < LINES; l++)
+            for (int i = 0; i < N; i++) {
+                const int p = back ? N - 1 - i : i, at = l * line + p * step, before = at + (back ? step : -step);
+                const bool earlier = i > 0 && (isnan(want[before]) || (least ? want[before] < x[at] : want[before] > x[at]));
+                want[at] = earlier ? want[before] : x[at], from[at] = earlier ? from[before] : p;
+            }
+        kiln_tensor *in = kiln_from(k, KILN_F32, rows ? KILN_SHAPE(LINES, N) : KILN_SHAPE(N, LINES), x, N * LINES), *at;
+        kiln_tensor *y = least ? kiln_cummin(in, rows, how, &at) : kiln_cummax(in, rows, how, &at);
+        const float *found = kiln_data(y), *also = kiln_data(least ? kiln_cummin(in, rows, how, NULL) : kiln_cummax(in, rows, how, NULL));
+        assert_memory_equal(kiln_data(at), from, sizeof from);
+        for (int i = 0; i < N * LINES; i++) {
+            assert_true(isnan(want[i]) ? isnan(found[i]) && isnan(also[i]) : memcmp(&found[i], &want[i], 4) == 0);
+            assert_true(isnan(want[i]) || memcmp(&also[i], &want[i], 4) == 0);
+        }
+    }
+}
+
 static void errors(void **state)
 {
     (void)state;
@@ -199,6 +233,6 @@ static void errors(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(by_hand), ENGINE_TEST(order), ENGINE_TEST(rows_in_squares), UNCOMPILED_TEST(as_the_reference), ENGINE_TEST(lengths_share_code), ENGINE_TEST(gradients), ENGINE_TEST(extremes_of_long_lines), ENGINE_TEST(errors)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(by_hand), ENGINE_TEST(order), ENGINE_TEST(rows_in_squares), UNCOMPILED_TEST(as_the_reference), ENGINE_TEST(lengths_share_code), ENGINE_TEST(gradients), ENGINE_TEST(extremes_of_long_lines), ENGINE_TEST(extremes_of_many_lines), ENGINE_TEST(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,26 +97,81 @@ static Most by_doubling(Thread *t, kiln_site at, Most m, Dim n)
     return m;
 }
 
+enum { STEPPED = 256 }; /* lines side by side from which on it pays to take one element of each after the other */
+
+static bool goes_by_steps(Thread *t, const kiln_tensor *x, Dim n, Dim lines)
+{
+    return !t->trace && t->recording == 0 && x->device == HOST && n > 1 && lines >= STEPPED;
+}
+
+/* The elements of all lines by their places, [n, before after], so that neighbours lie side by side. */
+static kiln_tensor *turned(Thread *t, kiln_site at, kiln_tensor *x)
+{
+    if (!tensor_ok(x)) return x;
+    const Dim n = x->type.dim[1], lines = x->type.dim[0] * x->type.dim[2];
+    kiln_tensor *r = kiln_transpose_at(at, of(x), KILN_AXES(1, 0, 2));
+    r = tensor_ok(r) ? reshape_to(t, at, r, (Dim[]){n * lines}, 1) : r; /* copied, where it was not yet so */
+    return tensor_ok(r) ? reshape_to(t, at, r, (Dim[]){n, lines}, 2) : r;
+}
+
+static Most turned_back(Thread *t, kiln_site at, Most m, const Type *shape)
+{
+    m = reshaped(t, at, m, (Dim[]){shape->dim[1], shape->dim[0], shape->dim[2]}, 3);
+    if (tensor_ok(m.x)) m.x = kiln_transpose_at(at, of(m.x), KILN_AXES(1, 0, 2));
+    if (m.from && tensor_ok(m.from)) m.from = kiln_transpose_at(at, of(m.from), KILN_AXES(1, 0, 2));
+    return m;
+}
+
+/* Eagerly, where nothing is recorded: one element of each line after the other, of up to BLOCK, as [n, lines]. A pass over all
+ * elements for each doubling takes several times as long. */
+static Most by_steps(Thread *t, kiln_site at, Most m)
+{
+    const int64_t n = m.x->type.dim[1];
+    kiln_tensor *x[BLOCK], *from[BLOCK], *all = turned(t, at, m.x), *places = m.from ? turned(t, at, m.from) : NULL;
+    Most so_far = m;
+    if (!tensor_ok(all) || (places && !tensor_ok(places)))
+        return (Most){&t->k->poison, m.from ? &t->k->poison : NULL, false, false};
+    for (int64_t i = 0; i < n; i++) {
+        Most here = m;
+        here.x = slice_axis(t, at, all, 0, i, 1);
+        if (places) here.from = slice_axis(t, at, places, 0, i, 1);
+        so_far = i == 0 ? here : later_most(at, so_far, here);
+        x[i] = so_far.x, from[i] = so_far.from;
+    }
+    m.x = kiln_concat_at(at, x, (int)n, 0);
+    if (places) m.from = kiln_concat_at(at, from, (int)n, 0);
+    return m;
+}
+
 /* m of [before, n, after], by its blocks, then their last elements in the same way, and then each element with what lies before its
  * block. */
 static Most running_most(Thread *t, kiln_site at, Most m)
 {
-    if (!tensor_ok(m.x)) return m;
-    const Dim before = m.x->type.dim[0], n = m.x->type.dim[1], after = m.x->type.dim[2];
-    if (extent_hi(t, n) <= BLOCK) return by_doubling(t, at, m, n);
+    if (!tensor_ok(m.x) || (m.from && !tensor_ok(m.from))) return m;
+    Type shape = m.x->type;
+    const Dim before = shape.dim[0], n = shape.dim[1], after = shape.dim[2];
+    if (extent_hi(t, n) <= BLOCK)
+        return goes_by_steps(t, m.x, n, before * after) ? turned_back(t, at, by_steps(t, at, m), &shape) : by_doubling(t, at, m, n);
     const Dim blocks = extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_ADD, n, BLOCK - 1), BLOCK);
     const Dim whole = extent(t, at, EXTENT_MUL, blocks, BLOCK), rest = extent(t, at, EXTENT_SUB, whole, n);
-    const kiln_operand none = extreme_of((DType)m.x->type.dtype, m.least);
-    m.x = pad_axis(t, at, m.x, 1, 0, rest, none);
-    if (m.from) m.from = pad_axis(t, at, m.from, 1, 0, rest, kiln_of_i(0));
-    m = reshaped(t, at, m, (Dim[]){extent(t, at, EXTENT_MUL, before, blocks), BLOCK, after}, 3);
-    m = by_doubling(t, at, m, BLOCK);
+    const kiln_operand none = extreme_of((DType)shape.dtype, m.least);
+    if (rest != 0) m.x = pad_axis(t, at, m.x, 1, 0, rest, none);
+    if (rest != 0 && m.from) m.from = pad_axis(t, at, m.from, 1, 0, rest, kiln_of_i(0));
+    shape.dim[0] = extent(t, at, EXTENT_MUL, before, blocks), shape.dim[1] = BLOCK;
+    m = reshaped(t, at, m, shape.dim, 3);
+    if (!tensor_ok(m.x)) return m;
+    const bool steps = goes_by_steps(t, m.x, BLOCK, shape.dim[0] * after);
+    m = steps ? by_steps(t, at, m) : by_doubling(t, at, m, BLOCK);
     Most last = m;
-    last.x = slice_axis(t, at, m.x, 1, BLOCK - 1, 1);
-    if (m.from) last.from = slice_axis(t, at, m.from, 1, BLOCK - 1, 1);
+    last.x = slice_axis(t, at, m.x, !steps, BLOCK - 1, 1);
+    if (m.from) last.from = slice_axis(t, at, m.from, !steps, BLOCK - 1, 1);
     last = running_most(t, at, reshaped(t, at, last, (Dim[]){before, blocks, after}, 3));
-    last = reshaped(t, at, earlier(t, at, last, blocks, 1), (Dim[]){extent(t, at, EXTENT_MUL, before, blocks), 1, after}, 3);
-    m = reshaped(t, at, later_most(at, last, m), (Dim[]){before, whole, after}, 3);
+    last = earlier(t, at, last, blocks, 1);
+    last = steps ? reshaped(t, at, last, (Dim[]){1, shape.dim[0] * after}, 2)
+                 : reshaped(t, at, last, (Dim[]){shape.dim[0], 1, after}, 3);
+    m = later_most(at, last, m);
+    if (steps) m = turned_back(t, at, m, &shape);
+    m = reshaped(t, at, m, (Dim[]){before, whole, after}, 3);
     m.x = slice_axis(t, at, m.x, 1, 0, n);
     if (m.from) m.from = slice_axis(t, at, m.from, 1, 0, n);
     return m;
