@@ -83,7 +83,11 @@ static void transpose_chunk(void *arg, int64_t lo, int64_t hi)
             to += plane % r->dim[i] * stride[i];
             plane /= r->dim[i];
         }
-        copy_strip(r, to, stride[j->tall], from, MIN_OF(r->dim[j->tall] - first, STRIP));
+        const int64_t rows = MIN_OF(r->dim[j->tall] - first, STRIP);
+        if (r->stride[j->tall] < 0) /* from the other end, where they lie the usual way */
+            copy_strip(r, to + (rows - 1) * stride[j->tall], -stride[j->tall], from + (rows - 1) * r->stride[j->tall], rows);
+        else
+            copy_strip(r, to, stride[j->tall], from, rows);
     }
 }
 
@@ -92,7 +96,7 @@ int reader_tall_axis(const Reader *r)
     int last = r->rank - 1;
     if (r->stride[last] == r->bytes || r->stride[last] == 0 || r->dim[last] < 4) return -1;
     for (int i = 0; i < last; i++)
-        if (r->stride[i] == r->bytes && r->dim[i] >= 4) return i;
+        if ((r->stride[i] == r->bytes || r->stride[i] == -(int64_t)r->bytes) && r->dim[i] >= 4) return i;
     return -1;
 }
 

@@ -14,12 +14,14 @@ static kiln_tensor *matrix(kiln_site at, const char *op, kiln_operand o, Thread 
 /* An offset that far out is outside of every tensor, and arithmetic with it stays in range. */
 static int64_t within_reach(int64_t offset) { return MAX_OF(MIN_OF(offset, DIM_MAX), -DIM_MAX); }
 
-/* Column minus row for each element of a matrix of x's last two axes, or of [size, size]. */
-static kiln_operand column_less_row(Thread *t, kiln_site at, const kiln_tensor *x, Dim rows, Dim columns)
+/* What holds of the columns of a matrix and its rows moved by the offset: GE, LE or EQ. Only the answer has all elements. */
+static kiln_operand columns_to_rows(Thread *t, kiln_site at, Op op, const kiln_tensor *x, Dim rows, Dim columns, int64_t offset)
 {
     kiln_tensor *row = iota_of(t, at, &(Type){.dtype = DT_i64, .rank = 2, .dim = {rows, 1}}, 0, x);
     kiln_tensor *column = iota_of(t, at, &(Type){.dtype = DT_i64, .rank = 2, .dim = {1, columns}}, 1, x);
-    return of(tensor_ok(row) && tensor_ok(column) ? kiln_sub_at(at, of(column), of(row)) : &t->k->poison);
+    if (!tensor_ok(row) || !tensor_ok(column)) return of(&t->k->poison);
+    row = offset == 0 ? row : kiln_add_at(at, of(row), kiln_of_i(offset));
+    return of(binary(at, op, of(column), of(row)));
 }
 
 static kiln_tensor *triangle(kiln_site at, const char *op, kiln_operand o, int64_t offset, bool upper)
@@ -29,9 +31,8 @@ static kiln_tensor *triangle(kiln_site at, const char *op, kiln_operand o, int64
     if (!tensor_ok(x)) return x;
     const int rank = x->type.rank;
     Composite s = composite_begin(t, op);
-    kiln_operand place = column_less_row(t, at, x, x->type.dim[rank - 2], x->type.dim[rank - 1]),
-                 k = kiln_of_i(within_reach(offset));
-    kiln_operand kept = of(upper ? kiln_ge_at(at, place, k) : kiln_le_at(at, place, k));
+    const Op side = upper ? OP_ge : OP_le;
+    kiln_operand kept = columns_to_rows(t, at, side, x, x->type.dim[rank - 2], x->type.dim[rank - 1], within_reach(offset));
     const Type scalar = {.dtype = x->type.dtype};
     kiln_operand none = of(number_like(t, at, op, &scalar, kiln_of_i(0)));
     return composite_end(t, &s, tensor_ok(kept.as.tensor) ? kiln_where_at(at, kept, of(x), none) : &t->k->poison);
@@ -48,8 +49,8 @@ kiln_tensor *kiln_eye_at(kiln_site at, kiln *k, kiln_dtype d, int64_t rows, int6
     const kiln_shape shape = {.rank = 2, .size = {0, rows, columns}};
     if (!t || !type_from_shape(t, at, "eye", d, &shape, &type)) return t ? &k->poison : NULL;
     Composite s = composite_begin(t, "eye");
-    kiln_operand place = column_less_row(t, at, NULL, rows, columns);
-    return composite_end(t, &s, kiln_cast_at(at, of(kiln_eq_at(at, place, kiln_of_i(within_reach(offset)))), d));
+    kiln_operand on = columns_to_rows(t, at, OP_eq, NULL, rows, columns, within_reach(offset));
+    return composite_end(t, &s, kiln_cast_at(at, on, d));
 }
 
 kiln_tensor *kiln_diag_at(kiln_site at, kiln_operand o, int64_t offset)
@@ -76,10 +77,9 @@ kiln_tensor *kiln_diag_at(kiln_site at, kiln_operand o, int64_t offset)
     *(offset > 0 ? &padding->axis[rank - 1].low : &padding->axis[rank - 1].high) = by;
     kiln_tensor *row = by ? apply1(t, at, OP_pad, x, ATTRS_TO(padding, padding->axis + rank)) : x;
     row = tensor_ok(row) ? kiln_expand_at(at, of(row), -2) : row;
-    kiln_operand place = column_less_row(t, at, x, wide.dim[rank], wide.dim[rank]);
     const Type scalar = {.dtype = x->type.dtype};
     kiln_operand none = of(number_like(t, at, "diag", &scalar, kiln_of_i(0)));
-    kiln_operand on = of(kiln_eq_at(at, place, kiln_of_i(offset)));
+    kiln_operand on = columns_to_rows(t, at, OP_eq, x, wide.dim[rank], wide.dim[rank], offset);
     return composite_end(t, &s, tensor_ok(row) && tensor_ok(on.as.tensor) ? kiln_where_at(at, on, of(row), none) : &t->k->poison);
 }
 
