@@ -27,6 +27,17 @@ enum { LINE_BYTES = 64, PAGE_BYTES = 4096, CACHE_BYTES = 1 << 18, FEW_BYTES = 1 
 
 static int64_t size_of(const Build *b, Dim d) { return MIN_OF(dim_hi(b->lw->dims, d), DIM_MAX); }
 
+/* Whether something is read backwards along the axis, or by indices, where guards say: element by element for all points of the
+ * axis, though it may be there for few of them. */
+static bool gathers(const Build *b, uint32_t axis)
+{
+    for (uint32_t i = 0; i < b->stream.len; i++) {
+        const Stream *s = &b->stream.at[i];
+        if (s->guard >= 0 && s->dyn >= 0 && (b->draft.at[s->dyn].axes >> axis & 1)) return true;
+    }
+    return false;
+}
+
 static bool pays(const Build *b, const Cut *c)
 {
     const Lower *lw = b->lw;
@@ -43,7 +54,7 @@ static bool pays(const Build *b, const Cut *c)
     if (whole == 2 && b->draft.len >= MUCH_CODE) return all > FEW_BYTES;
     const double run = line * bytes * (double)MAX_OF(low, whole - low);
     return run >= LINE_BYTES && all > FEW_BYTES &&
-           (run >= PAGE_BYTES || all <= CACHE_BYTES || b->cut.len >= MANY_GUARDS || (line > 1 && line < 8));
+           (run >= PAGE_BYTES || all <= CACHE_BYTES || b->cut.len >= MANY_GUARDS || (line > 1 && line < 8) || gathers(b, c->axis));
 }
 
 /* Chooses a place on the outermost axis, whose parts are the largest pieces of memory; of several places the middle one. False:
