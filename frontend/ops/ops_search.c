@@ -151,18 +151,40 @@ kiln_tensor *kiln_bincount_at(kiln_site at, kiln_operand o, int64_t length, kiln
     return composite_end(t, &s, tensor_ok(one) ? fold_rows(t, at, one, x, length, KILN_SCATTER_ADD) : one);
 }
 
-/* x [n] and edges, of one dtype. */
-static kiln_tensor *histogram(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *edges)
+/* x [n] and edges, of one dtype; place: of the last edge that is not above x, -1 and the last one's for what lies outside. */
+static kiln_tensor *histogram(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *edges, kiln_operand place)
 {
     const Dim bins = extent(t, at, EXTENT_SUB, edges->type.dim[0], 1);
-    kiln_tensor *place = place_in(t, at, edges, x, true), *last = slice_axis(t, at, edges, 0, bins, 1);
-    if (!tensor_ok(place) || !tensor_ok(last)) return &t->k->poison;
-    const kiln_operand inside = of(dim_tensor(t, at, extent(t, at, EXTENT_SUB, bins, 1), DT_i64));
-    kiln_tensor *bin = kiln_where_at(at, OP2(eq, of(x), of(last)), inside, OP2(sub, of(place), kiln_of_i(1)));
+    kiln_tensor *last = slice_axis(t, at, edges, 0, bins, 1);
+    if (!tensor_ok(place.as.tensor) || !tensor_ok(last)) return &t->k->poison;
+    const DType d = (DType)place.as.tensor->type.dtype;
+    const kiln_operand inside = of(dim_tensor(t, at, extent(t, at, EXTENT_SUB, bins, 1), d));
+    kiln_tensor *bin = kiln_where_at(at, OP2(eq, of(x), of(last)), inside, place);
     Type ones = x->type;
     ones.dtype = DT_i64;
     kiln_tensor *one = number_like(t, at, "histogram", &ones, kiln_of_i(1));
     return tensor_ok(bin) && tensor_ok(one) ? fold_rows(t, at, one, bin, bins, KILN_SCATTER_ADD) : &t->k->poison;
+}
+
+static kiln_operand edge_before(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *edges)
+{
+    const kiln_operand place = of(place_in(t, at, edges, x, true));
+    return tensor_ok(place.as.tensor) ? OP2(sub, place, kiln_of_i(1)) : place;
+}
+
+/* The same for edges of equal width from low to high, where rounding moves none of them, nor the quotient that tells the bin, by as
+ * much as a bin: that bin, or the one beside it if x does not lie between its edges. */
+static kiln_operand edge_near(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *edges, int64_t bins, double low, double high)
+{
+    const kiln_operand in = of(cast_to(t, at, x, wide_dtype(x))), least = kiln_of_i(0), most = kiln_of_i(bins - 1);
+    const kiln_operand quotient = OP2(mul, OP2(sub, in, kiln_of_f(low)), kiln_of_f((double)bins / (high - low)));
+    kiln_tensor *guess = cast_to(t, at, kiln_clip_at(at, quotient, least, most), DT_i32);
+    kiln_tensor *from = slice_axis(t, at, edges, 0, 0, bins), *to = slice_axis(t, at, edges, 0, 1, bins);
+    if (!tensor_ok(guess) || !tensor_ok(from) || !tensor_ok(to)) return of(&t->k->poison);
+    const kiln_operand lower = of(apply2(t, at, OP_gather, from, guess, ATTRS_OF(gather, .axis = 0)));
+    const kiln_operand upper = of(apply2(t, at, OP_gather, to, guess, ATTRS_OF(gather, .axis = 0)));
+    const kiln_operand place = WHERE(OP2(ge, of(x), lower), of(guess), OP2(sub, of(guess), kiln_of_i(1))); /* NaN: before all */
+    return WHERE(OP2(ge, of(x), upper), OP2(add, of(guess), kiln_of_i(1)), place);
 }
 
 static kiln_tensor *numbers_of(Thread *t, kiln_site at, const char *op, kiln_operand o)
@@ -189,7 +211,8 @@ kiln_tensor *kiln_histogram_at(kiln_site at, kiln_operand o, kiln_operand edges)
         for (int i = 0; i < 2; i++) x[i] = cast_to(t, at, x[i], DT_f64);
     bool ok = operands_alike(t, at, "histogram", x);
     if (ok) x[0] = flat_of(t, at, "histogram", x[0]);
-    return composite_end(t, &s, ok && tensor_ok(x[0]) ? histogram(t, at, x[0], x[1]) : &t->k->poison);
+    return composite_end(
+        t, &s, ok && tensor_ok(x[0]) ? histogram(t, at, x[0], x[1], edge_before(t, at, x[0], x[1])) : &t->k->poison);
 }
 
 kiln_tensor *kiln_histogram_range_at(kiln_site at, kiln_operand o, int64_t bins, double low, double high)
@@ -206,7 +229,11 @@ kiln_tensor *kiln_histogram_range_at(kiln_site at, kiln_operand o, int64_t bins,
     const kiln_operand edge = OP2(add, OP2(mul, i, kiln_of_f((high - low) / (double)bins)), kiln_of_f(low));
     kiln_tensor *edges = cast_to(t, at, kiln_where_at(at, OP2(eq, i, kiln_of_i(bins)), kiln_of_f(high), edge), d);
     x = flat_of(t, at, "histogram_range", cast_to(t, at, x, d));
-    return composite_end(t, &s, tensor_ok(x) && tensor_ok(edges) ? histogram(t, at, x, edges) : &t->k->poison);
+    if (!tensor_ok(x) || !tensor_ok(edges)) return composite_end(t, &s, &t->k->poison);
+    const double part = (high - low) / fmax(fabs(low), fabs(high)), far = fmax(high - low, 1 / (high - low));
+    const bool near = far < 0x1p100 && bins < INT32_MAX / 2 && ldexp((double)bins, -dtype_info[d].mantissa) < part / 16;
+    const kiln_operand place = near ? edge_near(t, at, x, edges, bins, low, high) : edge_before(t, at, x, edges);
+    return composite_end(t, &s, histogram(t, at, x, edges, place));
 }
 
 /* ---- segments ---------------------------------------------------------------------------------- */
