@@ -105,6 +105,10 @@ def indexed(rows, columns, count, updates=False):
     return lambda d: [d.normal(rows, *columns), d.labels(count, rows)] + ([d.normal(count)] if updates else [])
 
 
+def classes(count, of):
+    return lambda d: [d.labels(count, of)]
+
+
 def systems(count, n, columns):
     return lambda d: [d.definite(count, n), d.normal(*([count] if count > 1 else []), n, columns)]
 
@@ -211,6 +215,11 @@ ROWS = {
     "top_k": Row("the 10 largest of rows, [4096,1024]", "top_k", distinct(4096, 1024)),
     "cumsum0": Row("running sum over axis 0 [4096,1024]", "cumsum0", page(*PAGE)),
     "cumsum1": Row("running sum over axis 1 [4096,1024]", "cumsum1", page(*PAGE)),
+    "cummax1": Row("running maximum of rows, [1024,1024]", "cummax1", page(1024, 1024)),
+    "cummax1_eager": Row("eager running maximum of rows, [1024,1024]", "cummax1", page(1024, 1024), "eager"),
+    "median1": Row("medians of rows, [1024,1024]", "median1", page(1024, 1024)),
+    "bincount": Row("counts of 1,024 classes among 1 Mi", "bincount", classes(MI, 1024)),
+    "bincount_eager": Row("eager counts of 1,024 classes among 1 Mi", "bincount", classes(MI, 1024), "eager"),
     "scatter_add": Row("scatter-add of 1 Mi into 10,000", "scatter_add", indexed(10000, (), MI, True)),
     "gather_rows": Row("16,384 rows of [50257,256]", "gather_rows", indexed(50257, (256,), 16384)),
     "fft64k": Row("fft of 2^16 complex", "fft", normals(65536, 2)),

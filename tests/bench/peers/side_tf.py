@@ -1,4 +1,4 @@
-"""TensorFlow as a side: tf.function of everything but the two eager rows (`xla`: with jit_compile); networks, recurrent cells and
+"""TensorFlow as a side: tf.function of everything but the eager rows (`xla`: with jit_compile); networks, recurrent cells and
 optimisers are Keras's. A call on a CPU returns after its kernels have run."""
 
 import os

@@ -32,6 +32,11 @@ static void scattered(Bench *b, const int64_t *n)
     add_normal(b, KILN_SHAPE(n[2]));
 }
 
+static void classes(Bench *b, const int64_t *n) /* how many, of so many */
+{
+    add_input(b, draw_labels(b, n[0], (uint32_t)n[1]));
+}
+
 static void matrices(Bench *b, const int64_t *n) /* how many, rows, columns of a right-hand side or 0 */
 {
     add_input(b, draw_definite(b, n[0], n[1]));
@@ -43,6 +48,9 @@ BODY(argsort) { out[0] = kiln_argsort(in[0], -1, 0); }
 BODY(top_k) { out[0] = kiln_top_k(in[0], ((const Bench *)user)->row->n[2], -1, &out[1]); }
 BODY(cumsum_columns) { out[0] = kiln_cumsum(in[0], 0, 0); }
 BODY(cumsum_rows) { out[0] = kiln_cumsum(in[0], 1, 0); }
+BODY(cummax_rows) { out[0] = kiln_cummax(in[0], 1, 0, NULL); }
+BODY(median_rows) { out[0] = kiln_median(in[0], KILN_AXES(1)); }
+BODY(bincount) { out[0] = kiln_bincount(in[0], ((const Bench *)user)->row->n[1], NULL); }
 BODY(scatter_add) { out[0] = kiln_scatter(in[0], in[1], in[2], 0, KILN_SCATTER_ADD); }
 BODY(gather_rows) { out[0] = kiln_gather(in[0], in[1], 0); }
 BODY(fft) { out[0] = kiln_fft(in[0], 0, -1, KILN_FFT_BACKWARD); }
@@ -60,6 +68,11 @@ const Row order_rows[] = {
     {"top_k", largest, top_k, {4096, 1024, 10}, 0},
     {"cumsum0", numbers, cumsum_columns, {4096, 1024}, 0},
     {"cumsum1", numbers, cumsum_rows, {4096, 1024}, 0},
+    {"cummax1", numbers, cummax_rows, {1024, 1024}, 0},
+    {"cummax1_eager", numbers, cummax_rows, {1024, 1024}, EAGER},
+    {"median1", numbers, median_rows, {1024, 1024}, 0},
+    {"bincount", classes, bincount, {MI, 1024}, 0},
+    {"bincount_eager", classes, bincount, {MI, 1024}, EAGER},
     {"scatter_add", scattered, scatter_add, {10000, 0, MI}, 0},
     {"gather_rows", indexed, gather_rows, {50257, 256, 16384}, 0},
     {"fft64k", numbers, fft, {65536, 2}, 0},
