@@ -50,6 +50,10 @@ static void sized(Bad *x)
     BAD("unique_counts", VALUE, kiln_unique_counts(3, out));
     BAD("unique_inverse", VALUE, kiln_unique_inverse(3, out));
     BAD("unique_all", VALUE, kiln_unique_all(3, out));
+    BAD("unique", VALUE, kiln_unique(3, 0, 0, NULL, NULL, NULL));
+    BAD("unique", VALUE, kiln_unique(x->f, 0, KILN_DESCENDING, NULL, NULL, NULL));
+    BAD("unique", SHAPE, kiln_unique(x->f, 7, 0, &out[0], &out[1], &out[2]));
+    BAD("unique", SHAPE, kiln_unique(x->s, 0, KILN_FIRST_MET, NULL, NULL, NULL));
     BAD("non_max_suppression", SHAPE, kiln_non_max_suppression(x->f, x->f, 3, 0.5, 0, false));
     BAD("non_max_suppression", DTYPE, kiln_non_max_suppression(x->f, x->i, 3, 0.5, 0, false));
     BAD("index", DTYPE, kiln_index(x->f, KILN_MASK(x->f)));

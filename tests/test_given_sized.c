@@ -19,6 +19,11 @@ static void unique_counts(const Given *g, kiln_tensor **out) { kiln_unique_count
 static void unique_inverse(const Given *g, kiln_tensor **out) { kiln_unique_inverse(X(0), out); }
 static void unique_all(const Given *g, kiln_tensor **out) { kiln_unique_all(X(0), out); }
 
+static void unique(const Given *g, kiln_tensor **out)
+{
+    out[0] = kiln_unique(X(0), I(0) == -9 ? KILN_FLAT : I(0), I(1) ? KILN_FIRST_MET : 0, &out[1], &out[2], &out[3]);
+}
+
 /* Masks of their own would have to be as long as a size that is open. */
 static const GivenRow rows[] = {
     ROW(nonzero, 0, GIVEN_ALONE),
@@ -34,6 +39,7 @@ static const GivenRow rows[] = {
     ROW(unique_counts, 0, GIVEN_ALONE),
     ROW(unique_inverse, 0, GIVEN_ALONE),
     ROW(unique_all, 0, GIVEN_ALONE),
+    ROW(unique, 0, GIVEN_ALONE | GIVEN_GRAD),
     ROW(non_max_suppression, 0, GIVEN_SIZED | GIVEN_ALONE)};
 
 GIVEN_MAIN("sized", rows)

@@ -33,6 +33,9 @@ FOLLOW(again, kiln_masked(c, kiln_greater(c, 0.25)))
 FOLLOW(rows_again, kiln_compress(c, kiln_greater(kiln_sum(c, KILN_AXES(1)), 0), 0))
 FOLLOW(places, kiln_nonzero(kiln_greater(c, 0)))
 FOLLOW(different, kiln_unique_values(kiln_round(c)))
+FOLLOW(met, kiln_unique(kiln_round(c), KILN_FLAT, KILN_FIRST_MET, NULL, NULL, NULL))
+FOLLOW(different_rows, kiln_unique(kiln_floor(kiln_mul(c, 0.25)), 0, 0, NULL, NULL, NULL))
+FOLLOW(different_columns, kiln_unique(kiln_sign(c), 1, KILN_FIRST_MET, NULL, NULL, NULL))
 FOLLOW(large, kiln_sum(kiln_exp(kiln_broadcast(kiln_expand(c, 0), S(700, -1, -1))), KILN_AXES(0, 2)))
 FOLLOW(turns, kiln_transpose(kiln_broadcast(kiln_expand(c, 2), S(-1, -1, 33)), KILN_AXES(2, 0, 1)))
 /* of a row at least */
@@ -50,7 +53,7 @@ static const struct {
 #define SOME(f) {#f, f, true, false}
     ANY(itself), ANY(sum_of_all), ANY(sum_of_rows), SOME(mean_of_rows), ANY(product), ANY(along_rows), ANY(squares), ANY(gram), ANY(layer), ANY(running),
     ANY(ordered), ANY(backwards), ANY(padded), ANY(twice), ANY(flat), ANY(numbered), ANY(again), ANY(rows_again), {"places", places, false, true},
-    ANY(different), ANY(large), ANY(turns), SOME(largest), {"where_largest", where_largest, true, true}, SOME(down_columns), SOME(first_row)};
+    ANY(different), ANY(met), ANY(different_rows), ANY(different_columns), ANY(large), ANY(turns), SOME(largest), {"where_largest", where_largest, true, true}, SOME(down_columns), SOME(first_row)};
 #define FOLLOWS (int)(sizeof follows / sizeof *follows)
 
 static kiln_tensor *positive_rows(kiln_tensor *x) { return kiln_compress(x, kiln_greater(kiln_squeeze(kiln_slice(x, 1, 0, 1, 1), 1), 0), 0); }

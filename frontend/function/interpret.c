@@ -159,7 +159,8 @@ static bool run_node(Interpreter *r, const Graph *g, const Node *n, kiln_tensor 
     case OP_set_size: return set_size(r, g, n, in[0]) && (out[0] = interpret_alias(r, in[0]));
     case OP_dim_size: {
         const Dim d = ATTRS(dim_size, n->attr->at)->dim;
-        return tensor_ok(out[0] = dim_tensor(r->t, r->at, dim_eval(&g->module->dims, d, r->symbol), DT_i64));
+        const int64_t v = dim_eval(&g->module->dims, d, r->symbol); /* a term such as n - 1 may be below 0, and is no size then */
+        return tensor_ok(out[0] = constant_of(r->t, r->at, &(Type){.dtype = DT_i64}, kiln_of_i(v)));
     }
     default: return op_def[n->op].flags & OPF_EFFECT ? run_effect(r, g, n, in, out) : run_op(r, g, n, in, out);
     }

@@ -1,9 +1,8 @@
-/* ops_sized: the public operations whose results have a size that the elements tell: places of elements, masks, different elements.
- * All of it is computed at the bound, and the results are the first so many elements, which one count tells. Relies on ops.h. Never
- * reads an element but that count, and that only in eager code. */
+/* ops_sized: the public operations whose results have a size that the elements tell: places of elements, masks; ops_unique.c has
+ * different elements. All of it is computed at the bound, and the results are the first so many elements, which one count tells.
+ * Relies on ops.h. Never reads an element but that count, and that only in eager code. */
 #include "ops.h"
 
-#define OP1(name, x) of(kiln_##name##_at(at, x))
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
 
 /* A size that n, i64[], counts, moved into 0 to the bound: its number, or in a trace a symbol. DIM_BAD: recorded. */
@@ -188,103 +187,4 @@ kiln_tensor *kiln_masked_within_at(kiln_site at, kiln_operand x, kiln_operand ma
     Thread *t = op_thread(both, 2);
     if (!t) return NULL;
     return most_fits(t, at, "masked_within", most) ? masked(at, x, mask, "masked_within", most) : &t->k->poison;
-}
-
-/* ---- different elements ---------------------------------------------------------------------------------- */
-
-enum { VALUES, INDICES, INVERSE, COUNTS, PARTS };
-
-/* Of n elements in order, where each value begins; i64. */
-typedef struct Unique {
-    kiln_tensor *flat, *order, *first, *start; /* [n]; the indices that sort them; bool[n]; of the values, [m] */
-} Unique;
-
-static bool unique_begin(Thread *t, kiln_site at, const char *op, kiln_tensor *x, Unique *u)
-{
-    u->flat = seen_flat(t, at, op, x->type.dtype == DT_bool ? cast_to(t, at, x, DT_u8) : x);
-    if (!tensor_ok(u->flat)) return false;
-    u->order = kiln_argsort_at(at, of(u->flat), 0, 0);
-    if (!tensor_ok(u->order)) return false;
-    if (u->flat->type.dim[0] == 0) return tensor_ok(u->start = u->order);
-    const Type index = {.dtype = DT_i64, .rank = 1, .dim = {u->flat->type.dim[0]}};
-    kiln_operand i = of(iota_of(t, at, &index, 0, x));
-    kiln_tensor *sorted = apply2(t, at, OP_gather, u->flat, u->order, ATTRS_OF(gather, .axis = 0));
-    kiln_tensor *one_back = kiln_max_at(at, OP2(sub, i, kiln_of_i(1)), kiln_of_i(0));
-    if (!tensor_ok(sorted) || !tensor_ok(one_back)) return false;
-    kiln_operand before = of(apply2(t, at, OP_gather, sorted, one_back, ATTRS_OF(gather, .axis = 0)));
-    u->first = kiln_or_at(at, OP2(ne, of(sorted), before), OP2(eq, i, kiln_of_i(0)));
-    u->start = mask_places(t, at, op, u->first, -1);
-    return tensor_ok(u->start);
-}
-
-static kiln_tensor *at_index(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *i)
-{
-    if (!tensor_ok(x) || !tensor_ok(i)) return &t->k->poison;
-    return apply2(t, at, OP_gather, x, i, ATTRS_OF(gather, .axis = 0));
-}
-
-/* Zeros with numbers, 1 for each of them if there are none, added at these indices. */
-static kiln_tensor *added_at(Thread *t, kiln_site at, kiln_tensor *i, kiln_tensor *numbers)
-{
-    if (!tensor_ok(i) || (numbers && !tensor_ok(numbers))) return &t->k->poison;
-    Type all = i->type;
-    kiln_tensor *one = numbers ? numbers : number_like(t, at, NULL, &all, kiln_of_i(1));
-    kiln_tensor *in[3] = {number_like(t, at, NULL, &all, kiln_of_i(0)), i, one};
-    return apply(t, at, OP_scatter, in, 3, ATTRS_OF(scatter, .axis = 0, .fold = KILN_SCATTER_ADD - 1), NULL, 0);
-}
-
-static kiln_tensor *unique_part(Thread *t, kiln_site at, const kiln_tensor *x, const Unique *u, int part)
-{
-    kiln_tensor *index = part == VALUES || part == INDICES ? at_index(t, at, u->order, u->start) : NULL;
-    if (part == INDICES) return index;
-    if (part == VALUES) return cast_to(t, at, at_index(t, at, u->flat, index), (DType)x->type.dtype);
-    if (!u->first) return part == COUNTS ? u->start : reshape_to(t, at, u->start, x->type.dim, x->type.rank);
-    /* which value each element in order is */
-    kiln_operand many = of(apply1(t, at, OP_cumsum, cast_to(t, at, u->first, DT_i64), ATTRS_OF(cumsum, .axis = 0)));
-    kiln_tensor *which = kiln_sub_at(at, many, kiln_of_i(1));
-    if (part == INVERSE) return reshape_to(t, at, added_at(t, at, u->order, which), x->type.dim, x->type.rank);
-    kiln_tensor *counts = added_at(t, at, which, NULL);
-    return tensor_ok(counts) ? slice_axis(t, at, counts, 0, 0, u->start->type.dim[0]) : counts;
-}
-
-/* out: the parts that are asked for. */
-static bool unique(kiln_site at, kiln_operand o, const char *op, const int *part, int parts, kiln_tensor **out)
-{
-    Thread *t = op_thread(&o, 1);
-    Unique u = {0};
-    if (!t) return false;
-    kiln_tensor *x = operand_named(t, at, op, o, NULL);
-    if (!tensor_ok(x)) return results_poison(t, out, parts);
-    Composite s = composite_begin(t, op);
-    bool ok = unique_begin(t, at, op, x, &u);
-    for (int i = 0; i < parts && ok; i++) ok = tensor_ok(out[i] = unique_part(t, at, x, &u, part[i]));
-    for (int i = 0; i < parts && ok; i++) {
-        for (int j = 0; j < i; j++)
-            if (out[j] == out[i]) out[i] = tensor_alias(t, at, out[i]);
-        composite_keep(t, out[i]);
-    }
-    composite_end(t, &s, NULL);
-    return ok || results_poison(t, out, parts);
-}
-
-kiln_tensor *kiln_unique_values_at(kiln_site at, kiln_operand x)
-{
-    kiln_tensor *values = NULL;
-    unique(at, x, "unique_values", (const int[]){VALUES}, 1, &values);
-    return values;
-}
-
-bool kiln_unique_counts_at(kiln_site at, kiln_operand x, kiln_tensor **out)
-{
-    return unique(at, x, "unique_counts", (const int[]){VALUES, COUNTS}, 2, out);
-}
-
-bool kiln_unique_inverse_at(kiln_site at, kiln_operand x, kiln_tensor **out)
-{
-    return unique(at, x, "unique_inverse", (const int[]){VALUES, INVERSE}, 2, out);
-}
-
-bool kiln_unique_all_at(kiln_site at, kiln_operand x, kiln_tensor **out)
-{
-    return unique(at, x, "unique_all", (const int[]){VALUES, INDICES, INVERSE, COUNTS}, PARTS, out);
 }

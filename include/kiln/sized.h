@@ -44,6 +44,15 @@ KILN_API kiln_tensor *kiln_unique_values_at(kiln_site at, kiln_operand x);
 KILN_API bool kiln_unique_counts_at(kiln_site at, kiln_operand x, kiln_tensor **out);
 KILN_API bool kiln_unique_inverse_at(kiln_site at, kiln_operand x, kiln_tensor **out);
 KILN_API bool kiln_unique_all_at(kiln_site at, kiln_operand x, kiln_tensor **out);
+/* All of these with an axis and an order (torch's unique with dim, ONNX's Unique): the different slices of x along the axis, in the order
+ * of their first different elements, or with KILN_FLAT (move.h) its elements. how is 0, ascending; or KILN_FIRST_MET: in the order in which
+ * x has them. A slice with a NaN is one of its own. Unless NULL, *indices receives where along the axis each occurs first, *inverse for
+ * each slice the index of its equal in the result, i64 [x's size along the axis] (KILN_FLAT: x's shape), and *counts how often each
+ * occurs. The gradient goes to first occurrences. After an error all are poison. Slices of m elements take 2 m sorts of x's size along
+ * the axis, in about log2(m) steps; of a size that is a symbol, m is its bound. */
+#define KILN_FIRST_MET 512
+KILN_API kiln_tensor *kiln_unique_at(kiln_site at, kiln_operand x, int axis, int how, kiln_tensor **indices, kiln_tensor **inverse,
+    kiln_tensor **counts);
 
 /* ---- boxes ---------------------------------------------------------------------------------------------------------------- */
 /* Non-maximum suppression as ONNX has it: boxes [b, n, 4], scores [b, c, n] (F) -> i64[m, 3]: rows (batch, class, box) by batch, class
@@ -70,6 +79,7 @@ KILN_API kiln_tensor *kiln_non_max_suppression_at(kiln_site at, kiln_operand box
 #define kiln_compress_within(x, mask, axis, most) kiln_compress_within_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(mask), (axis), (most))
 #define kiln_masked_within(x, mask, most) kiln_masked_within_at(KILN_HERE, KILN_OPERAND(x), KILN_OPERAND(mask), (most))
 #define kiln_unique_values(x) kiln_unique_values_at(KILN_HERE, KILN_OPERAND(x))
+#define kiln_unique(x, axis, how, indices, inverse, counts) kiln_unique_at(KILN_HERE, KILN_OPERAND(x), (axis), (how), (indices), (inverse), (counts))
 #define kiln_non_max_suppression(boxes, scores, most, iou, score, centers) kiln_non_max_suppression_at(KILN_HERE, KILN_OPERAND(boxes), KILN_OPERAND(scores), (most), (iou), (score), (centers))
 
 #endif

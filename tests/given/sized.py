@@ -105,3 +105,38 @@ for b, c, n, most, iou, score, centers in ((1, 1, 6, 3, 0.5, -np.inf, 0), (2, 3,
         boxes[:, 1] = boxes[:, 0]
     scores = distinct('float32', b, c, n)
     case('non_max_suppression', [boxes, scores], suppressed(boxes, scores, most, iou, score, centers), most, iou, score if not np.isinf(score) else -1e30, centers)
+
+# ---- different slices
+
+
+def different(x, axis, met):
+    """axis None: elements."""
+    values, first, inverse, counts = np.unique(x, True, True, True, axis=axis, equal_nan=False)
+    inverse = inverse.reshape(x.shape if axis is None else -1)
+    if met:
+        order = np.argsort(first)
+        values, first, counts = np.take(values, order, axis or 0), first[order], counts[order]
+        inverse = np.argsort(order)[inverse]
+    return values, first, inverse, counts
+
+
+def unique(x):
+    for axis in (None, *range(x.ndim)):
+        for met in (0, 1):
+            case('unique', [x], different(x, axis, met), -9 if axis is None else axis, met)
+
+
+for dtype in DTYPES:
+    for x in (distinct('float32', 3, 3), random.integers(0, 2, (4, 3)).astype(dtype), random.integers(0, 2, (3, 7, 2)).astype(dtype), whole(dtype, 30)):
+        unique(x)
+unique(random.integers(0, 2, (33, 5)).astype('float32'))
+unique(random.integers(0, 3, (5, 1)).astype('float32'))
+x = np.array([[1, np.nan, 2], [1, 0, 2], [1, np.nan, 1], [-np.inf, 0, np.inf], [1, 0, 2], [1, np.nan, 1]], 'float32')
+for met in (0, 1):
+    case('unique', [x], different(x, 0, met), 0, met)
+case('unique', [np.array([[0, 1], [-0.0, 1]], 'float32')], (np.array([[0, 1]], 'float32'), np.zeros(1, 'int64'), np.zeros(2, 'int64'), np.array([2])), 0, 0)
+for shape, axis, size in (((0, 2), 0, 0), ((0, 2), 1, 1), ((3, 0), 0, 1), ((3, 0), 1, 0)):
+    n, x = shape[axis], np.zeros(shape, 'float32')
+    y = np.zeros((size, shape[1]) if axis == 0 else (shape[0], size), 'float32')
+    for met in (0, 1):
+        case('unique', [x], (y, np.zeros(size, 'int64'), np.zeros(n, 'int64'), np.full(size, n)), axis, met)
