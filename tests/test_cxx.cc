@@ -388,6 +388,8 @@ void numbers_of_any_dtype(void **state)
     assert_int_equal(kiln_dtype_of(x), KILN_F16);
     assert_true(kiln_read_doubles(kiln_add(x, kiln_local(k, KILN_F16, 0.5)), out, 3));
     assert_true(out[0] == 1.5 && out[1] == 1 && out[2] == -1.5);
+    assert_true(*static_cast<const uint64_t *>(kiln_data(kiln_u64(k, KILN_SHAPE(1), UINT64_MAX))) == UINT64_MAX);
+    assert_true(static_cast<const int8_t *>(kiln_data(kiln_i8(k, KILN_SHAPE(2), 1, -128)))[1] == -128);
     assert_int_equal(kiln_dtype_of(kiln_value(kiln_variable_new(k, "n", 3))), KILN_I64);
     assert_int_equal(kiln_dtype_of(kiln_value(kiln_local(k, true))), KILN_BOOL);
     kiln_variable *v = kiln_variable_new(k, "v", x);

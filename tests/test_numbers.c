@@ -31,6 +31,19 @@ static void numbers_in_variables_keep_their_kind(void **state)
     assert_error(k, KILN_EVALUE, "a dtype goes with a number");
 }
 
+static void integers_are_listed_in_each_dtype(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    assert_true(*(const uint64_t *)kiln_data(kiln_u64(k, KILN_SHAPE(1), UINT64_MAX)) == UINT64_MAX); /* which no double holds */
+    assert_true(((const int8_t *)kiln_data(kiln_i8(k, KILN_SHAPE(2), 1, -128)))[1] == -128);
+    assert_true(((const int16_t *)kiln_data(kiln_i16(k, KILN_SHAPE(2), 1, -32768)))[1] == -32768);
+    assert_true(((const uint16_t *)kiln_data(kiln_u16(k, KILN_SHAPE(2), 1, 65535)))[1] == 65535);
+    assert_true(((const uint32_t *)kiln_data(kiln_u32(k, KILN_SHAPE(2), 1, UINT32_MAX)))[1] == UINT32_MAX);
+    assert_int_equal(kiln_dtype_of(kiln_u32(k, KILN_SHAPE(2), 1, 2)), KILN_U32);
+    assert_ok(k);
+}
+
 static const kiln_dtype all[] = {KILN_BOOL, KILN_U8, KILN_I8, KILN_U16, KILN_I16, KILN_U32, KILN_I32, KILN_U64, KILN_I64, KILN_F16, KILN_BF16, KILN_F32, KILN_F64, KILN_F8_E4M3, KILN_F8_E5M2};
 enum { DTYPES = sizeof all / sizeof all[0] };
 
@@ -91,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FRONT_TEST(numbers_in_variables_keep_their_kind),
+        FRONT_TEST(integers_are_listed_in_each_dtype),
         FRONT_TEST(every_dtype_goes_out_as_it_came_in),
         FRONT_TEST(what_does_not_fit_is_named_with_its_place),
     };

@@ -118,7 +118,7 @@ static kiln_tensor *last_diagonal(Thread *t, kiln_site at, const char *op, kiln_
     kiln_tensor *flat = reshape_to(t, at, x, dim, rank - 1);
     if (!tensor_ok(flat)) return flat;
     if (size == 0) return slice_axis(t, at, flat, rank - 2, 0, 0);
-    if (dim_is_const(columns)) {
+    if (dim_is_const(columns) && dim_is_const(size)) { /* of another size it may not be provable that the last step lies within */
         struct slice_attrs *a = slice_all(&flat->type, ATTRS_ROOM(slice, 3 * MAX_RANK));
         a->axis[rank - 2].first = from;
         a->axis[rank - 2].size = size;

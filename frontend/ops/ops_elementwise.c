@@ -45,7 +45,10 @@ kiln_tensor *kiln_where_at(kiln_site at, kiln_operand cond, kiln_operand x, kiln
     if (!t) return NULL;
     kiln_tensor *in[3], *out = NULL;
     Type shape;
-    in[0] = operand_named(t, at, "where", cond, NULL);
+    in[0] = operand_named(t, at, "where", cond, &(Type){.dtype = DT_bool});
+    if (operand_is_number(x) && operand_is_number(y))
+        return fail(
+            t, at, KILN_EVALUE, "where: x and y are numbers, which have no dtype: make one of them a tensor, as by kiln_scalar");
     if (!operand_pair(t, at, "where", x, y, in + 1)) return &t->k->poison;
     if (!tensor_ok(in[0]) || !tensor_ok(in[1]) || !tensor_ok(in[2])) return &t->k->poison;
     if (in[0]->type.dtype != DT_bool)

@@ -209,7 +209,9 @@ static Dim bound(Thread *t, kiln_site at, Dim n, int64_t i, bool back)
     if (back && from_end) distance = distance == INT64_MAX ? distance : distance + 1;
     if (dim_is_const(n)) return from_end ? (distance > n ? 0 : n - distance) : MIN_OF(distance, n);
     if (distance <= extent_lo(t, n)) return from_end ? extent(t, at, EXTENT_SUB, n, distance) : distance;
-    return distance >= extent_hi(t, n) ? (from_end ? 0 : n) : DIM_BAD;
+    if (distance >= extent_hi(t, n)) return from_end ? 0 : n;
+    const Dim rest = extent(t, at, EXTENT_MAX, extent(t, at, EXTENT_SUB, n, distance), 0); /* what is left behind so many */
+    return from_end ? rest : extent(t, at, EXTENT_SUB, n, rest);
 }
 
 kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand o, int axis, int64_t start, int64_t stop, int64_t step)

@@ -213,7 +213,8 @@ static inline kiln_operands kiln_variables(kiln_variable *const *v, int count)
 }
 
 /* ---- making tensors ------------------------------------------------------------------------------------------------ */
-/* Copies `count` elements of the dtype; count must equal the product of the shape's sizes. */
+/* Copies `count` elements of the dtype (kiln_f32(k, KILN_SHAPE(2, 2), 1, 2, 3, 4) lists them; so do kiln_f64, kiln_i8 to kiln_i64, kiln_u8
+ * to kiln_u64, kiln_bool, and kiln_numbers of any dtype); count must equal the product of the shape's sizes. */
 KILN_API kiln_tensor *kiln_from_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, const void *data, int64_t count);
 /* Uses the memory itself without copying or writing, until release(data, user) is called, once. If release is NULL, keep the memory
  * alive yourself. The elements are row-major and aligned. */
@@ -320,6 +321,11 @@ inline kiln_tensor *kiln_from_list(kiln *k, kiln_shape s, std::initializer_list<
 #define kiln_i32(k, s, ...) (kiln_from_list<int32_t, KILN_I32>((k), (s), {__VA_ARGS__}, KILN_HERE))
 #define kiln_i64(k, s, ...) (kiln_from_list<int64_t, KILN_I64>((k), (s), {__VA_ARGS__}, KILN_HERE))
 #define kiln_u8(k, s, ...) (kiln_from_list<uint8_t, KILN_U8>((k), (s), {__VA_ARGS__}, KILN_HERE))
+#define kiln_i8(k, s, ...) (kiln_from_list<int8_t, KILN_I8>((k), (s), {__VA_ARGS__}, KILN_HERE))
+#define kiln_i16(k, s, ...) (kiln_from_list<int16_t, KILN_I16>((k), (s), {__VA_ARGS__}, KILN_HERE))
+#define kiln_u16(k, s, ...) (kiln_from_list<uint16_t, KILN_U16>((k), (s), {__VA_ARGS__}, KILN_HERE))
+#define kiln_u32(k, s, ...) (kiln_from_list<uint32_t, KILN_U32>((k), (s), {__VA_ARGS__}, KILN_HERE))
+#define kiln_u64(k, s, ...) (kiln_from_list<uint64_t, KILN_U64>((k), (s), {__VA_ARGS__}, KILN_HERE))
 #define kiln_bool(k, s, ...) (kiln_from_list<bool, KILN_BOOL>((k), (s), {__VA_ARGS__}, KILN_HERE))
 template <class... T> inline kiln_tensor *kiln_numbers_of(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, T... number)
 {
@@ -369,6 +375,11 @@ static inline kiln_operand kiln_of_null(void *v) { return (kiln_operand){{.tenso
 #define kiln_i32(k, s, ...) KILN_LIST(k, int32_t, KILN_I32, s, __VA_ARGS__)
 #define kiln_i64(k, s, ...) KILN_LIST(k, int64_t, KILN_I64, s, __VA_ARGS__)
 #define kiln_u8(k, s, ...) KILN_LIST(k, uint8_t, KILN_U8, s, __VA_ARGS__)
+#define kiln_i8(k, s, ...) KILN_LIST(k, int8_t, KILN_I8, s, __VA_ARGS__)
+#define kiln_i16(k, s, ...) KILN_LIST(k, int16_t, KILN_I16, s, __VA_ARGS__)
+#define kiln_u16(k, s, ...) KILN_LIST(k, uint16_t, KILN_U16, s, __VA_ARGS__)
+#define kiln_u32(k, s, ...) KILN_LIST(k, uint32_t, KILN_U32, s, __VA_ARGS__)
+#define kiln_u64(k, s, ...) KILN_LIST(k, uint64_t, KILN_U64, s, __VA_ARGS__)
 #define kiln_bool(k, s, ...) KILN_LIST(k, bool, KILN_BOOL, s, __VA_ARGS__)
 #define kiln_numbers(k, t, s, ...)                                                                                    \
     kiln_from_doubles_at(KILN_HERE, (k), (t), (s), (double[]){__VA_ARGS__}, \

@@ -124,7 +124,7 @@ KILN_API kiln_tensor *kiln_shr_at(kiln_site at, kiln_operand x, kiln_operand y);
 /* I the number of bits that are set, in x's dtype */
 KILN_API kiln_tensor *kiln_popcount_at(kiln_site at, kiln_operand x);
 
-/* x where cond (bool) holds, else y. The three operands broadcast. Gradients flow to x and y. */
+/* x where cond (bool, or a C bool) holds, else y. The three operands broadcast. Gradients flow to x and y. */
 KILN_API kiln_tensor *kiln_where_at(kiln_site at, kiln_operand cond, kiln_operand x, kiln_operand y);
 /* The same elements in another dtype. A float cast to an integer is truncated and clamped to the range (NaN gives 0); cast to bool
  * it is x != 0. Gradients flow between floats. */
