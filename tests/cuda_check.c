@@ -64,6 +64,7 @@ void cuda_fits_registers(const char *source, const char *name)
         if (strstr(source, CUDA_OWN_LINE) ? architecture[i] != 90 : left_out(i, 1)) continue;
         int kernels = 0, checked = 0, most = 0;
         if (!cuda_compile(source, name, architecture[i], true, &cubin, &log, &st)) fail_msg("%s", st.text);
+        if (strstr(log.at, "warning")) fail_msg("%s: NVRTC has something to say:\n%s", name, log.at);
         if (strstr(log.at, "serialized")) fail_msg("%s: ptxas waits for each wgmma:\n%s", name, log.at);
         static const char mark[] = "Compiling entry function '";
         for (const char *at = log.at; (at = strstr(at, mark)) != NULL; kernels++) {

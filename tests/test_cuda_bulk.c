@@ -343,16 +343,17 @@ static void they_compile(void **state)
 {
     NEED_NVRTC();
     static const Product x = {DT_f16, 3, {2, 3, 2}, 140, 136, 72, {true, 72, 0, {60480, 10080, 0}}, {false, 136, 0, {0, 9792, 29376}}, {120960, 58752}, true};
+    const bool full = getenv("KILN_TEST_FULL") != NULL; /* else the large tile launched, and the other recorded */
     for (int large = 0; large < 2; large++) {
         Status st = {0};
         Text text = {0};
         Make *m = make_of(&x, NULL);
         product_large = large ? 1 : 1 << 20;
-        cuda_compiles_for(make_program(m), CUDA_SM_90A);
-        cuda_program_fits_for(make_program(m), CUDA_SM_90A);
+        if (full) cuda_compiles_for(make_program(m), CUDA_SM_90A);
+        if (full || large) cuda_program_fits_for(make_program(m), CUDA_SM_90A);
         assert_true(cuda_graph_text(make_program(m), CUDA_SM_90A, &text, &st));
-        cuda_source_compiles(text.at, "recorded");
-        cuda_fits_registers(text.at, "recorded");
+        if (full) cuda_source_compiles(text.at, "recorded");
+        if (full || !large) cuda_fits_registers(text.at, "recorded");
         text_free(&text);
         make_free(m);
     }

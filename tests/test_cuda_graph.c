@@ -32,6 +32,8 @@ static Program *lower(Arena *a, Module *m, const char *what)
 /* The outputs; NULL: it does not run p. */
 typedef void **CaseFn(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol);
 
+enum { SYMBOLS = 64 }; /* all of one value */
+
 typedef struct Case {
     Arena arena;
     CaseFn *fn;
@@ -39,89 +41,167 @@ typedef struct Case {
     const char *text; /* of a module; NULL: the random graph of that seed */
     size_t len;
     uint64_t seed;
+    Program *p; /* once it is lowered */
+    void **in;
+    int64_t symbol[SYMBOLS];
+    RandomGraph rg;
 } Case;
 
-enum { SYMBOLS = 64 }; /* all of one value */
-
-static void text_case(void *arg)
+static void text_case(Case *c)
 {
-    Case *c = arg;
     Arena *a = &c->arena;
     Status st = {0};
-    int64_t symbol[SYMBOLS];
     Module *m = module_parse(a, c->text, c->len, &st);
     if (m == NULL) fail_msg("%s: %s", c->name, st.text);
-    for (int i = 0; i < SYMBOLS; i++) symbol[i] = 5;
+    for (int i = 0; i < SYMBOLS; i++) c->symbol[i] = 5;
     const Graph *g = m->graph.at[0];
-    void **in = ARENA_ARRAY(a, void *, g->param.len + 1);
+    c->in = ARENA_ARRAY(a, void *, g->param.len + 1);
     for (uint32_t i = 0; i < g->param.len; i++) {
         const Type *t = graph_type(g, g->param.at[i]);
         size_t n = 1;
-        for (uint32_t d = 0; d < t->rank; d++) n *= (size_t)dim_eval(&m->dims, t->dim[d], symbol);
-        in[i] = cuda_spread(a, (DType)t->dtype, n);
+        for (uint32_t d = 0; d < t->rank; d++) n *= (size_t)dim_eval(&m->dims, t->dim[d], c->symbol);
+        c->in[i] = cuda_spread(a, (DType)t->dtype, n);
     }
-    c->fn(a, c->name, lower(a, m, c->name), in, symbol);
+    c->p = lower(a, m, c->name);
 }
 
-static void random_case(void *arg)
+static void random_case(Case *c)
+{
+    Arena *a = &c->arena;
+    Status st = {0};
+    RandomGraph *rg = &c->rg;
+    if (!random_graph(rg, a, c->seed, c->seed % 2 == 0, &st)) fail_msg("%s: %s", c->name, st.text);
+    c->in = ARENA_ARRAY(a, void *, rg->g->param.len + 1);
+    for (uint32_t i = 0; i < rg->g->param.len; i++) c->in[i] = random_input(rg, a, i);
+    for (int i = 0; i < SYMBOLS; i++) c->symbol[i] = rg->symbol[0];
+    c->p = lower(a, module_again(a, rg->m, &st), c->name);
+}
+
+static void prepare(void *arg)
+{
+    Case *c = arg;
+    (c->text != NULL ? text_case : random_case)(c);
+}
+
+/* What a random one computes, eager code too, is what the reference says. */
+static void judge(void *arg)
 {
     Case *c = arg;
     Arena *a = &c->arena;
     Status st = {0};
-    RandomGraph rg;
-    int64_t symbol[SYMBOLS];
-    if (!random_graph(&rg, a, c->seed, c->seed % 2 == 0, &st)) fail_msg("%s: %s", c->name, st.text);
-    void **in = ARENA_ARRAY(a, void *, rg.g->param.len + 1);
-    for (uint32_t i = 0; i < rg.g->param.len; i++) in[i] = random_input(&rg, a, i);
-    for (int i = 0; i < SYMBOLS; i++) symbol[i] = rg.symbol[0];
+    const RandomGraph *rg = &c->rg;
     RefTensor *all;
-    void **eager, **out;
-    GraphRun run = {.arena = a, .symbol = rg.symbol, .st = &st};
-    if (!ref_run(a, rg.g, rg.symbol, (const void *const *)in, &all, &st) || !graph_run(&run, rg.g, (const void *const *)in, &eager))
+    void **eager, **out = c->fn(a, c->name, c->p, c->in, c->symbol);
+    if (out == NULL || c->text != NULL) return;
+    GraphRun run = {.arena = a, .symbol = c->rg.symbol, .st = &st};
+    if (!ref_run(a, rg->g, rg->symbol, (const void *const *)c->in, &all, &st) || !graph_run(&run, rg->g, (const void *const *)c->in, &eager))
         fail_msg("%s: %s", c->name, st.text);
-    if ((out = c->fn(a, c->name, lower(a, rg.m, c->name), in, symbol)) == NULL) return;
-    for (uint32_t i = 0; i < rg.g->result.len; i++) {
+    for (uint32_t i = 0; i < rg->g->result.len; i++) {
         RefVerdict v;
-        const Value result = rg.g->result.at[i];
+        const Value result = rg->g->result.at[i];
         if (!ref_compare(&all[result], eager[result], &v)) fail_msg("%s, eager result %u: %s", c->name, i, v.why);
         if (!ref_compare(&all[result], out[i], &v)) fail_msg("%s, result %u: %s", c->name, i, v.why);
     }
 }
 
-static void run_case(Case *c)
+static void in_arena(Case *c, void (*what)(void *))
 {
     Status st = {0};
+    if (!arena_try(&c->arena, &st, what, c)) fail_msg("%s: %s", c->name, st.text);
+}
+
+static void run_case(Case *c)
+{
     arena_init(&c->arena);
-    if (!arena_try(&c->arena, &st, c->text != NULL ? text_case : random_case, c)) fail_msg("%s: %s", c->name, st.text);
+    in_arena(c, prepare);
+    in_arena(c, judge);
     arena_free(&c->arena);
 }
 
-/* Cases of tests/lower.kiln. */
-static void each_case(CaseFn *fn)
+/* ---- many cases ----------------------------------------------------------------------------------------------------- */
+/* How their texts are compiled: for several of them as one, but for ALONE; BINARY: by NVRTC, and not run. */
+typedef enum How { ALONE, PROGRAMS, GRAPHS, BINARY } How;
+
+/* Cases that are compiled as one text. */
+typedef struct Batch {
+    Case c[HOST_TOGETHER];
+    uint32_t n;
+    How how;
+} Batch;
+
+static void compile_batch(const Batch *b)
+{
+    const Program *p[HOST_TOGETHER];
+    Status st = {0};
+    Text source = {0};
+    for (uint32_t i = 0; i < b->n; i++) p[i] = b->c[i].p;
+    if (!(b->how == BINARY ? cuda_texts_together(p, b->n, 80, false, &source, &st) : cuda_host_together(p, b->n, b->how == GRAPHS, &st)))
+        fail_msg("%s and more: %s", b->c[0].name, st.text);
+    if (b->how == BINARY && b->n > 0) cuda_source_compiles(source.at, b->c[0].name);
+    text_free(&source);
+}
+
+static void run_batch(Batch *b)
+{
+    Status st = {0};
+    if (b->how != ALONE) compile_batch(b);
+    for (uint32_t i = 0; i < b->n; i++) {
+        if (b->how != BINARY) in_arena(&b->c[i], judge);
+        arena_free(&b->c[i].arena);
+    }
+    b->n = 0;
+    cuda_host_together(NULL, 0, false, &st);
+}
+
+/* Whether a case is one that is asked for. */
+typedef bool ChosenFn(const Program *p);
+static void add_case(Batch *b, const Case *one, ChosenFn *chosen)
 {
     const char *only = getenv("KILN_CASE");
+    if (only != NULL && !strstr(one->name, only)) return;
+    Case *c = &b->c[b->n];
+    *c = *one;
+    arena_init(&c->arena);
+    in_arena(c, prepare);
+    if (chosen && !chosen(c->p))
+        arena_free(&c->arena);
+    else if (++b->n == HOST_TOGETHER)
+        run_batch(b);
+}
+
+/* Cases of tests/lower.kiln. */
+static void each_case(CaseFn *fn, How how, ChosenFn *chosen)
+{
     Arena a;
     arena_init(&a);
     const char *at = cases_read(&a, LOWER_CASES);
+    Batch *b = calloc(1, sizeof *b);
     TextCase t;
+    b->how = how;
     while (cases_next(&at, CASE_MARK, &t)) {
         Case c = {.fn = fn, .text = t.text, .len = t.len};
         memcpy(c.name, t.name, sizeof c.name);
-        if (only == NULL || strstr(c.name, only) != NULL) run_case(&c);
+        add_case(b, &c, chosen);
     }
+    run_batch(b);
+    free(b);
     arena_free(&a);
 }
 
-static void each_random(CaseFn *fn, int count)
+static void each_random(CaseFn *fn, How how, ChosenFn *chosen, int count)
 {
     int first = 1;
-    const char *only = getenv("KILN_CASE"), *which = getenv("KILN_GRAPHS"); /* FIRST:COUNT, for several processes */
+    const char *which = getenv("KILN_GRAPHS"); /* FIRST:COUNT, for several processes */
     if (which) sscanf(which, "%d:%d", &first, &count);
+    Batch *b = calloc(1, sizeof *b);
+    b->how = how;
     for (int seed = first; seed < first + count; seed++) {
         Case c = {.fn = fn, .seed = (uint64_t)seed};
         snprintf(c.name, sizeof c.name, "random graph %d", seed);
-        if (only == NULL || strstr(c.name, only) != NULL) run_case(&c);
+        add_case(b, &c, chosen);
     }
+    run_batch(b);
+    free(b);
 }
 
 static void **run_on_host(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
@@ -131,20 +211,18 @@ static void **run_on_host(Arena *a, const char *name, Program *p, void *const *i
 
 static uint32_t recorded, walked, seen;
 
-/* As a graph, where the rule allows one; without KILN_TEST_FULL every other program. */
-static void **replay_on_host(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+/* Where the rule allows a graph; without KILN_TEST_FULL every other program. */
+static bool is_replayed(const Program *p)
 {
     const bool records = cuda_records(p, emu_driver(0, &(Status){0}));
-    if (seen++ % 2 != 0 && !full()) return NULL;
+    if (seen++ % 2 != 0 && !full()) return false;
     *(records ? &recorded : &walked) += 1;
-    return records ? cuda_agrees(a, p, in, symbol, cuda_graph_run, name) : NULL;
+    return records;
 }
 
-static void **compile_case(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
+static void **replay_on_host(Arena *a, const char *name, Program *p, void *const *in, const int64_t *symbol)
 {
-    (void)a, (void)name, (void)in, (void)symbol;
-    cuda_compiles(p);
-    return NULL;
+    return cuda_agrees(a, p, in, symbol, cuda_graph_run, name);
 }
 
 static int few;
@@ -174,20 +252,20 @@ static void control_compiles(void **state)
 {
     NEED_NVRTC();
     few = 3;
-    for (int i = 0; i < 3; i++) each_case(compile_control);
+    for (int i = 0; i < 3; i++) each_case(compile_control, ALONE, NULL);
     assert_int_equal(few, 0);
 }
 
 static void graphs_run(void **state)
 {
     NEED_HOST();
-    each_case(run_on_host);
+    each_case(run_on_host, PROGRAMS, NULL);
 }
 
 static void random_graphs_run(void **state)
 {
     NEED_HOST();
-    each_random(run_on_host, full() ? 300 : 6);
+    each_random(run_on_host, PROGRAMS, NULL, full() ? 300 : 6);
 }
 
 static void graphs_are_replayed(void **state)
@@ -195,8 +273,8 @@ static void graphs_are_replayed(void **state)
     NEED_HOST();
     const uint32_t least = record_least;
     record_least = 1;
-    each_case(replay_on_host);
-    each_random(replay_on_host, full() ? 300 : 6);
+    each_case(replay_on_host, GRAPHS, is_replayed);
+    each_random(replay_on_host, GRAPHS, is_replayed, full() ? 300 : 6);
     print_message("%u programs as graphs, %u not\n", recorded, walked);
     assert_true(recorded > 10);
     record_least = least;
@@ -286,13 +364,13 @@ static void long_folds_are_shared(void **state)
 static void graphs_compile(void **state)
 {
     NEED_NVRTC();
-    each_case(compile_case);
+    each_case(NULL, BINARY, NULL);
 }
 
 static void random_graphs_compile(void **state)
 {
     NEED_NVRTC();
-    each_random(compile_case, full() ? 100 : 4);
+    each_random(NULL, BINARY, NULL, full() ? 100 : 4);
 }
 
 int main(void)

@@ -162,7 +162,7 @@ static int judge(const char *folder)
             sources++;
             if (count(text, " __global__ ") == 0) fail_msg("%s has no kernel:\n%s", e->d_name, text);
             kernels += count(text, " __global__ ");
-            cuda_source_compiles(text, e->d_name);
+            if (full()) cuda_source_compiles(text, e->d_name); /* what was dumped was compiled for the oldest */
             cuda_fits_registers(text, e->d_name);
         }
         free(text);

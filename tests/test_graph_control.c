@@ -66,10 +66,10 @@ static void loops_need(void **state)
     case_runs(&c);
     assert_memory_equal(c.buf[0], c.buf[1], 12 * sizeof *x);
     needed(&c, "i < n; i += 256u", "i < n + 1; i += 256u", 1);
-    needed(&c, "i < to; i += 256u", "i <= to; i += 256u", 1);
+    needed(&c, "i < to; i += 256u", "i < to + 1; i += 256u", 1);
     needed(&c, "if (threadIdx.x == 0) *failed", "*failed", 1);
-    needed(&c, "i < bytes / i64(sizeof(T))", "i <= bytes / i64(sizeof(T))", 1);
-    needed(&c, "i < l->slices", "i <= l->slices", 1);
+    needed(&c, "i < bytes / i64(sizeof(T))", "i < bytes / i64(sizeof(T)) + 1", 1);
+    needed(&c, "i < l->slices", "i < l->slices + 1", 1);
     needed(&c, "    __syncwarp();\n", "", 1);
     needed(&c, "if (threadIdx.x != 0) return;", "", 1);
     case_free(&c);
@@ -103,7 +103,7 @@ static void branches_need(void **state)
         case_runs(&c);
         if (taken) assert_memory_equal(c.buf[1], c.buf[2], 12);
     }
-    needed(&c, "i < n; i += 32", "i <= n; i += 32", 1);
+    needed(&c, "i < n; i += 32", "i < n + 1; i += 32", 1);
     case_free(&c);
 }
 

@@ -387,6 +387,7 @@ static void cuda_launch(Print *c, const CudaLaunch *l, const char *name)
 typedef struct Job {
     Print print;
     Arena arena;
+    Text rest; /* all but the prelude, which has what the rest names */
 } Job;
 
 static bool shares_rows(const Program *p)
@@ -406,7 +407,6 @@ static void print_program(void *arg)
     c->block = "blockIdx.x";
     c->blocks = "gridDim.x";
     c->dim_used = ARENA_ARRAY(c->arena, bool, c->p->dim.len + 1);
-    text_printf(c->out, "%s", cuda_prelude);
     if (shares_rows(c->p)) text_printf(c->out, "%s", cuda_meet_prelude);
     if (c->table) text_printf(c->out, "#pragma nv_diag_suppress 177\n"); /* a product may make what its kernel would load */
     if (cuda_dims_by_value(c->p)) text_printf(c->out, "struct Dims {\n    i64 at[%u];\n};\n\n", c->p->dim.len);
@@ -433,10 +433,16 @@ static void print_program(void *arg)
 
 static bool program_text(const Program *p, int sm, bool table, Text *out, Status *st)
 {
-    Job job = {.print = {.p = p, .out = out, .st = st, .sm = sm, .arena = &job.arena, .table = table}};
+    Job job = {.print = {.p = p, .out = &job.rest, .st = st, .sm = sm, .arena = &job.arena, .table = table}};
     arena_init(&job.arena);
     bool ok = arena_try(&job.arena, st, print_program, &job);
     arena_free(&job.arena);
+    if (ok && job.rest.at) {
+        cuda_prelude(job.rest.at, out);
+        text_add(out, job.rest.at, job.rest.len);
+    }
+    out->failed |= job.rest.failed;
+    text_free(&job.rest);
     if (out->failed) status_fail(st, ST_MEMORY, "cuda: no memory for the text of %s", p->name ? p->name : "a program");
     return ok && st->code == ST_OK;
 }

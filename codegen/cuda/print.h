@@ -84,7 +84,9 @@ typedef struct Print {
 static inline bool cuda_has_lanes(const Print *c) { return c->shape.team > 1; }
 static inline bool cuda_is_block(const Print *c) { return c->shape.team > TREE_LANES; }
 
-extern const char cuda_prelude[], cuda_meet_prelude[];
+/* What stands before `text`, the rest of the program. */
+void cuda_prelude(const char *text, Text *out);
+extern const char cuda_meet_prelude[];
 static inline bool cuda_dims_by_value(const Program *p) { return p->dim.len != 0 && p->dim.len <= CUDA_DIMS; }
 
 /* ---- kernels and products (cuda_shape.c, cuda_text.c, cuda_reduce.c, cuda_contract.c, cuda_launch.c) ----------- */

@@ -150,6 +150,19 @@ static void add_kernels(Text *t, const char *source)
     text_free(&rows);
 }
 
+/* Reading what tensor cores' instructions are made of takes as long as most kernels do. */
+static void add_device_side(Text *t, const char *source)
+{
+    static const char *const group[] = {"wgmma", "group_", "shared_written", "shared_at", "KILN_SHARED"};
+    bool groups = false;
+    for (size_t i = 0; i < COUNT_OF(group); i++) groups = groups || strstr(source, group[i]);
+    text_printf(t, "#define KILN_DEVICE_SIDE\n");
+    if (groups) text_printf(t, "#define EMU_GROUPS\n");
+    if (groups || strstr(source, "mma_") || strstr(source, "fragments") || strstr(source, "to_tf32"))
+        text_printf(t, "#define EMU_TENSOR\n");
+    text_printf(t, "%s\n", emu_device_side);
+}
+
 static bool write_text(int fd, const Text *t)
 {
     const bool ok = emu_write(fd, t->at, t->len);
@@ -186,7 +199,8 @@ bool emu_build(const CudaDriver *d, const char *source, const char *name, Text *
     (void)d;
     if (!compiler_now(&c, st)) return false;
     if (!name) name = "a program";
-    text_printf(&t, "#define KILN_DEVICE_SIDE\n%s\n%s\n", emu_device_side, source);
+    add_device_side(&t, source);
+    text_printf(&t, "%s\n", source);
     add_kernels(&t, source);
     bool ok = !t.failed || status_fail(st, ST_MEMORY, "emu: no memory for the text of %.80s", name);
     ok = ok && make(&c, &t, name, file, st);

@@ -1,7 +1,7 @@
 /* device_side: what a module of an emulated device is made of besides the printed CUDA C. The library includes the first part,
  * which says what both sides know of each other; the whole file is embedded in the library (embed.c) and stands before the text of
- * each module. It includes no header, because each module is compiled anew and headers take most of such a time. Threads, barriers
- * and shuffles are the library's (fiber.c). */
+ * each module, but for what no kernel of it can name (EMU_TENSOR, EMU_GROUPS: build.c). It includes no header, because each module
+ * is compiled anew and headers take most of such a time. Threads, barriers and shuffles are the library's (fiber.c). */
 #ifndef KILN_CODEGEN_EMU_DEVICE_SIDE_H
 #define KILN_CODEGEN_EMU_DEVICE_SIDE_H
 
@@ -228,6 +228,7 @@ template <typename To, typename From> static inline To emu_bits(From x)
 }
 
 /* ---- tensor cores ------------------------------------------------------------------------------------------------- */
+#ifdef EMU_TENSOR
 /* What each thread shows the others of its warp, at its even and odd turns: a lane reads before it comes to the next turn. */
 struct EmuShown {
     const void *line;
@@ -320,7 +321,10 @@ EMU_OWN static inline unsigned to_tf32(unsigned x)
     return finite ? (x + 0x1000) & 0xffffe000 : x & 0x7fffff ? 0x7fffffff : x;
 }
 
+#endif
+
 /* ---- products of four warps (codegen/cuda/product_wgmma.c) --------------------------------------------------------- */
+#ifdef EMU_GROUPS
 /* They are made when the thread waits for them; until then its sums are a pattern that nobody may change. */
 struct EmuGroup {
     float *sum, held[64]; /* what the first product found */
@@ -434,6 +438,10 @@ template <int N> EMU_OWN static inline void group_wait(float *)
     emu_flying[threadIdx.x] = g.n > 0;
 }
 
+#else
+EMU_OWN static void emu_intact() {}
+#endif
+
 /* ---- bulk copies (codegen/cuda/product_bulk.c) ---------------------------------------------------------------------- */
 #define __grid_constant__
 #define KILN_MAPS_MOVE true
@@ -470,14 +478,10 @@ static inline unsigned long __umul64hi(unsigned long x, unsigned long y) { retur
 #define EMU_FN_2(name)                      \
     extern "C" double name(double, double); \
     extern "C" float name##f(float, float);
-EMU_FN(fabs)
-EMU_FN(floor)
-EMU_FN(ceil)
-EMU_FN(trunc)
-EMU_FN(rint)
+EMU_FNS(fabs, floor, ceil)
+EMU_FNS(trunc, rint, log1p)
 EMU_FNS(exp, exp2, expm1)
 EMU_FNS(log, log2, log10)
-EMU_FN(log1p)
 EMU_FNS(sin, cos, tan)
 EMU_FNS(asin, acos, atan)
 EMU_FNS(sinh, cosh, tanh)
