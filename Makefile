@@ -329,7 +329,7 @@ SWAP_ALL := $(patsubst late:%,background:%,$(filter-out $(LATE_LONG),$(LATE_ALL)
 EMU_FEW := $(addprefix emu:$(BUILD)/tests/test_,device_ops device_use function effects random)
 EMU_ALL := emu:$(BUILD)/tests/test_random $(filter-out $(addprefix emu:$(BUILD)/tests/test_,code_cache join launch step_program panels perf device device_api gpu blas oom_text replay long_rows),$(patsubst late:%,emu:%,$(filter-out $(LATE_LONG),$(LATE_ALL))))
 # An example prints on a device what it prints on the CPU. These look into memory with C, or take minutes where a device is emulated.
-EMU_ALL += $(addprefix emu:,$(filter-out $(addprefix $(BUILD)/examples/,basics characters convnet lstm mlp mobilenet matmul_time),$(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(wildcard docs/examples/*.c))))
+EMU_ALL += $(addprefix emu:,$(filter-out $(addprefix $(BUILD)/examples/,basics convnet lstm mlp matmul_time),$(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(wildcard docs/examples/*.c))))
 TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG) $(LATE_ALSO),$(LATE_ALL)) $(NEVER_ALL) $(EMU_FEW)
 
 # What emulated devices may take of make test is bounded: these tell of ways that few programs go, with many kernels each.

@@ -361,6 +361,7 @@ static int32_t launch(Queue *q, const Launch *c, Status *st)
 bool late_is_own(void) { return device_preferred() != HOST; }
 static char kept_name[2][32]; /* of the devices in their place */
 const char *late_name(int i) { return late_keeps() ? kept_name[i] : late[i].name; }
+bool late_is_emulated(void) { return strncmp(late_name(0), "emu:", 4) == 0; }
 bool late_keeps(void) { return late_is_own() && device_preferred() != late[0].memory.device; }
 uint32_t late_number(int i) { return late[i].memory.device; }
 uint64_t late_ran(void) { return late[0].ran + late[1].ran; }

@@ -14,6 +14,7 @@
 
 bool late_is_own(void);                 /* threads are on late:0, or on an emulated device */
 bool late_keeps(void);                  /* the device keeps code of its own from one engine to the next */
+bool late_is_emulated(void);            /* its kernels take a thousand times as long as on the host, and each a start of a compiler */
 const char *late_name(int i);           /* late:i, or emu:i with KILN_TEST_DEVICE=emu, gpu:0/i with KILN_TEST_DEVICE=gpu */
 uint32_t late_number(int i);            /* the number of late:i */
 uint64_t late_ran(void);                /* tasks that queues have run */

@@ -187,7 +187,7 @@ static void operands(const Case *x, kiln_tensor *in[2])
 /* In compiled code, with the host's kernels and without. */
 static void same_compiled(Case *x, kiln_body *body, kiln_tensor *const *in, kiln_tensor *const *want, int outputs)
 {
-    for (int no_blas = 0; no_blas < (compiles() ? 2 : 0); no_blas++) {
+    for (int no_blas = late_is_emulated(); no_blas < (compiles() ? 2 : 0); no_blas++) { /* which knows no BLAS */
         kiln_function *f = kiln_function_new(k, body, x, &(kiln_function_options){.no_blas = no_blas, .outputs = outputs});
         kiln_tensor *got[5];
         kiln_call_all(f, KILN_IN(in[0], in[1]), got, outputs);
@@ -196,10 +196,13 @@ static void same_compiled(Case *x, kiln_body *body, kiln_tensor *const *in, kiln
     }
 }
 
+/* Each case is a start of the compiler there, and more. */
+static int cases_of(int n) { return late_is_emulated() ? n / 4 : n; }
+
 static void random_convolutions(void **state)
 {
     (void)state;
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < cases_of(200); i++) {
         KILN_SCOPE(k);
         Case x = drawn();
         HostConv q = question(&x);
@@ -224,7 +227,7 @@ static void random_convolutions(void **state)
 static void gradients(void **state)
 {
     (void)state;
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < cases_of(40); i++) {
         KILN_SCOPE(k);
         Case x = drawn();
         x.special = false;
@@ -241,7 +244,7 @@ static void reference(void **state)
 {
     (void)state;
     if (!compiles()) skip();
-    for (int i = 0; i < 24; i++) {
+    for (int i = 0; i < cases_of(24); i++) {
         KILN_SCOPE(k);
         Case x = drawn();
         kiln_tensor *in[2];
@@ -259,7 +262,7 @@ static void calls_under_tapes(void **state)
 {
     (void)state;
     if (!compiles()) skip();
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < cases_of(12); i++) {
         KILN_SCOPE(k);
         Case x = drawn();
         kiln_tensor *in[2], *want[2], *got[2], *y[1];
