@@ -353,7 +353,7 @@ static void other_kernels_compile(void **state)
     make_free(m);
     m = products(in);
     product_large = 1;
-    cuda_compiles(make_program(m));
+    if (getenv("KILN_TEST_FULL")) cuda_compiles(make_program(m)); /* else as a binary alone: these are the most text of all */
     cuda_program_fits(make_program(m));
     product_large = 1 << 20;
     make_free(m);
