@@ -8,56 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- a writer of protobuf ----------------------------------------------------------------------------- */
-
-typedef struct Message {
-    uint8_t at[1 << 14];
-    size_t n;
-} Message;
-
-static void varint(Message *m, uint64_t v)
-{
-    for (; v > 127; v >>= 7) m->at[m->n++] = (uint8_t)(v | 128);
-    m->at[m->n++] = (uint8_t)v;
-}
-
-static void integer(Message *m, int number, int64_t v) { varint(m, (uint64_t)number << 3), varint(m, (uint64_t)v); }
-
-static void bytes(Message *m, int number, const void *at, size_t n)
-{
-    varint(m, (uint64_t)number << 3 | 2);
-    varint(m, n);
-    memcpy(m->at + m->n, at, n);
-    m->n += n;
-}
-
-static void text(Message *m, int number, const char *s) { bytes(m, number, s, strlen(s)); }
-static void message(Message *m, int number, const Message *part) { bytes(m, number, part->at, part->n); }
-
-static Message node_of(const char *op, const char *in, const char *in2, const char *out)
-{
-    Message n = {.n = 0};
-    text(&n, 1, in);
-    if (in2) text(&n, 1, in2);
-    text(&n, 2, out);
-    text(&n, 4, op);
-    return n;
-}
-
-static Message value_of(const char *name)
-{
-    Message dim = {.n = 0}, rows = {.n = 0}, shape = {.n = 0}, array = {.n = 0}, type = {.n = 0}, v = {.n = 0};
-    text(&rows, 2, "N");
-    integer(&dim, 1, 3);
-    message(&shape, 1, &rows);
-    message(&shape, 1, &dim);
-    integer(&array, 1, 1);
-    message(&array, 2, &shape);
-    message(&type, 1, &array);
-    text(&v, 1, name);
-    message(&v, 2, &type);
-    return v;
-}
+#include "onnx_bytes.h"
 
 /* f32 [rows, 2] of so many raw bytes. */
 static Message tensor_of(const char *name, int64_t rows, size_t raw)
@@ -70,18 +21,6 @@ static Message tensor_of(const char *name, int64_t rows, size_t raw)
     text(&t, 8, name);
     bytes(&t, 9, zeros, raw);
     return t;
-}
-
-static Message model_of(const Message *graph)
-{
-    Message m = {.n = 0}, opset = {.n = 0};
-    integer(&m, 1, 8);
-    text(&m, 2, "a test");
-    text(&opset, 1, "");
-    integer(&opset, 2, 17);
-    message(&m, 7, graph);
-    message(&m, 8, &opset);
-    return m;
 }
 
 /* w [3, 2] is made of `tensor`, y = relu(x w). */
@@ -100,7 +39,7 @@ static Message graph_of(const Message *tensor, const char *reads)
 static Message whole(void)
 {
     const Message t = tensor_of("w", 3, 24), g = graph_of(&t, "x");
-    return model_of(&g);
+    return model_of(&g, 17);
 }
 
 static void fails(const void *at, size_t n, kiln_code code, const char *why)
@@ -147,7 +86,7 @@ static void numbers_in_pieces(void **state)
     dims.n = 0;
     varint(&dims, 5), varint(&dims, 600);
     bytes(&t, 7, dims.at, dims.n);
-    const Message g = graph_of(&t, "x"), m = model_of(&g);
+    const Message g = graph_of(&t, "x"), m = model_of(&g, 17);
     kiln_onnx_free(kiln_onnx_load_memory(k, m.at, m.n));
     assert_false(kiln_failed(k));
 }
@@ -177,18 +116,18 @@ static void damaged_anywhere(void **state)
 static void what_is_wrong_is_named(void **state)
 {
     (void)state;
-    Message t = tensor_of("w", 3, 20), g = graph_of(&t, "x"), m = model_of(&g);
+    Message t = tensor_of("w", 3, 20), g = graph_of(&t, "x"), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "tensor 0, 'w': it holds 20 bytes in place of 24");
-    t = tensor_of("w", INT64_MAX, 24), g = graph_of(&t, "x"), m = model_of(&g);
+    t = tensor_of("w", INT64_MAX, 24), g = graph_of(&t, "x"), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "the product of its sizes does not fit into 60 bits");
-    t = tensor_of("w", -1, 24), g = graph_of(&t, "x"), m = model_of(&g);
+    t = tensor_of("w", -1, 24), g = graph_of(&t, "x"), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "a size is below 0");
-    t = tensor_of("w", 3, 24), g = graph_of(&t, "nobody"), m = model_of(&g);
+    t = tensor_of("w", 3, 24), g = graph_of(&t, "nobody"), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "node 0, MatMul '': input 0, 'nobody', is made by nothing before it");
-    g = graph_of(&t, "y"), m = model_of(&g);
+    g = graph_of(&t, "y"), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "input 0, 'y', is made by nothing before it");
     const Message again = node_of("Neg", "x", NULL, "t");
-    g = graph_of(&t, "x"), message(&g, 1, &again), m = model_of(&g);
+    g = graph_of(&t, "x"), message(&g, 1, &again), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "node 2, Neg '': output 0, 't', is the name of something else already");
     m = (Message){.n = 0}, integer(&m, 1, 8);
     fails_as(&m, KILN_EFORMAT, "it has no graph: this is no ONNX model");
@@ -213,7 +152,7 @@ static void deep_and_wide(void **state)
         message(&g, 1, &n);
         inner = g;
     }
-    const Message m = model_of(&inner);
+    const Message m = model_of(&inner, 17);
     fails_as(&m, KILN_EFORMAT, "messages lie too deep within each other");
     /* Five million empty nodes take ten megabytes in a file; as structs they would take hundreds. */
     const size_t n = 10000000;
@@ -256,7 +195,7 @@ static void names_file(const char *location, const char *offset, const char *len
         if (!pair[i][1]) continue;
         e.n = 0, text(&e, 1, pair[i][0]), text(&e, 2, pair[i][1]), message(&t, 13, &e);
     }
-    const Message g = graph_of(&t, "x"), m = model_of(&g);
+    const Message g = graph_of(&t, "x"), m = model_of(&g, 17);
     put(in_folder("m.onnx"), m.at, m.n);
     kiln_onnx *x = kiln_onnx_load(k, in_folder("m.onnx"));
     if (!why)

@@ -1,5 +1,5 @@
-/* describe: a model in lines. Relies on model.h. */
-#include "model.h"
+/* describe: a model in lines. Relies on import.h. */
+#include "import.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -83,13 +83,13 @@ static void print_parameters(FILE *to, const OnnxGraph *g)
 
 /* ---- operators ---------------------------------------------------------------------------------------- */
 
-typedef struct Operator {
+typedef struct Counted {
     Bytes domain, op;
     uint64_t count;
-} Operator;
+} Counted;
 
 typedef struct Operators {
-    Operator *at;
+    Counted *at;
     size_t n, cap;
     bool full; /* no memory for more */
 } Operators;
@@ -106,7 +106,7 @@ static void count_one(Operators *o, Bytes domain, Bytes op)
     if (o->n == o->cap)
         o->full = true;
     else
-        o->at[o->n++] = (Operator){domain, op, 1};
+        o->at[o->n++] = (Counted){domain, op, 1};
 }
 
 static void count_nodes(Operators *o, const OnnxNode *node, uint32_t n)
@@ -125,13 +125,13 @@ static void count_graph(Operators *o, const OnnxGraph *g) { count_nodes(o, g->no
 
 static int by_count(const void *a, const void *b)
 {
-    const Operator *x = a, *y = b;
+    const Counted *x = a, *y = b;
     return x->count != y->count ? (x->count < y->count ? 1 : -1) : by_name(&x->op, &y->op);
 }
 
 static void print_operators(FILE *to, const OnnxModel *m)
 {
-    Operator room[512]; /* ONNX has about 200 */
+    Counted room[512]; /* ONNX has about 200 */
     Operators o = {.at = room, .cap = COUNT_OF(room)};
     count_graph(&o, m->graph);
     for (uint32_t i = 0; i < m->function.n; i++) count_nodes(&o, m->function.at[i].node.at, m->function.at[i].node.n);
@@ -142,6 +142,12 @@ static void print_operators(FILE *to, const OnnxModel *m)
         fprintf(to, "%s %" PRIu64, shown(o.at[i].op).text, o.at[i].count);
     }
     fputs(o.n == 0 ? "operators  none\n" : o.full ? " and more\n" : "\n", to);
+    uint32_t missing = 0;
+    for (size_t i = 0; i < o.n; i++)
+        if (!operator_of(o.at[i].domain, o.at[i].op, opset_version(m, o.at[i].domain)))
+            fprintf(to, "%s%s%s%s", missing++ == 0 ? "missing    " : ", ", o.at[i].domain.n != 0 ? shown(o.at[i].domain).text : "",
+                o.at[i].domain.n != 0 ? "." : "", shown(o.at[i].op).text);
+    if (missing != 0) fputs(": Kiln does not have them, or not in this version\n", to);
 }
 
 /* ---- all ---------------------------------------------------------------------------------------------- */

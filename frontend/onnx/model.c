@@ -150,6 +150,7 @@ static bool model_check(const kiln_onnx *m, Status *st)
 static void clean(Object *o)
 {
     kiln_onnx *m = (kiln_onnx *)o;
+    onnx_forget(m);
     if (m->mapped) munmap(m->mapped, m->size);
     if (m->copy) mem_free(m->copy, m->size);
     if (m->folder >= 0) close(m->folder);

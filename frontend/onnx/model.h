@@ -18,6 +18,11 @@ struct kiln_onnx {
     size_t size;
     Arena arena;
     OnnxModel *model;
+    /* import.c's, from the first time on that somebody asks for the function */
+    struct Plan *plan;
+    uint32_t inputs, weights; /* what a caller gives; initialisers that are tensors so far */
+    kiln_tensor **weight;
+    kiln_function *function;
 };
 
 typedef struct OnnxDType {
@@ -26,6 +31,8 @@ typedef struct OnnxDType {
     uint8_t bits;     /* of an element in raw data; 0: it has none there */
 } OnnxDType;
 const OnnxDType *onnx_dtype(int64_t type); /* NULL: onnx.proto has no such number */
+
+void onnx_forget(kiln_onnx *m); /* its function and weights */
 
 /* Another file's bytes. */
 typedef struct External {

@@ -34,3 +34,9 @@ bool names_add(Names *n, Bytes name)
     *VEC_PUSH(n->arena, &n->name) = name;
     return true;
 }
+
+uint32_t names_number(const Names *n, Bytes name)
+{
+    uint64_t key;
+    return find(n, name, &key) ? (uint32_t)*map_get(&n->at, key) : UINT32_MAX;
+}

@@ -13,5 +13,6 @@ typedef struct Names {
 
 bool names_add(Names *n, Bytes name); /* false: this graph, or one around it, has it already */
 bool names_have(const Names *n, Bytes name);
+uint32_t names_number(const Names *n, Bytes name); /* in this graph, of one that is there */
 
 #endif

@@ -225,12 +225,15 @@ static bool read_message(Reader *r, const Message *m, Bytes bytes, int depth, vo
     return true;
 }
 
-OnnxModel *proto_model(Arena *a, Bytes bytes, Status *st)
+static void *read_whole(Arena *a, const Message *m, Bytes bytes, Status *st)
 {
     Reader r = {a, bytes.at, ((uint64_t)64 << 20) + 16 * (uint64_t)bytes.n, st};
-    OnnxModel *m = ARENA_NEW(a, OnnxModel);
-    return read_message(&r, &message_model, bytes, 0, m) ? m : NULL;
+    void *to = arena_zeros(a, 1, m->size);
+    return read_message(&r, m, bytes, 0, to) ? to : NULL;
 }
+
+OnnxModel *proto_model(Arena *a, Bytes bytes, Status *st) { return read_whole(a, &message_model, bytes, st); }
+OnnxTensor *proto_tensor(Arena *a, Bytes bytes, Status *st) { return read_whole(a, &message_tensor, bytes, st); }
 
 int64_t numbers_count(Numbers n)
 {

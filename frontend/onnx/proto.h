@@ -128,6 +128,7 @@ typedef struct OnnxModel {
 /* NULL: st says what is wrong, at which byte, in which message. All memory comes from the arena, which needs a border, and is
  * bounded by a multiple of the bytes. */
 OnnxModel *proto_model(Arena *a, Bytes bytes, Status *st);
+OnnxTensor *proto_tensor(Arena *a, Bytes bytes, Status *st); /* likewise, a file of one tensor */
 /* How many varints there are; -1: one is broken. */
 int64_t numbers_count(Numbers n);
 

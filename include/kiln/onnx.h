@@ -1,9 +1,9 @@
-/* onnx.h: models of the ONNX format. So far they are read, checked and described. Not part of kiln.h; compiles alone as C11 and
+/* onnx.h: models of the ONNX format: read, checked, described, run and compiled. Not part of kiln.h; compiles alone as C11 and
  * C++17. */
 #ifndef KILN_ONNX_H
 #define KILN_ONNX_H
 
-#include "core.h"
+#include "function.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -19,8 +19,23 @@ KILN_API kiln_onnx *kiln_onnx_load_at(kiln_site at, kiln *k, const char *path);
 KILN_API kiln_onnx *kiln_onnx_load_memory_at(kiln_site at, kiln *k, const void *bytes, size_t size);
 KILN_API void kiln_onnx_free(kiln_onnx *m); /* m may be NULL; kiln_close frees it, too */
 /* What the model is, in lines: who made it, the versions of its operators, its inputs, outputs and parameters, and how often it has
- * which operator, those of inner graphs and of its own functions included. */
+ * which operator, those of inner graphs and of its own functions included, and which of them Kiln does not have. */
 KILN_API void kiln_onnx_describe(FILE *to, const kiln_onnx *m);
+
+/* Calls the model: kiln_onnx_call(m, KILN_IN(x), y, 1). Inputs in the model's order, without those that the model has values for; as many
+ * outputs as it has. The first call with other dtypes or sizes traces and compiles it, as any function (function.h); in an eager
+ * engine (kiln_eager) it runs node by node, with the same bits. The numbers of an input from which sizes follow, such as a shape that is
+ * an input, are part of what is traced, and at most 4 KiB. False after an error, and then out is poison: KILN_EUNSUPPORTED names all
+ * operators that Kiln does not have, or not in the version that the model imports. */
+KILN_API bool kiln_onnx_call_at(kiln_site at, kiln_onnx *m, kiln_operands in, kiln_tensor **out, int nout);
+#define kiln_onnx_call(m, in, out, nout) kiln_onnx_call_at(KILN_HERE, (m), (in), (out), (nout))
+/* The function behind it, for gradients and all else that takes a function; inputs from which sizes follow cannot be given to it. It belongs
+ * to the model. NULL after an error, as above. */
+KILN_API kiln_function *kiln_onnx_function_at(kiln_site at, kiln_onnx *m);
+/* A file that holds one tensor as ONNX's test data do (TensorProto). NULL-like poison after an error. */
+KILN_API kiln_tensor *kiln_onnx_tensor_at(kiln_site at, kiln *k, const char *path);
+#define kiln_onnx_tensor(k, path) kiln_onnx_tensor_at(KILN_HERE, (k), (path))
+#define kiln_onnx_function(m) kiln_onnx_function_at(KILN_HERE, (m))
 
 #define kiln_onnx_load(k, path) kiln_onnx_load_at(KILN_HERE, (k), (path))
 #define kiln_onnx_load_memory(k, bytes, size) kiln_onnx_load_memory_at(KILN_HERE, (k), (bytes), (size))

@@ -1,0 +1,97 @@
+/* import: a model's graph as operations of Kiln: what its files share. A graph is planned once, when it is first asked to run: each
+ * name is a number, each node has its row of operators.def. Then its nodes run in order, eagerly or in a trace; what they are made
+ * of is the same. Private to the room. Relies on model.h, ops. */
+#ifndef KILN_FRONTEND_ONNX_IMPORT_H
+#define KILN_FRONTEND_ONNX_IMPORT_H
+
+#include <kiln/kiln.h>
+
+#include "../ops/ops.h"
+#include "model.h"
+
+/* A number that is known while a function is traced: a plain one, of which sizes are not below 0, or a size that is a symbol. */
+typedef int64_t Known;
+#define KNOWN_SYMBOL ((int64_t)1 << 62)
+static inline Known known_of(Dim d) { return d >= 0 ? d : d - KNOWN_SYMBOL; }
+static inline bool known_symbol(Known v) { return v < -KNOWN_SYMBOL / 2; }
+static inline Dim known_dim(Known v) { return known_symbol(v) ? v + KNOWN_SYMBOL : v; }
+
+/* What a name stands for while a graph runs. */
+typedef struct Held {
+    kiln_tensor *t;    /* NULL: nothing, or sizes of which nobody has asked a tensor yet */
+    bool constant;     /* t holds elements that can be asked in a trace, too */
+    const Known *size; /* integers that are sizes or were computed of sizes; NULL: they are not known so */
+    int sizes, rank;   /* how many; 0: one number, 1: a row */
+} Held;
+
+typedef struct Call Call;
+typedef bool OperatorFn(Call *c); /* false: recorded */
+
+typedef struct Operator {
+    const char *name;
+    int64_t since;  /* the version of ai.onnx from which on it means this */
+    OperatorFn *fn; /* NULL: that Kiln does not know */
+    uint8_t known;  /* a bit for each operand whose numbers must be known when a function is traced */
+    union {         /* what fn is given */
+        kiln_tensor *(*one)(kiln_site, kiln_operand);
+        kiln_tensor *(*two)(kiln_site, kiln_operand, kiln_operand);
+        kiln_tensor *(*over)(kiln_site, kiln_operand, kiln_axes);
+        int64_t number;
+    } with;
+} Operator;
+int64_t opset_version(const OnnxModel *m, Bytes domain);              /* that it imports; 1: none */
+const Operator *operator_of(Bytes domain, Bytes op, int64_t version); /* NULL: there is no such, or not in that version */
+
+typedef struct PlanNode {
+    const OnnxNode *node;
+    const Operator *op;
+    int64_t version;
+    uint32_t *in, *out; /* numbers of names; UINT32_MAX: left out */
+} PlanNode;
+
+typedef struct Plan {
+    const OnnxGraph *graph;
+    uint32_t names;
+    PlanNode *node;
+    uint32_t *input, *output, *initializer;
+    bool *fixed; /* per input: its numbers are part of what a function is traced for, because sizes follow from them */
+} Plan;
+
+struct Call {
+    Thread *t;
+    kiln_site at;
+    const kiln_onnx *m;
+    const PlanNode *node;
+    Held *in, *out;
+    uint32_t nin, nout;
+    Arena *arena; /* for sizes, until the graph has run */
+};
+
+/* ---- operands and results of the node that runs */
+bool has(const Call *c, uint32_t i);
+kiln_operand operand(Call *c, uint32_t i);      /* of a missing one: NULL, as optional operands of Kiln's are */
+kiln_tensor *tensor(Call *c, uint32_t i);       /* poison: recorded */
+bool give(Call *c, uint32_t i, kiln_tensor *t); /* false: it is poison */
+/* Integers that must be known while a function is traced. False: recorded, with who computes them. */
+bool sizes(Call *c, uint32_t i, const Known **at, int *n);
+bool numbers(Call *c, uint32_t i, int64_t *at, int most, int *n); /* the same, plain numbers */
+bool unsupported(Call *c, const char *what);                      /* always false */
+
+kiln_tensor *from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int axis); /* indices of which those below 0 count from x's end */
+
+/* ---- attributes */
+const OnnxAttribute *attribute(const Call *c, const char *name); /* NULL: absent */
+int64_t attr_int(const Call *c, const char *name, int64_t absent);
+double attr_float(const Call *c, const char *name, double absent);
+bool attr_is(const Call *c, const char *name, const char *text); /* a string; false if it is absent */
+/* False: recorded; absent: *n is -1. */
+bool attr_ints(Call *c, const char *name, int64_t *at, int most, int *n);
+
+/* ---- values */
+kiln_tensor *tensor_value(Thread *t, kiln_site at, const kiln_onnx *m, const OnnxTensor *x); /* poison: recorded */
+/* The operand as text that a static argument may be, and back. NULL, poison: recorded. The caller frees the text. */
+char *known_text(Thread *t, kiln_site at, kiln_operand o, size_t *bytes);
+kiln_tensor *known_tensor(Thread *t, kiln_site at, const char *text);
+bool sizes_run(Call *c); /* the node computes sizes of sizes, and has; false: it is like any other */
+
+#endif

@@ -1,0 +1,178 @@
+/* op_model: ONNX's losses, quantisation, and what counts or makes elements. Relies on import.h. */
+#include <kiln/fft.h>
+#include <kiln/linalg.h>
+#include <kiln/recurrent.h>
+#include <kiln/sized.h>
+
+#include "import.h"
+
+/* ---- losses: of logits, or of logarithms of probabilities -------------------------------------------- */
+
+bool op_loss(Call *c)
+{
+    const bool logarithms = c->node->op->with.number != 0;
+    kiln_class_loss o = {.how = attr_is(c, "reduction", "sum")    ? KILN_LOSS_SUM
+                                : attr_is(c, "reduction", "none") ? KILN_LOSS_EACH
+                                                                  : KILN_LOSS_MEAN};
+    if (has(c, 2)) o.weight = tensor(c, 2);
+    o.ignores = attribute(c, "ignore_index");
+    o.ignore = attr_int(c, "ignore_index", 0);
+    if (!give(c, 0,
+            (logarithms ? kiln_nll_sized : kiln_softmax_cross_entropy_sized)(c->at, operand(c, 0), operand(c, 1), &o, sizeof o)))
+        return false;
+    return c->nout < 2 || give(c, 1, kiln_log_softmax_at(c->at, operand(c, 0), 1));
+}
+
+/* ---- quantisation ------------------------------------------------------------------------------------ */
+
+bool op_quantise(Call *c)
+{
+    const kiln_quantisation o = {.axis = (int)attr_int(c, "axis", 1)};
+    return give(c, 0, kiln_quantise_sized(c->at, operand(c, 0), operand(c, 1), operand(c, 2), &o, sizeof o));
+}
+
+bool op_dequantise(Call *c)
+{
+    const kiln_quantisation o = {.axis = (int)attr_int(c, "axis", 1)};
+    return give(c, 0, kiln_dequantise_sized(c->at, operand(c, 0), operand(c, 1), operand(c, 2), &o, sizeof o));
+}
+
+bool op_quantise_dynamic(Call *c)
+{
+    kiln_tensor *scale, *zero, *y = kiln_quantise_dynamic_at(c->at, operand(c, 0), &scale, &zero);
+    return give(c, 0, y) && (c->nout < 2 || give(c, 1, scale)) && (c->nout < 3 || give(c, 2, zero));
+}
+
+bool op_matmul_integer(Call *c)
+{
+    return give(c, 0, kiln_matmul_integer_at(c->at, operand(c, 0), operand(c, 1), operand(c, 2), operand(c, 3)));
+}
+
+/* One element in a row is a scalar, too. */
+static kiln_operand scalar(Call *c, uint32_t i)
+{
+    kiln_tensor *x = tensor(c, i);
+    return of(tensor_ok(x) && x->type.rank == 1 && x->type.dim[0] == 1 ? reshape_to(c->t, c->at, x, NULL, 0) : x);
+}
+
+bool op_matmul_quantised(Call *c)
+{
+    return give(c, 0,
+        kiln_matmul_quantised_at(c->at, operand(c, 0), scalar(c, 1), scalar(c, 2), operand(c, 3), scalar(c, 4), scalar(c, 5),
+            scalar(c, 6), scalar(c, 7)));
+}
+
+/* ---- counted, scattered ------------------------------------------------------------------------------ */
+
+bool op_nonzero(Call *c) { return give(c, 0, kiln_nonzero_at(c->at, operand(c, 0))); }
+
+/* A condition may be shorter than the axis. */
+bool op_compress(Call *c)
+{
+    kiln_tensor *x = tensor(c, 0), *mask = tensor(c, 1);
+    if (!tensor_ok(x) || !tensor_ok(mask)) return false;
+    const bool flat = !attribute(c, "axis");
+    int64_t axis = attr_int(c, "axis", 0);
+    if (flat) {
+        const Dim all = extent_product(c->t, c->at, x->type.dim, x->type.rank);
+        x = all == DIM_BAD ? &c->t->k->poison : reshape_to(c->t, c->at, x, &all, 1);
+        if (!tensor_ok(x)) return false;
+    }
+    if (axis < 0) axis += x->type.rank;
+    if (axis < 0 || axis >= x->type.rank || mask->type.rank != 1)
+        return unsupported(c, "an axis out of range, or a condition of other than one axis");
+    x = slice_axis(c->t, c->at, x, (int)axis, 0, mask->type.dim[0]);
+    return give(c, 0, kiln_compress_at(c->at, of(x), of(mask), (int)axis));
+}
+
+bool op_scatter(Call *c)
+{
+    static const struct {
+        const char *name;
+        kiln_scatter_how how;
+    } all[] = {{"add", KILN_SCATTER_ADD}, {"mul", KILN_SCATTER_MUL}, {"max", KILN_SCATTER_MAX}, {"min", KILN_SCATTER_MIN}};
+    kiln_scatter_how how = KILN_SCATTER_SET;
+    kiln_tensor *x = tensor(c, 0), *i = tensor(c, 1);
+    if (!tensor_ok(x) || !tensor_ok(i)) return false;
+    for (size_t a = 0; a < COUNT_OF(all); a++)
+        if (attr_is(c, "reduction", all[a].name)) how = all[a].how;
+    if (c->node->op->with.number) return give(c, 0, kiln_scatter_nd_at(c->at, of(x), of(i), operand(c, 2), how));
+    int64_t axis = attr_int(c, "axis", 0);
+    if (axis < 0) axis += x->type.rank;
+    return give(c, 0, kiln_scatter_along_at(c->at, of(x), of(from_end(c, x, i, (int)axis)), operand(c, 2), (int)axis, how));
+}
+
+/* ---- made -------------------------------------------------------------------------------------------- */
+
+bool op_one_hot(Call *c)
+{
+    int64_t depth;
+    int n;
+    kiln_tensor *i = tensor(c, 0), *values = tensor(c, 2);
+    if (!tensor_ok(i) || !tensor_ok(values) || !numbers(c, 1, &depth, 1, &n)) return false;
+    i = cast_to(c->t, c->at, i, DT_i64);
+    i = kiln_where_at(
+        c->at, of(kiln_lt_at(c->at, of(i), KILN_OPERAND(0))), of(kiln_add_at(c->at, of(i), KILN_OPERAND(depth))), of(i));
+    kiln_tensor *hot = kiln_one_hot_at(c->at, of(i), depth, KILN_BOOL);
+    const int64_t axis = attr_int(c, "axis", -1), own = axis < 0 ? axis + i->type.rank + 1 : axis;
+    hot = kiln_moveaxis_at(c->at, of(hot), KILN_AXES(-1), KILN_AXES((int)own));
+    kiln_tensor *off = slice_axis(c->t, c->at, values, 0, 0, 1), *on = slice_axis(c->t, c->at, values, 0, 1, 1);
+    return give(c, 0, kiln_where_at(c->at, of(hot), of(on), of(off)));
+}
+
+bool op_eye_like(Call *c)
+{
+    const kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x)) return false;
+    const OnnxDType *d = onnx_dtype(attr_int(c, "dtype", 0));
+    const kiln_dtype t = (kiln_dtype)(d ? d->dtype : x->type.dtype);
+    if (x->type.rank != 2 || t == KILN_NONE || !dim_is_const(x->type.dim[0]) || !dim_is_const(x->type.dim[1]))
+        return unsupported(c, "a matrix of that kind");
+    return give(c, 0, kiln_eye_at(c->at, c->t->k, t, x->type.dim[0], x->type.dim[1], attr_int(c, "k", 0)));
+}
+
+/* Numbers that must be known: the result's size follows from them. */
+bool op_range(Call *c)
+{
+    int64_t v[3];
+    int n;
+    const kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x)) return false;
+    if (dtype_is_float((DType)x->type.dtype)) {
+        if (c->t->trace) return unsupported(c, "a range of floats in a trace");
+        return give(c, 0,
+            kiln_arange_at(c->at, c->t->k, (kiln_dtype)x->type.dtype, KILN_OPERAND(kiln_item_at(c->at, operand(c, 0))),
+                KILN_OPERAND(kiln_item_at(c->at, operand(c, 1))), KILN_OPERAND(kiln_item_at(c->at, operand(c, 2)))));
+    }
+    for (uint32_t i = 0; i < 3; i++)
+        if (!numbers(c, i, &v[i], 1, &n)) return false;
+    return give(c, 0,
+        kiln_arange_at(c->at, c->t->k, (kiln_dtype)x->type.dtype, KILN_OPERAND(v[0]), KILN_OPERAND(v[1]), KILN_OPERAND(v[2])));
+}
+
+static bool window(Call *c, kiln_tensor *(*fn)(kiln_site, kiln *, kiln_dtype, int64_t, bool))
+{
+    int64_t size;
+    int n;
+    const OnnxDType *d = onnx_dtype(attr_int(c, "output_datatype", 1));
+    if (!d || d->dtype == DT_NONE) return unsupported(c, "the dtype of the result");
+    return numbers(c, 0, &size, 1, &n) &&
+           give(c, 0, fn(c->at, c->t->k, (kiln_dtype)d->dtype, size, attr_int(c, "periodic", 1) != 0));
+}
+
+bool op_hann(Call *c) { return window(c, kiln_hann_window_at); }
+/* ONNX has 25/46 where most have 0.54: a part of Hann's window, and a constant. */
+bool op_hamming(Call *c)
+{
+    if (!op_hann(c)) return false;
+    return give(c, 0, kiln_add_at(c->at, of(kiln_mul_at(c->at, of(c->out[0].t), KILN_OPERAND(42.0 / 46))), KILN_OPERAND(4.0 / 46)));
+}
+bool op_blackman(Call *c) { return window(c, kiln_blackman_window_at); }
+bool op_det(Call *c) { return give(c, 0, kiln_det_at(c->at, operand(c, 0))); }
+
+bool op_reverse_sequence(Call *c)
+{
+    return give(c, 0,
+        kiln_reverse_sequence_at(
+            c->at, operand(c, 0), operand(c, 1), (int)attr_int(c, "time_axis", 0), (int)attr_int(c, "batch_axis", 1)));
+}

@@ -1,0 +1,317 @@
+/* op_move: ONNX's operators that move elements, and those that make them. Relies on import.h. */
+#include "import.h"
+
+#define FROM_LIST(list, values, n)                                            \
+    do {                                                                      \
+        (list)->rank = (n);                                                   \
+        for (int i_ = 0; i_ < (n); i_++) (list)->size[1 + i_] = (values)[i_]; \
+    } while (0)
+
+/* ---- shapes ------------------------------------------------------------------------------------------ */
+
+bool op_shape(Call *c)
+{
+    const kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x)) return false;
+    const int rank = x->type.rank;
+    int64_t first = attr_int(c, "start", 0), end = attr_int(c, "end", rank);
+    if (first < 0) first += rank;
+    if (end < 0) end += rank;
+    first = first < 0 ? 0 : MIN_OF(first, rank);
+    end = end < first ? first : MIN_OF(end, rank);
+    Known *size = ARENA_ARRAY(c->arena, Known, end - first + 1);
+    for (int64_t i = first; i < end; i++) size[i - first] = known_of(x->type.dim[i]);
+    c->out[0] = (Held){.size = size, .sizes = (int)(end - first), .rank = 1};
+    return true;
+}
+
+bool op_size(Call *c)
+{
+    const kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x)) return false;
+    const Dim n = extent_product(c->t, c->at, x->type.dim, x->type.rank);
+    if (n == DIM_BAD) return false;
+    const Known k = known_of(n);
+    c->out[0] = (Held){.size = arena_copy(c->arena, &k, sizeof k), .sizes = 1};
+    return true;
+}
+
+/* 0 stands for the operand's size unless allowzero, -1 for what is left. */
+bool op_reshape(Call *c)
+{
+    const Known *want;
+    Dim dim[MAX_RANK], known = 1;
+    int n, rest = -1;
+    kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x) || !sizes(c, 1, &want, &n)) return false;
+    if (n > MAX_RANK) return unsupported(c, "so many axes");
+    for (int i = 0; i < n; i++) {
+        dim[i] = known_dim(want[i]);
+        if (want[i] == 0 && !attr_int(c, "allowzero", 0) && i < x->type.rank) dim[i] = x->type.dim[i];
+        if (want[i] == -1)
+            rest = i;
+        else
+            known = extent(c->t, c->at, EXTENT_MUL, known, dim[i]);
+        if (known == DIM_BAD) return false;
+    }
+    if (rest >= 0) {
+        const Dim all = extent_product(c->t, c->at, x->type.dim, x->type.rank);
+        if (known == 0) return unsupported(c, "a size of -1 beside one of 0");
+        dim[rest] = all == DIM_BAD ? DIM_BAD : extent(c->t, c->at, EXTENT_EXACT, all, known);
+        if (dim[rest] == DIM_BAD) return false;
+    }
+    return give(c, 0, reshape_to(c->t, c->at, x, dim, n));
+}
+
+bool op_flatten(Call *c)
+{
+    kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x)) return false;
+    int64_t axis = attr_int(c, "axis", 1);
+    if (axis < 0) axis += x->type.rank;
+    if (axis < 0 || axis > x->type.rank) return unsupported(c, "an axis out of range");
+    const Dim dim[2] = {extent_product(c->t, c->at, x->type.dim, (int)axis),
+        extent_product(c->t, c->at, x->type.dim + axis, x->type.rank - (int)axis)};
+    return dim[0] != DIM_BAD && dim[1] != DIM_BAD && give(c, 0, reshape_to(c->t, c->at, x, dim, 2));
+}
+
+/* Axes are an attribute first, later an operand. */
+static bool axes_of(Call *c, kiln_axes *axes)
+{
+    int64_t at[MAX_RANK];
+    int n = -1;
+    if (!attr_ints(c, "axes", at, MAX_RANK, &n) || (has(c, 1) && !numbers(c, 1, at, MAX_RANK, &n))) return false;
+    *axes = (kiln_axes){.count = n};
+    for (int i = 0; i < n; i++) axes->axis[1 + i] = (int)at[i];
+    return true;
+}
+
+bool op_squeeze(Call *c)
+{
+    kiln_axes axes;
+    kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x) || !axes_of(c, &axes)) return false;
+    if (axes.count < 0)
+        for (int i = axes.count = 0; i < x->type.rank; i++)
+            if (x->type.dim[i] == 1) axes.axis[1 + axes.count++] = i;
+    return give(c, 0, kiln_squeeze_dims_at(c->at, of(x), axes));
+}
+
+bool op_unsqueeze(Call *c)
+{
+    kiln_axes axes;
+    return axes_of(c, &axes) && give(c, 0, kiln_expand_dims_at(c->at, operand(c, 0), axes));
+}
+
+bool op_transpose(Call *c)
+{
+    int64_t at[MAX_RANK];
+    int n;
+    kiln_axes perm = KILN_ALL;
+    if (!attr_ints(c, "perm", at, MAX_RANK, &n)) return false;
+    if (n >= 0) perm.count = n;
+    for (int i = 0; i < n; i++) perm.axis[1 + i] = (int)at[i];
+    return give(c, 0, kiln_transpose_at(c->at, operand(c, 0), perm));
+}
+
+/* Both broadcast against each other. */
+bool op_expand(Call *c)
+{
+    const Known *want;
+    int n;
+    kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x) || !sizes(c, 1, &want, &n)) return false;
+    if (n > MAX_RANK) return unsupported(c, "so many axes");
+    Type to = x->type;
+    to.rank = (uint8_t)MAX_OF(n, x->type.rank);
+    for (int i = 0; i < to.rank; i++) {
+        const int a = i - (to.rank - n), b = i - (to.rank - x->type.rank);
+        const Dim u = a < 0 ? 1 : known_dim(want[a]), v = b < 0 ? 1 : x->type.dim[b];
+        to.dim[i] = u == 1 ? v : u;
+    }
+    return give(c, 0, broadcast_to(c->t, c->at, x, &to));
+}
+
+bool op_tile(Call *c)
+{
+    int64_t at[MAX_RANK];
+    int n;
+    kiln_shape times;
+    if (!numbers(c, 1, at, MAX_RANK, &n)) return false;
+    FROM_LIST(&times, at, n);
+    return give(c, 0, kiln_tile_at(c->at, operand(c, 0), times));
+}
+
+/* ---- parts ------------------------------------------------------------------------------------------- */
+
+bool op_concat(Call *c)
+{
+    ScratchMark mark = scratch_mark(&c->t->scratch);
+    kiln_tensor **x = thread_scratch(c->t, c->at, c->nin, sizeof *x);
+    for (uint32_t i = 0; x && i < c->nin; i++) x[i] = tensor(c, i);
+    const bool ok = x && give(c, 0, kiln_concat_at(c->at, x, (int)c->nin, (int)attr_int(c, "axis", 1)));
+    scratch_reset(&c->t->scratch, mark);
+    return ok;
+}
+
+bool op_split(Call *c)
+{
+    enum { MOST = 256 };
+    int64_t at[MOST];
+    int n = -1;
+    kiln_tensor *out[MOST], *x = tensor(c, 0);
+    if (!tensor_ok(x) || !attr_ints(c, "split", at, MOST, &n) || (has(c, 1) && !numbers(c, 1, at, MOST, &n))) return false;
+    if (c->nout > MOST || (n >= 0 && n != (int)c->nout)) return unsupported(c, "other parts than it has results");
+    const int axis = (int)attr_int(c, "axis", 0), own = axis < 0 ? axis + x->type.rank : axis;
+    if (n < 0 && own >= 0 && own < x->type.rank && dim_is_const(x->type.dim[own])) { /* the last part may be smaller */
+        const int64_t size = x->type.dim[own], each = c->nout ? (size + c->nout - 1) / c->nout : 0;
+        for (n = 0; n < (int)c->nout; n++) at[n] = MAX_OF(MIN_OF(each, size - n * each), 0);
+    }
+    if (!kiln_split_at(c->at, of(x), axis, n >= 0 ? at : NULL, (int)c->nout, out)) return false;
+    for (uint32_t i = 0; i < c->nout; i++)
+        if (!give(c, i, out[i])) return false;
+    return true;
+}
+
+/* Up to version 9 all is said by attributes. */
+bool op_slice(Call *c)
+{
+    int64_t from[MAX_RANK], to[MAX_RANK], axis[MAX_RANK], step[MAX_RANK];
+    int n, m, axes = -1, steps = -1;
+    kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x)) return false;
+    if (c->node->version < 10) {
+        if (!attr_ints(c, "starts", from, MAX_RANK, &n) || !attr_ints(c, "ends", to, MAX_RANK, &m) ||
+            !attr_ints(c, "axes", axis, MAX_RANK, &axes))
+            return false;
+    } else if (!numbers(c, 1, from, MAX_RANK, &n) || !numbers(c, 2, to, MAX_RANK, &m) ||
+               (has(c, 3) && !numbers(c, 3, axis, MAX_RANK, &axes)) || (has(c, 4) && !numbers(c, 4, step, MAX_RANK, &steps))) {
+        return false;
+    }
+    if (n < 0 || n != m || (axes >= 0 && axes != n) || (steps >= 0 && steps != n))
+        return unsupported(c, "starts, ends, axes and steps that are not as many");
+    for (int i = 0; i < n && tensor_ok(x); i++) {
+        const int64_t by = steps < 0 ? 1 : step[i], end = to[i] == INT64_MIN ? -KILN_END : to[i];
+        x = kiln_slice_at(c->at, of(x), axes < 0 ? i : (int)axis[i], from[i],
+            end > INT32_MAX              ? KILN_END
+            : by < 0 && end < -INT32_MAX ? -KILN_END
+                                         : end,
+            by);
+    }
+    return give(c, 0, x);
+}
+
+/* Indices below 0 count from the end. */
+kiln_tensor *from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int axis)
+{
+    if (!tensor_ok(x) || !tensor_ok(i) || axis < 0 || axis >= x->type.rank) return i;
+    i = cast_to(c->t, c->at, i, DT_i64);
+    kiln_tensor *turned = kiln_add_at(c->at, of(i), of(dim_tensor(c->t, c->at, x->type.dim[axis], DT_i64)));
+    return kiln_where_at(c->at, of(kiln_lt_at(c->at, of(i), KILN_OPERAND(0))), of(turned), of(i));
+}
+
+bool op_gather(Call *c)
+{
+    kiln_tensor *x = tensor(c, 0), *i = tensor(c, 1);
+    if (!tensor_ok(x)) return false;
+    if (c->node->op->with.number == 2) return give(c, 0, kiln_gather_nd_at(c->at, of(x), of(i), (int)attr_int(c, "batch_dims", 0)));
+    int64_t axis = attr_int(c, "axis", 0);
+    if (axis < 0) axis += x->type.rank;
+    i = from_end(c, x, i, (int)axis);
+    return give(c, 0, (c->node->op->with.number ? kiln_take_along_at : kiln_gather_at)(c->at, of(x), of(i), (int)axis));
+}
+
+bool op_top_k(Call *c)
+{
+    int64_t k = attr_int(c, "k", 0);
+    int n;
+    kiln_tensor *i, *v;
+    if (c->node->version >= 10 && !numbers(c, 1, &k, 1, &n)) return false;
+    v = (attr_int(c, "largest", 1) ? kiln_top_k_at : kiln_bottom_k_at)(c->at, operand(c, 0), k, (int)attr_int(c, "axis", -1), &i);
+    return give(c, 0, v) && (c->nout < 2 || give(c, 1, i));
+}
+
+bool op_pad(Call *c)
+{
+    static const char *const name[] = {"edge", "reflect", "wrap"};
+    static const kiln_padding how[] = {KILN_PAD_EDGE, KILN_PAD_REFLECT, KILN_PAD_WRAP};
+    int64_t pads[2 * MAX_RANK], axis[MAX_RANK];
+    int n = -1, axes = -1;
+    kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x)) return false;
+    if (c->node->version < 11 ? !attr_ints(c, "pads", pads, 2 * MAX_RANK, &n) : !numbers(c, 1, pads, 2 * MAX_RANK, &n))
+        return false;
+    if (has(c, 3) && !numbers(c, 3, axis, MAX_RANK, &axes)) return false;
+    const int count = axes < 0 ? x->type.rank : axes;
+    kiln_shape low = {.rank = x->type.rank}, high = low;
+    if (n != 2 * count) return unsupported(c, "other than two numbers for each axis");
+    for (int i = 0; i < count; i++) {
+        const int64_t a = axes < 0 ? i : axis[i] < 0 ? axis[i] + x->type.rank : axis[i];
+        if (a < 0 || a >= x->type.rank) return unsupported(c, "an axis out of range");
+        low.size[1 + a] = pads[i], high.size[1 + a] = pads[count + i];
+    }
+    for (int i = 0; i < 3; i++)
+        if (attr_is(c, "mode", name[i])) return give(c, 0, kiln_pad_with_at(c->at, of(x), low, high, how[i]));
+    kiln_operand fill = KILN_OPERAND(0);
+    if (c->node->version < 11)
+        fill = KILN_OPERAND(attr_float(c, "value", 0));
+    else if (has(c, 2))
+        fill = KILN_OPERAND(kiln_item_at(c->at, operand(c, 2)));
+    return give(c, 0, kiln_pad_at(c->at, of(x), low, high, fill));
+}
+
+bool op_depth(Call *c)
+{
+    const kiln_depth_order order = attr_is(c, "mode", "CRD") ? KILN_CRD : KILN_DCR;
+    return give(c, 0,
+        (c->node->op->with.number ? kiln_space_to_depth_at : kiln_depth_to_space_at)(
+            c->at, operand(c, 0), attr_int(c, "blocksize", 0), 1, order));
+}
+
+bool op_trilu(Call *c)
+{
+    int64_t k = 0;
+    int n;
+    if (has(c, 1) && !numbers(c, 1, &k, 1, &n)) return false;
+    return give(c, 0, (attr_int(c, "upper", 1) ? kiln_triu_at : kiln_tril_at)(c->at, operand(c, 0), k));
+}
+
+/* ---- made -------------------------------------------------------------------------------------------- */
+
+bool op_constant(Call *c)
+{
+    const OnnxAttribute *a = attribute(c, "value"), *f = attribute(c, "value_float"), *i = attribute(c, "value_int");
+    int64_t whole[64];
+    int n = -1;
+    if (a && a->t) {
+        return give(c, 0, tensor_value(c->t, c->at, c->m, a->t));
+    }
+    if (f) return give(c, 0, kiln_full_at(c->at, c->t->k, KILN_F32, KILN_SHAPE(), KILN_OPERAND((double)f->f)));
+    if (i) return give(c, 0, kiln_full_at(c->at, c->t->k, KILN_I64, KILN_SHAPE(), KILN_OPERAND(i->i)));
+    if (!attr_ints(c, "value_ints", whole, 64, &n)) return false;
+    if (n >= 0) {
+        c->out[0] = (Held){.size = NULL};
+        return give(c, 0, kiln_from_at(c->at, c->t->k, KILN_I64, KILN_SHAPE(n), whole, n));
+    }
+    a = attribute(c, "value_floats");
+    if (a)
+        return give(c, 0,
+            kiln_from_at(c->at, c->t->k, KILN_F32, KILN_SHAPE((int64_t)a->floats.n / 4), a->floats.at, (int64_t)a->floats.n / 4));
+    return unsupported(c, "a value of that kind");
+}
+
+bool op_constant_of_shape(Call *c)
+{
+    const Known *want;
+    int n;
+    const OnnxAttribute *a = attribute(c, "value");
+    if (!sizes(c, 0, &want, &n)) return false;
+    if (n > MAX_RANK) return unsupported(c, "so many axes");
+    kiln_tensor *x =
+        a && a->t ? tensor_value(c->t, c->at, c->m, a->t) : kiln_full_at(c->at, c->t->k, KILN_F32, KILN_SHAPE(), KILN_OPERAND(0));
+    if (!tensor_ok(x)) return false;
+    Type to = {.dtype = x->type.dtype, .rank = (uint8_t)n};
+    for (int i = 0; i < n; i++) to.dim[i] = known_dim(want[i]);
+    if (x->type.rank == 1) x = reshape_to(c->t, c->at, x, NULL, 0);
+    return give(c, 0, tensor_ok(x) ? broadcast_to(c->t, c->at, x, &to) : x);
+}

@@ -1,0 +1,150 @@
+/* op_reduce: ONNX's reductions, softmax, products and normalisations. Relies on import.h. */
+#include "import.h"
+
+/* Axes are an attribute first, later an operand. Absent or empty: all of them, or if noop_with_empty_axes none. */
+bool op_over(Call *c)
+{
+    int64_t at[MAX_RANK];
+    int n = -1;
+    kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x) || !attr_ints(c, "axes", at, MAX_RANK, &n) || (has(c, 1) && !numbers(c, 1, at, MAX_RANK, &n))) return false;
+    kiln_axes axes = {.keep = attr_int(c, "keepdims", 1) != 0, .count = n};
+    if (n <= 0) axes.count = attr_int(c, "noop_with_empty_axes", 0) ? 0 : -1;
+    for (int i = 0; i < n; i++) axes.axis[1 + i] = (int)at[i];
+    return give(c, 0, c->node->op->with.over(c->at, of(x), axes));
+}
+
+bool op_arg(Call *c)
+{
+    const int how = attr_int(c, "select_last_index", 0) ? KILN_LAST : 0;
+    kiln_axes axes = KILN_AXES((int)attr_int(c, "axis", 0));
+    axes.keep = attr_int(c, "keepdims", 1) != 0;
+    return give(c, 0, (c->node->op->with.number ? kiln_argmax_over_at : kiln_argmin_over_at)(c->at, operand(c, 0), axes, how));
+}
+
+/* Up to version 12 all axes from `axis` on are one. */
+bool op_softmax(Call *c)
+{
+    kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x)) return false;
+    static kiln_tensor *(*const all[])(kiln_site, kiln_operand, int) = {kiln_softmax_at, kiln_log_softmax_at, kiln_hardmax_at};
+    kiln_tensor *(*fn)(kiln_site, kiln_operand, int) = all[c->node->op->with.number];
+    const int64_t axis = attr_int(c, "axis", c->node->version >= 13 ? -1 : 1);
+    if (c->node->version >= 13) return give(c, 0, fn(c->at, of(x), (int)axis));
+    const int first = (int)(axis < 0 ? axis + x->type.rank : axis);
+    if (first < 0 || first > x->type.rank) return unsupported(c, "an axis out of range");
+    const Dim flat[2] = {
+        extent_product(c->t, c->at, x->type.dim, first), extent_product(c->t, c->at, x->type.dim + first, x->type.rank - first)};
+    kiln_tensor *y = reshape_to(c->t, c->at, x, flat, 2);
+    if (tensor_ok(y)) y = fn(c->at, of(y), 1);
+    return give(c, 0, tensor_ok(y) ? reshape_to(c->t, c->at, y, x->type.dim, x->type.rank) : y);
+}
+
+bool op_gemm(Call *c)
+{
+    kiln_tensor *a = tensor(c, 0), *b = tensor(c, 1);
+    if (attr_int(c, "transA", 0)) a = kiln_matrix_transpose_at(c->at, of(a));
+    if (attr_int(c, "transB", 0)) b = kiln_matrix_transpose_at(c->at, of(b));
+    const double alpha = attr_float(c, "alpha", 1), beta = attr_float(c, "beta", 1);
+    kiln_tensor *y = kiln_matmul_at(c->at, of(a), of(b));
+    if (alpha != 1) y = kiln_mul_at(c->at, of(y), KILN_OPERAND(alpha));
+    if (!has(c, 2)) return give(c, 0, y);
+    kiln_tensor *add = tensor(c, 2);
+    if (beta != 1) add = kiln_mul_at(c->at, of(add), KILN_OPERAND(beta));
+    return give(c, 0, kiln_add_at(c->at, of(y), of(add)));
+}
+
+bool op_einsum(Call *c)
+{
+    const OnnxAttribute *a = attribute(c, "equation");
+    if (!a || a->s.n == 0 || a->s.n > 255) return unsupported(c, "an equation of no or more than 255 letters");
+    char text[256];
+    memcpy(text, a->s.at, a->s.n);
+    text[a->s.n] = 0;
+    kiln_tensor *x[16];
+    if (c->nin > COUNT_OF(x)) return unsupported(c, "more than 16 operands");
+    for (uint32_t i = 0; i < c->nin; i++) x[i] = tensor(c, i);
+    return give(c, 0, kiln_einsum_at(c->at, text, kiln_tensors(x, (int)c->nin)));
+}
+
+bool op_cumsum(Call *c)
+{
+    int64_t axis;
+    int n;
+    if (!numbers(c, 1, &axis, 1, &n)) return false;
+    const int how = (attr_int(c, "exclusive", 0) ? KILN_EXCLUSIVE : 0) | (attr_int(c, "reverse", 0) ? KILN_REVERSE : 0);
+    return give(c, 0, kiln_cumsum_at(c->at, operand(c, 0), (int)axis, how));
+}
+
+/* ---- normalisation ----------------------------------------------------------------------------------- */
+
+/* In training mode with the statistics of x, and with new running ones, of which momentum is the old part. */
+static bool train_batchnorm(Call *c, double epsilon)
+{
+    const double keep = attr_float(c, "momentum", 0.9f);
+    kiln_tensor *now[2],
+        *y = kiln_batchnorm_training_at(c->at, operand(c, 0), operand(c, 1), operand(c, 2), 1, epsilon, &now[0], &now[1]);
+    if (!give(c, 0, y)) return false;
+    for (uint32_t i = 1; i < c->nout && i < 3; i++) {
+        kiln_tensor *was = tensor(c, 2 + i),
+                    *part = tensor_ok(was) ? cast_to(c->t, c->at, now[i - 1], (DType)was->type.dtype) : was;
+        part = kiln_mul_at(c->at, of(part), KILN_OPERAND(1 - keep));
+        if (!give(c, i, kiln_add_at(c->at, of(kiln_mul_at(c->at, of(was), KILN_OPERAND(keep))), of(part)))) return false;
+    }
+    return true;
+}
+
+/* The first versions are in training mode unless is_test says else. */
+bool op_batchnorm(Call *c)
+{
+    const double epsilon = attr_float(c, "epsilon", 1e-5f);
+    if (c->node->version < 14 && (c->nout > 1 || (c->node->op->with.number && !attr_int(c, "is_test", 0))))
+        return unsupported(c, "training before version 14");
+    if (attr_int(c, "training_mode", 0)) return train_batchnorm(c, epsilon);
+    return give(
+        c, 0, kiln_batchnorm_at(c->at, operand(c, 0), operand(c, 3), operand(c, 4), operand(c, 1), operand(c, 2), 1, epsilon));
+}
+
+bool op_lrn(Call *c)
+{
+    return give(c, 0,
+        kiln_local_response_norm_at(c->at, operand(c, 0), attr_int(c, "size", 1), 1, attr_float(c, "alpha", 0.0001f),
+            attr_float(c, "beta", 0.75f), attr_float(c, "bias", 1)));
+}
+
+/* (x - mean) / (deviation + 1e-9), as the operator's definition has it. */
+bool op_mean_variance(Call *c)
+{
+    int64_t at[MAX_RANK];
+    int n;
+    if (!attr_ints(c, "axes", at, MAX_RANK, &n)) return false;
+    kiln_axes axes = n < 0 ? KILN_KEEP(0, 2, 3) : (kiln_axes){.keep = 1, .count = n};
+    for (int i = 0; i < n; i++) axes.axis[1 + i] = (int)at[i];
+    kiln_tensor *x = tensor(c, 0), *middle = kiln_sub_at(c->at, of(x), of(kiln_mean_at(c->at, of(x), axes)));
+    kiln_tensor *deviation = kiln_sqrt_at(c->at, of(kiln_variance_at(c->at, of(x), axes)));
+    return give(c, 0, kiln_div_at(c->at, of(middle), of(kiln_add_at(c->at, of(deviation), KILN_OPERAND(1e-9)))));
+}
+
+bool op_instancenorm(Call *c)
+{
+    return give(c, 0, kiln_instancenorm_at(c->at, operand(c, 0), 1, operand(c, 1), operand(c, 2), attr_float(c, "epsilon", 1e-5f)));
+}
+
+bool op_layernorm(Call *c)
+{
+    kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x)) return false;
+    int64_t axis = attr_int(c, "axis", -1);
+    if (axis < 0) axis += x->type.rank;
+    if (axis < 0 || axis >= x->type.rank) return unsupported(c, "an axis out of range");
+    kiln_axes axes = {.count = x->type.rank - (int)axis};
+    for (int i = 0; i < axes.count; i++) axes.axis[1 + i] = (int)axis + i;
+    const double epsilon = attr_float(c, "epsilon", 1e-5f);
+    if (!give(c, 0, kiln_layernorm_axes_at(c->at, of(x), axes, operand(c, 1), operand(c, 2), epsilon))) return false;
+    axes.keep = 1;
+    if (c->nout < 2) return true;
+    x = cast_to(c->t, c->at, x, wide_dtype(x)); /* the mean, and 1 over the deviation */
+    if (!give(c, 1, kiln_mean_at(c->at, of(x), axes))) return false;
+    kiln_tensor *spread = kiln_add_at(c->at, of(kiln_variance_at(c->at, of(x), axes)), KILN_OPERAND(epsilon));
+    return c->nout < 3 || give(c, 2, kiln_rsqrt_at(c->at, of(spread)));
+}

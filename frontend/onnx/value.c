@@ -1,0 +1,157 @@
+/* value: the elements of a model's tensors. Those that lie in its file as they lie in memory are not copied. Relies on import.h. */
+#include "import.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static kiln_shape shape_of(const Type *t)
+{
+    kiln_shape s = {.rank = t->rank};
+    for (int i = 0; i < t->rank; i++) s.size[1 + i] = t->dim[i];
+    return s;
+}
+
+/* Varints, or numbers of four bytes, as elements: i32's list holds all small integers, and f16 and bf16 as bits. */
+static void unlist(Numbers list, bool is_varint, size_t each, size_t element, char *to, uint64_t n)
+{
+    Wire w = wire_of(list);
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t v = 0;
+        if (is_varint)
+            wire_varint(&w, &v);
+        else
+            memcpy(&v, list.at + i * each, each);
+        memcpy(to + i * element, &v, element); /* both count from the lowest byte */
+    }
+}
+
+static bool read_list(const OnnxTensor *x, size_t element, char *to, uint64_t n)
+{
+    const bool is_float = x->type == 1, is_double = x->type == 11;
+    const Numbers list = is_float                         ? x->floats
+                         : is_double                      ? x->doubles
+                         : x->type == 7                   ? x->longs
+                         : x->type == 12 || x->type == 13 ? x->unsigneds
+                                                          : x->ints;
+    unlist(list, !is_float && !is_double, is_float ? 4 : 8, element, to, n);
+    return true;
+}
+
+static bool read_file(const kiln_onnx *m, const OnnxTensor *x, char *to, size_t bytes, Status *st)
+{
+    External e;
+    uint64_t size;
+    if (!external_of(x, &e, st)) return false;
+    const int fd = external_open(m, e.location, &size, st);
+    if (fd < 0) return false;
+    bool ok = true;
+    for (size_t done = 0; ok && done < bytes;) {
+        const ssize_t n = pread(fd, to + done, bytes - done, (off_t)(e.offset + done));
+        ok = n > 0 || (n < 0 && errno == EINTR) ||
+             status_fail(st, ST_IO, "'%s' ends before its elements do", shown(e.location).text);
+        done += n > 0 ? (size_t)n : 0;
+    }
+    close(fd);
+    return ok;
+}
+
+/* Of a file of one tensor the bytes go; a model's stay. */
+kiln_tensor *tensor_value(Thread *t, kiln_site at, const kiln_onnx *m, const OnnxTensor *x)
+{
+    Type type;
+    uint64_t n;
+    Status st = {0};
+    if (!tensor_shape(x, &type, &n, &st))
+        return fail(t, at, (kiln_code)st.code, "onnx: tensor '%s': %s", shown(x->name).text, st.text);
+    if (type.dtype == DT_NONE)
+        return fail(t, at, KILN_EUNSUPPORTED, "onnx: tensor '%s' has the dtype %s, which Kiln has not", shown(x->name).text,
+            onnx_dtype(x->type)->name);
+    const size_t element = dtype_bytes((DType)type.dtype), bytes = (size_t)n * element;
+    const kiln_shape shape = shape_of(&type);
+    if (x->location == 0 && x->raw.n != 0 && n != 0) {
+        if ((uintptr_t)x->raw.at % element == 0 && bytes >= 4096 && m->mapped)
+            return kiln_borrow_at(at, t->k, (kiln_dtype)type.dtype, shape, x->raw.at, NULL, NULL);
+        return kiln_from_at(at, t->k, (kiln_dtype)type.dtype, shape, x->raw.at, (int64_t)n);
+    }
+    char *room = mem_alloc(bytes + 1);
+    if (!room) return fail(t, at, KILN_EMEMORY, "onnx: no memory for the %zu bytes of tensor '%s'", bytes, shown(x->name).text);
+    const bool ok = x->location == 1 ? read_file(m, x, room, bytes, &st) : read_list(x, element, room, n);
+    kiln_tensor *y = ok ? kiln_from_at(at, t->k, (kiln_dtype)type.dtype, shape, room, (int64_t)n)
+                        : fail(t, at, (kiln_code)st.code, "onnx: tensor '%s': %s", shown(x->name).text, st.text);
+    mem_free(room, bytes + 1);
+    return y;
+}
+
+/* ---- inputs whose numbers sizes follow from ----------------------------------------------------------- */
+
+#define MOST_FIXED 4096 /* bytes */
+
+char *known_text(Thread *t, kiln_site at, kiln_operand o, size_t *bytes)
+{
+    const kiln_tensor *x = operand_concrete(t, at, "onnx", o);
+    if (!x) return NULL;
+    const size_t n = kiln_bytes(x), head = 2 + MAX_RANK * 8;
+    uint8_t raw[2 + MAX_RANK * 8 + MOST_FIXED] = {x->type.dtype, x->type.rank};
+    if (n > MOST_FIXED) {
+        fail(t, at, KILN_EUNSUPPORTED, "onnx: an input from which sizes follow has %zu bytes (allowed: %d)", n, MOST_FIXED);
+        return NULL;
+    }
+    memcpy(raw + 2, x->type.dim, x->type.rank * sizeof *x->type.dim);
+    if (!kiln_read_at(at, o, raw + head, n)) return NULL;
+    *bytes = 2 * (head + n) + 1;
+    char *text = mem_alloc(*bytes);
+    if (!text) fail(t, at, KILN_EMEMORY, "onnx: no memory for %zu bytes", *bytes);
+    for (size_t i = 0; text && i < head + n; i++)
+        text[2 * i] = (char)('a' + raw[i] / 16), text[2 * i + 1] = (char)('a' + raw[i] % 16);
+    if (text) text[*bytes - 1] = 0;
+    return text;
+}
+
+kiln_tensor *known_tensor(Thread *t, kiln_site at, const char *text)
+{
+    const size_t head = 2 + MAX_RANK * 8, n = strlen(text) / 2;
+    uint8_t raw[2 + MAX_RANK * 8 + MOST_FIXED] = {0};
+    if (n < head || n > sizeof raw)
+        return fail(t, at, KILN_EVALUE, "onnx: an input from which sizes follow was not given through kiln_onnx_call");
+    for (size_t i = 0; i < n; i++) raw[i] = (uint8_t)((text[2 * i] - 'a') * 16 + (text[2 * i + 1] - 'a'));
+    Type type = {.dtype = raw[0], .rank = raw[1]};
+    memcpy(type.dim, raw + 2, sizeof(Dim) * MAX_RANK);
+    return kiln_from_at(
+        at, t->k, (kiln_dtype)type.dtype, shape_of(&type), raw + head, (int64_t)((n - head) / dtype_bytes((DType)type.dtype)));
+}
+
+/* ---- files of one tensor ------------------------------------------------------------------------------ */
+
+typedef struct OneFile {
+    Thread *t;
+    kiln_site at;
+    FileIn file;
+    Arena arena;
+    kiln_tensor *value;
+} OneFile;
+
+static void read_one(void *arg)
+{
+    OneFile *f = arg;
+    Status st = {0};
+    const kiln_onnx nowhere = {.folder = -1};
+    uint8_t *bytes = arena_alloc(&f->arena, (size_t)f->file.size + 1);
+    if (!file_read(&f->file, 0, bytes, (size_t)f->file.size)) return;
+    const OnnxTensor *x = proto_tensor(&f->arena, (Bytes){bytes, (size_t)f->file.size}, &st);
+    f->value = x && tensor_check(&nowhere, x, &st) ? tensor_value(f->t, f->at, &nowhere, x)
+                                                   : fail(f->t, f->at, (kiln_code)st.code, "onnx: %s: %s", f->file.path, st.text);
+}
+
+kiln_tensor *kiln_onnx_tensor_at(kiln_site at, kiln *k, const char *path)
+{
+    OneFile f = {.t = thread_of(k), .at = at};
+    Status st = {0};
+    if (!f.t) return NULL;
+    f.value = &k->poison;
+    if (!file_allowed(f.t, at, "onnx", path) || !file_open(&f.file, f.t, at, "onnx", path)) return f.value;
+    arena_init(&f.arena);
+    if (!arena_try(&f.arena, &st, read_one, &f)) f.value = fail(f.t, at, (kiln_code)st.code, "onnx: %s: %s", path, st.text);
+    arena_free(&f.arena);
+    file_close(&f.file);
+    return f.value;
+}

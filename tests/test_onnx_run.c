@@ -1,0 +1,101 @@
+/* test_onnx_run: an ONNX model as a function: any size, gradients, several models, what is missing. What operators compute:
+ * tests/conformance/test_onnx.c. */
+#include "values.h"
+
+#include <kiln/onnx.h>
+
+#include "onnx_bytes.h"
+
+/* y = relu(x w + b), with w [3, 2] of ones and b [2]. */
+static kiln_onnx *small(const char *last, int64_t version)
+{
+    static const float ones[6] = {1, 1, 1, 1, 1, 1}, shift[2] = {-1, -20};
+    Message w = {.n = 0}, b = {.n = 0}, g = {.n = 0}, in = value_of("x"), out = value_of("y");
+    const Message product = node_of("MatMul", "x", "w", "t"), sum = node_of("Add", "t", "b", "u"), relu = node_of(last, "u", NULL, "y");
+    integer(&w, 1, 3), integer(&w, 1, 2), integer(&w, 2, 1), text(&w, 8, "w"), bytes(&w, 9, ones, sizeof ones);
+    integer(&b, 1, 2), integer(&b, 2, 1), text(&b, 8, "b"), bytes(&b, 4, shift, sizeof shift);
+    message(&g, 1, &product), message(&g, 1, &sum), message(&g, 1, &relu);
+    message(&g, 5, &w), message(&g, 5, &b), message(&g, 11, &in), message(&g, 12, &out);
+    const Message m = model_of(&g, version);
+    return kiln_onnx_load_memory(k, m.at, m.n);
+}
+
+static void any_size(void **state)
+{
+    (void)state;
+    kiln_onnx *m = small("Relu", 17);
+    for (int eager = 0; eager < 2; eager++)
+        for (int64_t n = 1; n < 9; n++) {
+            KILN_SCOPE(k);
+            kiln_eager(k, eager);
+            kiln_tensor *y, *x = kiln_full(k, KILN_F32, KILN_SHAPE(n, 3), 2);
+            assert_true(kiln_onnx_call(m, KILN_IN(x), &y, 1));
+            EXACTLY(kiln_slice(y, 0, n - 1, n, 1), KILN_F32, KILN_SHAPE(1, 2), 5, 0);
+            has_shape(y, KILN_F32, KILN_SHAPE(n, 2));
+        }
+    kiln_function_statistics s;
+    kiln_function_stats(kiln_onnx_function(m), &s);
+    assert_true(s.compiles < 6); /* sizes that keep changing became symbols */
+    kiln_onnx_free(m);
+}
+
+static void gradients(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    kiln_onnx *m = small("Relu", 17);
+    kiln_tensor *x = kiln_full(k, KILN_F32, KILN_SHAPE(2, 3), 2), *y;
+    EXACTLY(kiln_call(kiln_grad(kiln_onnx_function(m)), x), KILN_F32, KILN_SHAPE(2, 3), 1, 1, 1, 1, 1, 1);
+    KILN_TAPE(k, tape);
+    kiln_watch(tape, x);
+    assert_true(kiln_onnx_call(m, KILN_IN(x), &y, 1));
+    EXACTLY(kiln_gradient(tape, y, x), KILN_F32, KILN_SHAPE(2, 3), 1, 1, 1, 1, 1, 1);
+    /* The model is freed when the engine closes. */
+}
+
+static void what_is_missing_is_named(void **state)
+{
+    (void)state;
+    kiln_tensor *y, *x = kiln_full(k, KILN_F32, KILN_SHAPE(2, 3), 2);
+    kiln_onnx *m = small("Frobnicate", 17);
+    FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED, "onnx: a model in memory: operators that Kiln does not have, or not in this version: Frobnicate (1, version 17)");
+    kiln_onnx_free(m);
+    m = small("Mish", 17); /* came with 18 */
+    FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED, "onnx: a model in memory: operators that Kiln does not have, or not in this version: Mish (1, version 17)");
+    kiln_onnx_free(m);
+    m = small("Relu", 29); /* nobody knows yet what that will mean */
+    FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED, "onnx: a model in memory: operators that Kiln does not have, or not in this version: MatMul (1, version 29), Add (1, version 29), Relu (1, version 29)");
+    kiln_onnx_free(m);
+}
+
+/* y = reshape(x, s): s is an input, and part of what is traced. */
+static void inputs_that_sizes_follow_from(void **state)
+{
+    (void)state;
+    Message g = {.n = 0}, in = value_of("x"), s = {.n = 0}, out = value_of("y");
+    const Message reshape = node_of("Reshape", "x", "s", "y");
+    text(&s, 1, "s");
+    message(&g, 1, &reshape), message(&g, 11, &in), message(&g, 11, &s), message(&g, 12, &out);
+    const Message bytes_of = model_of(&g, 17);
+    kiln_onnx *m = kiln_onnx_load_memory(k, bytes_of.at, bytes_of.n);
+    KILN_SCOPE(k);
+    kiln_tensor *y, *x = kiln_full(k, KILN_F32, KILN_SHAPE(2, 3), 2);
+    for (int eager = 0; eager < 2; eager++) {
+        kiln_eager(k, eager);
+        assert_true(kiln_onnx_call(m, KILN_IN(x, kiln_i64(k, KILN_SHAPE(2), 3, -1)), &y, 1));
+        has_shape(y, KILN_F32, KILN_SHAPE(3, 2));
+        assert_true(kiln_onnx_call(m, KILN_IN(x, kiln_i64(k, KILN_SHAPE(3), 1, 0, 2)), &y, 1));
+        has_shape(y, KILN_F32, KILN_SHAPE(1, 3, 2));
+        assert_false(kiln_onnx_call(m, KILN_IN(x, kiln_i64(k, KILN_SHAPE(1), 7)), &y, 1));
+        assert_non_null(strstr(kiln_error(k)->text, "onnx: Reshape '': sizes differ, wanted [7]: f32[2,3]"));
+        kiln_clear(k);
+    }
+    kiln_eager(k, false);
+    kiln_onnx_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {ENGINE_TEST(any_size), ENGINE_TEST(gradients), ENGINE_TEST(what_is_missing_is_named), ENGINE_TEST(inputs_that_sizes_follow_from)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
