@@ -429,6 +429,14 @@ static bool needed(const GraphRun *r, const Program *p, SizesFn *sizes, const in
     return true;
 }
 
+size_t graph_room(const Program *p, uint32_t result, const int64_t *symbol)
+{
+    const Buf *b = &p->buf.at[p->ninput + result];
+    size_t bytes = dtype_bytes((DType)b->type.dtype);
+    for (uint32_t k = 0; k < b->type.rank; k++) bytes *= (size_t)dim_eval(&p->module->dims, buf_room(b)->dim[k], symbol);
+    return bytes;
+}
+
 static bool call(const GraphRun *r, const Program *p, EntryFn *entry, SizesFn *sizes, const void *const *in, void **result)
 {
     const Graph *g = p->module->graph.at[0];
@@ -439,7 +447,7 @@ static bool call(const GraphRun *r, const Program *p, EntryFn *entry, SizesFn *s
         {.run = host_run, .contract = host_contract, .convolve = host_convolve, .attend = host_attend, .factor = host_factor, .sort = host_sort, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->st};
     for (uint32_t i = 0; i < p->ninput; i++) buf[i] = (void *)(uintptr_t)in[i];
     for (uint32_t i = 0; i < p->noutput; i++)
-        buf[p->ninput + i] = result[i] = bordered(r->arena, (size_t)graph_bytes(r, g, g->result.at[i]));
+        buf[p->ninput + i] = result[i] = bordered(r->arena, graph_room(p, i, r->symbol));
     for (uint32_t i = 0; i < p->symbol.len; i++) dim[i] = dim_eval(&p->module->dims, p->symbol.at[i], r->symbol);
     size_t bytes;
     if (!needed(r, p, sizes, dim, &bytes)) return false;
@@ -451,7 +459,7 @@ static bool call(const GraphRun *r, const Program *p, EntryFn *entry, SizesFn *s
     if (!border_whole(work, bytes)) return status_fail(r->st, ST_INTERNAL, "wrote outside the workspace");
     if (inputs_hash(r, g, in) != before) return status_fail(r->st, ST_INTERNAL, "wrote to an input");
     for (uint32_t i = 0; i < p->noutput; i++)
-        if (!border_whole(result[i], (size_t)graph_bytes(r, g, g->result.at[i])))
+        if (!border_whole(result[i], graph_room(p, i, r->symbol)))
             return status_fail(r->st, ST_INTERNAL, "wrote outside output %u", i);
     return true;
 }

@@ -5,6 +5,7 @@
 
 #include "codegen/backend.h"
 #include "codegen/eager.h"
+#include "codegen/program.h"
 #include "ir/graph.h"
 
 typedef struct GraphRun {
@@ -22,6 +23,7 @@ bool graph_run(const GraphRun *r, const Graph *g, const void *const *in, void **
 /* One node on operands given as bytes; out: bytes per result, allocated here. */
 bool graph_run_node(const GraphRun *r, const Graph *g, uint32_t node, void *const *in, void **out);
 int64_t graph_bytes(const GraphRun *r, const Graph *g, Value v);
+size_t graph_room(const Program *p, uint32_t result, const int64_t *symbol); /* bytes of a result as large as it may be */
 
 /* Equal bits, any NaN equal to any. Returns the first element that differs, -1: none. */
 int64_t bytes_differ(DType t, const void *a, const void *b, int64_t elements);

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "ir/sizes.h"
 #include "passes/reverse.h"
 
 #define MOST_ELEMENTS 6000
@@ -21,7 +22,7 @@ DType maker_dtype(Maker *k)
 
 int64_t maker_extent_of(const Maker *k, Dim d)
 {
-    return dim_eval(&k->g->module->dims, d, &k->symbol_value);
+    return dim_eval(&k->g->module->dims, d, k->sizes);
 }
 
 int64_t maker_elements(const Maker *k, const Type *t)
@@ -69,10 +70,22 @@ void maker_note_size(Maker *k, Value v, double size)
     k->size.at[v] = size;
 }
 
+/* What asks for an element at least has none to ask for where a size was counted to 0. */
+static bool asks_nothing(Maker *k, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr)
+{
+    if (op != OP_gather && op != OP_scatter && op != OP_reduce_max && op != OP_reduce_min && op != OP_argmax && op != OP_argmin) return false;
+    const Type *t = graph_type(k->g, in[0]);
+    const uint32_t axes = op == OP_reduce_max || op == OP_reduce_min ? nattr : 1;
+    for (uint32_t i = 0; i < axes && nin != 0; i++)
+        if (attr[i] < t->rank && dim_is_counted(&k->g->module->dims, t->dim[attr[i]])) return true;
+    return false;
+}
+
 Value maker_append(Maker *k, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, double size)
 {
     for (uint32_t i = 0; i < nin; i++)
         if (in[i] == 0) return 0;
+    if (asks_nothing(k, op, in, nin, attr, nattr)) return 0;
     *k->st = (Status){0};
     Infer inf;
     if (!infer_node(&inf, k->g, op, in, nin, attr, nattr, k->st)) return 0;
@@ -141,12 +154,19 @@ static Value adapted(Maker *k, const Type *t)
     return 0;
 }
 
+static bool is_counted(const Maker *k, const Type *t)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < t->rank; i++) any |= dim_is_counted(&k->g->module->dims, t->dim[i]);
+    return any;
+}
+
 Value maker_want(Maker *k, const Type *t)
 {
     Value v = 0;
     if (random_chance(k->r, 75)) v = same_type(k, t);
     if (v == 0 && (k->body || random_chance(k->r, 60))) v = adapted(k, t);
-    if (v == 0 && !k->body && k->g->param.len < MOST_PARAMS && random_chance(k->r, 80)) {
+    if (v == 0 && !k->body && k->g->param.len < MOST_PARAMS && random_chance(k->r, 80) && !is_counted(k, t)) {
         v = graph_param(k->g, t, (Loc){0});
         k->drawn[OP_param]++;
         maker_note_size(k, v, dtype_is_float((DType)t->dtype) ? 2 : 10);
@@ -169,12 +189,19 @@ Value maker_tame(Maker *k, Value v)
 
 /* ---- the draw ------------------------------------------------------------------------------------------------- */
 
-bool random_factors;
+bool random_factors, random_counts;
 
-bool random_can_draw(Op op)
+const char *random_cannot(Op op)
 {
-    if (op_factors(op) && !random_factors) return false;
-    return op != OP_none && op != OP_kernel && op != OP_call && op != OP_custom && op != OP_saved && op != OP_set_size && !(op_def[op].flags & OPF_EFFECT);
+    if (op_def[op].flags & OPF_EFFECT) return "an effect, whose record is the front end's";
+    switch (op) {
+    case OP_none: return "no op";
+    case OP_kernel: return "passes make it";
+    case OP_call: return "it is on tapes alone";
+    case OP_custom: return "a callback of the front end";
+    case OP_saved: return "gradients of compiled calls make it";
+    default: return op_factors(op) && !random_factors ? "no LAPACK" : NULL;
+    }
 }
 
 /* A loop is one of two kinds, and comes up as often as two ops. */
@@ -185,7 +212,7 @@ static uint64_t drawn(const Maker *k, Op op) { return op == OP_loop ? k->drawn[o
 static Op draw(Maker *k)
 {
     Op best = OP_none;
-    if (k->depth > 0 && k->depth < 3 && random_chance(k->r, 4)) return random_chance(k->r, 50) ? OP_loop : OP_branch;
+    if (k->depth > 0 && k->depth < 3 && random_chance(k->r, 8)) return random_chance(k->r, 50) ? OP_loop : OP_branch;
     for (int i = 0; i < 3; i++) {
         Op op = (Op)(1 + random_below(k->r, OP_COUNT - 1));
         bool can = random_can_draw(op) && op != OP_param && !(op_def[op].flags & OPF_REGION && k->depth >= 3);
@@ -198,9 +225,15 @@ bool maker_fill(Maker *k, uint32_t nodes)
 {
     uint32_t last = k->g->node.len + nodes;
     for (uint32_t tries = 0; k->g->node.len < last && tries < 20 * nodes; tries++) {
-        Op op = draw(k);
+        const Op op = draw(k);
+        const uint32_t before = k->g->node.len;
         if (op == OP_none) continue;
-        maker_tame(k, op_def[op].flags & OPF_REGION ? maker_region(k, op) : maker_build(k, op));
+        if (op == OP_set_size || random_chance(k->r, k->depth == 0 ? 8 : 2)) {
+            maker_tame(k, maker_composed(k, op == OP_set_size));
+            last += k->g->node.len - before; /* which leaves as much for others */
+        } else {
+            maker_tame(k, op_def[op].flags & OPF_REGION ? maker_region(k, op) : maker_build(k, op));
+        }
         if (k->st->code == ST_INTERNAL || k->st->code == ST_MEMORY) return false;
     }
     return true;
@@ -247,14 +280,34 @@ static bool add_gradient(RandomGraph *rg, Status *st)
     return true;
 }
 
+/* As traces do: the sizes that results have and nodes count are results, too. */
+static void add_counts(Graph *g)
+{
+    const DimTable *dims = &g->module->dims;
+    const uint32_t results = g->result.len;
+    bool *named = arena_zeros(g->module->arena, dims->expr.len + 1u, sizeof *named);
+    for (uint32_t i = 0; i < results; i++)
+        for (uint32_t d = 0; d < graph_type(g, g->result.at[i])->rank; d++) size_names(dims, graph_type(g, g->result.at[i])->dim[d], named);
+    for (uint32_t i = 0; i < dims->expr.len; i++)
+        if (named[i]) graph_result(g, graph_append(g, OP_dim_size, NULL, 0, (int64_t[]){-1 - (int64_t)i}, 1, (Loc){0}, &(Status){0}));
+}
+
+static bool may_result(const Maker *k, Value v) { return random_counts || !is_counted(k, graph_type(k->g, v)); }
+
 static void choose_results(Maker *k)
 {
     Graph *g = k->g;
-    graph_result(g, g->value.len - 1);
-    for (int i = (int)random_below(k->r, 4); i > 0; i--) graph_result(g, maker_pick(k, NULL));
+    Value last = g->value.len - 1;
+    while (last > 1 && !may_result(k, last)) last--;
+    graph_result(g, last);
+    for (int i = (int)random_below(k->r, 4); i > 0; i--) {
+        const Value v = maker_pick(k, NULL);
+        if (may_result(k, v)) graph_result(g, v);
+    }
     for (uint32_t i = 0; i + 1 < g->result.len; i++)
         for (uint32_t j = i + 1; j < g->result.len; j++)
             if (g->result.at[i] == g->result.at[j]) g->result.at[j--] = g->result.at[--g->result.len];
+    add_counts(g);
 }
 
 bool random_graph(RandomGraph *rg, Arena *arena, uint64_t seed, bool gradient, Status *st)
@@ -263,7 +316,7 @@ bool random_graph(RandomGraph *rg, Arena *arena, uint64_t seed, bool gradient, S
     Status refused = {0};
     *rg = (RandomGraph){.m = module_new(arena), .seed = seed, .gradient = gradient};
     rg->g = graph_new(rg->m, "main");
-    Maker k = {.r = &r, .g = rg->g, .st = &refused, .drawn = rg->drawn, .symbol = DIM_BAD};
+    Maker k = {.r = &r, .g = rg->g, .st = &refused, .drawn = rg->drawn, .symbol = DIM_BAD, .sizes = rg->symbol, .composed = rg->composed, .given = &rg->given};
     static const int16_t lengths[] = {1, 7, 8, 9, 31, 32, 33, 257};
     rg->specials = random_chance(&r, 12);
     k.sane = random_chance(&r, 85);
@@ -311,6 +364,7 @@ static int64_t one_integer(Random *r, DType t, bool small)
 
 void *random_input(const RandomGraph *rg, Arena *arena, uint32_t i)
 {
+    if (i < rg->given.len && rg->given.at[i] != NULL) return (void *)(uintptr_t)rg->given.at[i];
     const Type *type = graph_type(rg->g, rg->g->param.at[i]);
     DType t = (DType)type->dtype;
     Random r = {rg->seed * 1000003 + i};

@@ -1,5 +1,5 @@
 /* random_graph: well-typed random graphs over every op, and inputs for them, from a seed. The same seed gives the same graph on every
- * machine. Relies on ir. Never runs anything. */
+ * machine. Relies on ir, and random_composed.c on the front end. Never runs anything. */
 #ifndef KILN_TESTS_RANDOM_GRAPH_H
 #define KILN_TESTS_RANDOM_GRAPH_H
 
@@ -21,6 +21,10 @@ static inline int64_t random_below(Random *r, int64_t n) { return (int64_t)(rand
 static inline bool random_chance(Random *r, int percent) { return random_below(r, 100) < percent; }
 static inline double random_unit(Random *r) { return (double)(random_next(r) >> 11) * 0x1p-53; }
 
+enum { RANDOM_COMPOSED = 96 };
+
+typedef VEC(const void *) RandomGiven;
+
 typedef struct RandomGraph {
     Module *m;                 /* graph 0 is the entry */
     Graph *g;
@@ -30,15 +34,21 @@ typedef struct RandomGraph {
     bool gradient;             /* cotangents are among the results */
     uint32_t forward;          /* nodes before the gradient */
     uint32_t drawn[OP_COUNT];  /* how often each op was drawn */
+    uint32_t composed[RANDOM_COMPOSED]; /* and each public function */
+    RandomGiven given;         /* per parameter: its bytes, NULL or behind the last: random_input draws them */
 } RandomGraph;
 
 /* Makes the graph in the arena (its border must be set). False: st, a fault of the generator or of ir. */
 bool random_graph(RandomGraph *rg, Arena *arena, uint64_t seed, bool gradient, Status *st);
 /* Bytes for parameter number i, row-major in its dtype. */
 void *random_input(const RandomGraph *rg, Arena *arena, uint32_t i);
-/* Ops that nobody can draw: made by the front end or by a pass alone. */
-bool random_can_draw(Op op);
+/* Why nobody can draw that op; NULL: somebody can. */
+const char *random_cannot(Op op);
+static inline bool random_can_draw(Op op) { return random_cannot(op) == NULL; }
+const char *random_composed_name(uint32_t row); /* NULL: there is no such row, nor any behind it */
 extern bool random_factors; /* whether eigenvalues and singular values are drawn, which need LAPACK and the host; first: not */
+
+extern bool random_counts;  /* whether results may have sizes that nodes count, for which whoever runs them makes room; first: not */
 
 /* ---- what the builders (random_ops.c) see ------------------------------------------------------------- */
 
@@ -53,6 +63,9 @@ typedef struct Maker {
     int depth;
     Dim symbol;                /* N, or DIM_BAD */
     int64_t symbol_value;
+    int64_t *sizes;            /* RandomGraph's: N, and of sizes that nodes count the largest that they may be */
+    uint32_t *composed;        /* RandomGraph's */
+    RandomGiven *given;        /* RandomGraph's */
     VEC(double) size;          /* per value: about the largest |x| */
 } Maker;
 
@@ -71,6 +84,7 @@ Value maker_matmul(Maker *k);                         /* random_contract.c */
 Value maker_convolution(Maker *k, Op op);
 Value maker_attention(Maker *k, Op op);
 Value maker_factor(Maker *k, Op op);
+Value maker_composed(Maker *k, bool sized);           /* random_composed.c: a public function; sized: one that counts a size. 0: refused */
 void maker_note_size(Maker *k, Value v, double size);
 bool maker_fill(Maker *k, uint32_t nodes);           /* draws that many */
 

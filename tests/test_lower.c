@@ -218,11 +218,20 @@ typedef struct Task {
     Kept *kept; /* of all graphs, so that their shapes meet */
 } Task;
 
+/* Values of sizes, wherever N stands in the table. */
+static int64_t *all_of(Arena *a, int64_t n)
+{
+    int64_t *symbol = ARENA_ARRAY(a, int64_t, 4096);
+    for (int i = 0; i < 4096; i++) symbol[i] = n;
+    return symbol;
+}
+
 /* The first result that differs, -1: none. */
 static int64_t run_random(Task *task, RandomGraph *rg, const void **in, void **eager, int stop_after, bool blocks)
 {
     Arena *a = task->arena;
     Status st = {0};
+    int64_t *symbol = all_of(a, rg->symbol[0]);
     GraphRun r = {.arena = a, .symbol = rg->symbol, .st = &st};
     Module *m = module_again(a, rg->m, &st);
     if (m == NULL || !graph_passes(m, &target, task->seed % 4 == 0, stop_after, &st)) fail_msg("seed %llu: %s", (unsigned long long)task->seed, st.text);
@@ -235,7 +244,7 @@ static int64_t run_random(Task *task, RandomGraph *rg, const void **in, void **e
     void **buf = ARENA_ARRAY(a, void *, p->ninput + p->noutput + 1);
     memcpy(buf, in, p->ninput * sizeof *buf);
     for (uint32_t i = 0; i < p->noutput; i++) {
-        size_t bytes = (size_t)graph_bytes(&r, rg->g, rg->g->result.at[i]);
+        const size_t bytes = graph_room(p, i, symbol);
         buf[p->ninput + i] = memset(arena_alloc(a, bytes + 1), 0x7f, bytes + 1);
     }
     if (!interp_blocks(p, buf, rg->symbol, blocks ? &task->blocks : NULL, &st))
@@ -256,9 +265,7 @@ static int64_t run_compiled(Task *task, RandomGraph *rg, const void **in, void *
     Arena *a = task->arena;
     Status st = {0};
     Module *m = module_again(a, rg->m, &st);
-    int64_t symbol[64];
-    for (int i = 0; i < 64; i++) symbol[i] = rg->symbol[0];
-    GraphRun r = {.arena = a, .symbol = symbol, .st = &st};
+    GraphRun r = {.arena = a, .symbol = all_of(a, rg->symbol[0]), .st = &st};
     void **result = ARENA_ARRAY(a, void *, rg->g->result.len + 1);
     if (m == NULL || !graph_compiled(&r, m, in, result)) {
         if (st.code == ST_VALUE) return -1; /* more memory at its bounds than a test may take; functions keep such sizes constant */
@@ -392,6 +399,7 @@ static void hashes_collide(void **state)
 int main(void)
 {
     random_factors = graph_has_lapack();
+    random_counts = true;
     launch_least = 0; /* kernels are small here, and are to be side by side all the same */
     const struct CMUnitTest tests[] = {cmocka_unit_test(all_cases), cmocka_unit_test(carry_in_place),
         cmocka_unit_test(random_graphs), cmocka_unit_test(hashes_collide)};

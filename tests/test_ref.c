@@ -28,15 +28,17 @@ static int end(void **state)
 }
 
 /* Value number v of the graph, given its text. */
-static RefTensor run(const char *params, const char *lines, int v, const void *const *in)
+static RefTensor run_with(const char *dims, const char *params, const char *lines, int v, const void *const *in)
 {
     char text[1000];
-    int n = snprintf(text, sizeof text, "module {}\n\ngraph @main(%s) -> (%%%d) {\n%s\n}\n", params, v, lines);
+    int n = snprintf(text, sizeof text, "module {%s}\n\ngraph @main(%s) -> (%%%d) {\n%s\n}\n", dims, params, v, lines);
     RefTensor *all = NULL;
     Module *m = module_parse(&arena, text, (size_t)n, &st);
     if (m == NULL || !ref_run(&arena, m->graph.at[0], NULL, in, &all, &st)) fail_msg("%s", st.text);
     return all[m->graph.at[0]->result.at[0]];
 }
+
+static RefTensor run(const char *params, const char *lines, int v, const void *const *in) { return run_with("", params, lines, v, in); }
 
 static bool accepts(const RefTensor *t, const void *bytes)
 {
@@ -98,6 +100,24 @@ static void ties_are_undecided(void **state)
     RefVerdict v;
     assert_true(ref_compare(&t, &any, &v)); /* nobody can say that it is wrong */
     assert_true(v.undecided == 1 && v.compared == 0 && v.doubt == DOUBT_STEP);
+}
+
+/* Whoever counts another number of elements has other results of what has that size, whatever they are made of. */
+static void sizes_may_be_undecided(void **state)
+{
+    (void)state;
+    const float x[3] = {3, 2.5f, 1}, above[3] = {3, 2, 0.5f}, sure[3] = {3.5f, 2, 0.5f};
+    static const char *const lines = "%3 = log(%1) : f32[3]\n%4 = exp(%3) : f32[3]\n%5 = gt(%4, %2) : bool[3]\n%6 = cast(%5) {i64} : i64[3]\n"
+                                     "%7 = sum(%6) {[0]} : i64[]\n%8 = set_size(%7) {M} : i64[]\n%9 = constant() {f32, 2.0, [M]} : f32[M]\n"
+                                     "%10 = sum(%9) {[0]} : f32[]\n%11 = neg(%10) : f32[]\n%12 = dim_size() {M} : i64[]";
+    for (int i = 0; i < 2; i++) {
+        const void *in[] = {x, i == 0 ? above : sure};
+        RefTensor sum = run_with("\n  dims M in node 3\n", "%1: f32[3], %2: f32[3]", lines, 11, in);
+        RefTensor size = run_with("\n  dims M in node 3\n", "%1: f32[3], %2: f32[3]", lines, 12, in);
+        assert_int_equal(sum.undecided[0] != 0, i == 0);
+        assert_int_equal(size.undecided[0] != 0, i == 0);
+        if (i == 1) assert_true(sum.f[0] == -4 && size.i[0] == 2);
+    }
 }
 
 static void sums_in_any_order(void **state)
@@ -183,7 +203,7 @@ int main(void)
 {
 #define REF_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
     const struct CMUnitTest tests[] = {
-        REF_TEST(ieee_leaves_no_choice), REF_TEST(functions_may_err_a_little), REF_TEST(ties_are_undecided), REF_TEST(sums_in_any_order),
+        REF_TEST(ieee_leaves_no_choice), REF_TEST(functions_may_err_a_little), REF_TEST(ties_are_undecided), REF_TEST(sizes_may_be_undecided), REF_TEST(sums_in_any_order),
         REF_TEST(overflow_is_seen),      REF_TEST(integers_are_exact),         REF_TEST(philox_is_the_published_one),
         REF_TEST(some_sums_are_exact),   REF_TEST(special_values_are_exact),
     };

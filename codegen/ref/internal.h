@@ -8,6 +8,7 @@
 typedef struct Frame {
     const Graph *g;
     int64_t *symbol;     /* shared by all frames of a run, since sizes are counted on the way */
+    bool *unsure;        /* shared, too: per size, whether its count was undecided */
     RefTensor *value;    /* per value */
     struct Frame ***sub; /* per node: of its graphs, in order; NULL if it has none */
     Arena *arena;

@@ -64,21 +64,21 @@ void ref_store(const RefTensor *t, void *bytes)
 
 /* ---- running ------------------------------------------------------------------------------------------ */
 
-static Frame *frame_new(Arena *a, const Graph *g, int64_t *symbol);
+static Frame *frame_new(Arena *a, const Graph *g, int64_t *symbol, bool *unsure);
 
-static Frame **frames_of(Arena *a, const Module *m, const Node *n, int64_t *symbol)
+static Frame **frames_of(Arena *a, const Module *m, const Node *n, int64_t *symbol, bool *unsure)
 {
     if (!(op_def[n->op].flags & OPF_REGION)) return NULL;
     Frame **f = ARENA_ARRAY(a, Frame *, n->attr->len + 1);
     for (uint32_t i = 0; i < n->attr->len && n->op != OP_call; i++)
-        if (op_attr_is_graph((Op)n->op, i)) f[i] = frame_new(a, m->graph.at[n->attr->at[i]], symbol);
+        if (op_attr_is_graph((Op)n->op, i)) f[i] = frame_new(a, m->graph.at[n->attr->at[i]], symbol, unsure);
     return f;
 }
 
-static Frame *frame_new(Arena *a, const Graph *g, int64_t *symbol)
+static Frame *frame_new(Arena *a, const Graph *g, int64_t *symbol, bool *unsure)
 {
     Frame *f = ARENA_NEW(a, Frame);
-    *f = (Frame){.g = g, .symbol = symbol, .arena = a};
+    *f = (Frame){.g = g, .symbol = symbol, .unsure = unsure, .arena = a};
     f->value = ARENA_ARRAY(a, RefTensor, g->value.len);
     f->sub = ARENA_ARRAY(a, Frame **, g->node.len + 1);
     for (uint32_t v = 1; v < g->value.len; v++) {
@@ -87,7 +87,7 @@ static Frame *frame_new(Arena *a, const Graph *g, int64_t *symbol)
     }
     for (uint32_t i = 0; i < g->node.len; i++) {
         const Node *n = &g->node.at[i];
-        f->sub[i] = frames_of(a, g->module, n, symbol);
+        f->sub[i] = frames_of(a, g->module, n, symbol, unsure);
     }
     return f;
 }
@@ -139,11 +139,32 @@ static void sized(Frame *f, Dim symbol)
             if (f->sub[i][k]) sized(f->sub[i][k], symbol);
 }
 
+static bool size_unsure(const Frame *f, const DimTable *dims, Dim d)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < dims->expr.len && dims->counts; i++) any |= f->unsure[i] && size_named(dims, d, -1 - (Dim)i);
+    return any;
+}
+
+/* What has, or is made of what has, a size that may honestly be another is undecided throughout. */
+static void doubt_sizes(Frame *f, const Node *n)
+{
+    const DimTable *dims = &f->g->module->dims;
+    bool unsure = n->op == OP_dim_size && size_unsure(f, dims, ATTRS(dim_size, n->attr->at)->dim);
+    for (uint32_t i = 0; i < n->nin + n->nout; i++) {
+        const Type *type = graph_type(f->g, i < n->nin ? n->in[i] : n->out + (i - n->nin));
+        for (uint32_t k = 0; k < type->rank; k++) unsure |= size_unsure(f, dims, type->dim[k]);
+    }
+    for (uint32_t k = 0; unsure && k < n->nout; k++)
+        memset(f->value[n->out + k].undecided, DOUBT_CHOICE, (size_t)f->value[n->out + k].count);
+}
+
 static void count_size(Frame *f, const Node *n)
 {
     const DimTable *dims = &f->g->module->dims;
     const Dim d = ATTRS(set_size, n->attr->at)->size;
     const int64_t most = dim_eval(dims, dims->expr.at[-1 - d].bound, f->symbol);
+    f->unsure[-1 - d] = f->value[n->in[0]].undecided[0] != 0;
     f->symbol[-1 - d] = MAX_OF(MIN_OF(f->value[n->in[0]].i[0], most), 0);
     sized(f, d);
 }
@@ -169,6 +190,7 @@ bool frame_run(Frame *f, Status *st)
         bool ok = run_node(&r);
         if (in != few) mem_free(in, n->nin * sizeof *in);
         if (!ok) return false;
+        if (g->module->dims.counts) doubt_sizes(f, n);
         if (n->op == OP_set_size) count_size(f, n);
     }
     return true;
@@ -194,7 +216,7 @@ static void run_graph(void *arg)
     int64_t *symbol = ARENA_ARRAY(c->arena, int64_t, dims->expr.len + 1);
     for (uint32_t i = 0; i < dims->expr.len; i++)
         if (dims->expr.at[i].kind == DIM_SYMBOL) symbol[i] = dims->expr.at[i].counted ? 0 : c->symbol[i];
-    Frame *f = frame_new(c->arena, c->g, symbol);
+    Frame *f = frame_new(c->arena, c->g, symbol, ARENA_ARRAY(c->arena, bool, dims->expr.len + 1));
     for (uint32_t i = 0; i < c->g->param.len; i++) fill(&f->value[c->g->param.at[i]], c->in[i]);
     c->ok = frame_run(f, c->st);
     *c->result = f->value;
@@ -216,13 +238,14 @@ static void run_one(void *arg)
         Type t = concrete(&g->module->dims, graph_type(g, n->out + k), c->symbol);
         out[k] = ref_tensor(c->arena, &t);
     }
+    bool *unsure = ARENA_ARRAY(c->arena, bool, g->module->dims.expr.len + 1);
     Run r = {.node = n,
         .dims = &g->module->dims,
         .symbol = c->symbol,
         .tf32 = c->tf32,
         .in = c->operand,
         .out = out,
-        .body = frames_of(c->arena, g->module, n, (int64_t *)(uintptr_t)c->symbol),
+        .body = frames_of(c->arena, g->module, n, (int64_t *)(uintptr_t)c->symbol, unsure),
         .arena = c->arena,
         .st = c->st};
     c->ok = run_node(&r);
