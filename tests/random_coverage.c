@@ -87,7 +87,7 @@ const char *coverage_lacks(const RandomCoverage *c, bool full)
     for (uint32_t i = 0; random_composed_name(i) != NULL; i++)
         if (c->composed[i] < (full ? 20 : 1)) return too_few(random_composed_name(i), c->composed[i]);
     for (int t = DT_NONE + 1; t < DT_COUNT; t++)
-        if (c->dtype[t] < 20) return too_few(dtype_info[t].name, c->dtype[t]);
+        if (c->dtype[t] < (full ? 50 : 5)) return too_few(dtype_info[t].name, c->dtype[t]);
     for (uint32_t i = 1; i < COUNT_OF(c->nested); i++) {
         snprintf(what, sizeof what, "nesting of depth %u", i);
         if (c->nested[i] < (full ? 50 : 2)) return too_few(what, c->nested[i]);

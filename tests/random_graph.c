@@ -200,7 +200,7 @@ const char *random_cannot(Op op)
     case OP_call: return "it is on tapes alone";
     case OP_custom: return "a callback of the front end";
     case OP_saved: return "gradients of compiled calls make it";
-    default: return op_factors(op) && !random_factors ? "no LAPACK" : NULL;
+    default: return op_by_lapack(op) && !random_factors ? "no LAPACK" : NULL;
     }
 }
 

@@ -388,7 +388,7 @@ static void structured(void **state)
     const bool lapack = graph_has_lapack();
     if (!lapack) printf("skip: eigenvalues and singular values, for there is no LAPACK\n");
     for (size_t i = 0; i < COUNT_OF(cases); i++)
-        if (lapack || !op_factors(cases[i].op)) check_case(&cases[i]);
+        if (lapack || !op_by_lapack(cases[i].op)) check_case(&cases[i]);
 }
 
 static void every_row_has_a_case(void **state)

@@ -87,7 +87,7 @@ static void broadcast_errors(void **state)
     FAILS(kiln_where(a, a, a), KILN_EDTYPE, "where: the condition must be bool, not f32[2,3]");
     FAILS(kiln_where(kiln_less(a, 2), 1, 2), KILN_EVALUE,
         "where: x and y are numbers, which have no dtype: make one of them a tensor, as by kiln_scalar");
-    FAILS(kiln_where(2, a, 0), KILN_EVALUE, "where: a bool tensor takes only true and false, not 2");
+    FAILS(kiln_where(2, a, 0), KILN_EDTYPE, "where: a bool tensor takes only true and false, not 2");
     FAILS(kiln_mse(kiln_expand(b, 1), b), KILN_ESHAPE,
         "mse: prediction and target differ in shape: f32[4,1] x f32[4]");
 }

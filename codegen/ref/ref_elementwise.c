@@ -316,6 +316,8 @@ static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
         ref_set(out, i, mid, 0, 0);
     else
         settle(out, i, op, mid, corner, n, rows_error(op, (DType)out->type.dtype, x.v));
+    /* rounding leaves nothing of an operand near 0 but its sign, which is unknown */
+    if (n != 0 && has_zero(x) && out->f[i] == 0) out->bound[i] = fmax(out->bound[i], ref_ulp((DType)out->type.dtype, 0));
 }
 
 /* Among the denormals a power has few places, and multiplying or dividing by it makes the loss larger. Where a slope or rise is 0,

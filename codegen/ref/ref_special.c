@@ -107,7 +107,7 @@ double special_unary(Op op, double x)
     case OP_i0: return (double)special_i0(x);
     case OP_i1: return (double)special_i1(x);
     case OP_i1_slope: return (double)special_i1_slope(x);
-    case OP_logit: return (double)(logl(x) - log1pl(-x));
+    case OP_logit: return (double)(fabs(x - 0.5) < 0.25 ? 2 * atanhl(2 * (long double)x - 1) : logl(x) - log1pl(-x));
     case OP_softsign: return (double)softsign(x);
     case OP_tanhshrink: return (double)tanhshrink(x);
     default: return NAN;
