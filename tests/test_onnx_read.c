@@ -129,6 +129,9 @@ static void what_is_wrong_is_named(void **state)
     const Message again = node_of("Neg", "x", NULL, "t");
     g = graph_of(&t, "x"), message(&g, 1, &again), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "node 2, Neg '': output 0, 't', is the name of something else already");
+    Message nameless = tensor_of("", 3, 24);
+    g = graph_of(&t, "x"), message(&g, 5, &nameless), m = model_of(&g, 17);
+    fails_as(&m, KILN_EFORMAT, "initialiser 1 has no name");
     m = (Message){.n = 0}, integer(&m, 1, 8);
     fails_as(&m, KILN_EFORMAT, "it has no graph: this is no ONNX model");
     m = whole(), integer(&m, 1, 99);

@@ -59,6 +59,7 @@ static void what_is_missing_is_named(void **state)
     kiln_tensor *y, *x = kiln_full(k, KILN_F32, KILN_SHAPE(2, 3), 2);
     kiln_onnx *m = small("Frobnicate", 17);
     FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED, "onnx: a model in memory: operators that Kiln does not have, or not in this version: Frobnicate (1, version 17)");
+    FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED, "onnx: a model in memory: operators that Kiln does not have, or not in this version: Frobnicate (1, version 17)"); /* and again */
     kiln_onnx_free(m);
     m = small("Mish", 17); /* came with 18 */
     FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED, "onnx: a model in memory: operators that Kiln does not have, or not in this version: Mish (1, version 17)");
@@ -89,13 +90,36 @@ static void inputs_that_sizes_follow_from(void **state)
         assert_false(kiln_onnx_call(m, KILN_IN(x, kiln_i64(k, KILN_SHAPE(1), 7)), &y, 1));
         assert_non_null(strstr(kiln_error(k)->text, "onnx: Reshape '': sizes differ, wanted [7]: f32[2,3]"));
         kiln_clear(k);
+        assert_false(kiln_onnx_call(m, KILN_IN(x, kiln_i64(k, KILN_SHAPE(2), 3, -2)), &y, 1)); /* once taken for a symbol */
+        assert_non_null(strstr(kiln_error(k)->text, "onnx: Reshape '': a size is -2"));
+        kiln_clear(k);
     }
     kiln_eager(k, false);
     kiln_onnx_free(m);
 }
 
+/* An attribute of another type than its operator has is no attribute that is absent. */
+static void attributes_of_a_wrong_type(void **state)
+{
+    (void)state;
+    Message g = {.n = 0}, in = value_of("x"), out = value_of("y"), a = {.n = 0}, n = node_of("Softmax", "x", NULL, "y");
+    text(&a, 1, "axis"), text(&a, 4, "first"), integer(&a, 20, 3);
+    message(&n, 5, &a), message(&g, 1, &n), message(&g, 11, &in), message(&g, 12, &out);
+    const Message m = model_of(&g, 17);
+    kiln_onnx *x = kiln_onnx_load_memory(k, m.at, m.n);
+    kiln_tensor *y;
+    for (int eager = 0; eager < 2; eager++) {
+        kiln_eager(k, eager);
+        assert_false(kiln_onnx_call(x, KILN_IN(kiln_full(k, KILN_F32, KILN_SHAPE(2, 3), 2)), &y, 1));
+        assert_non_null(strstr(kiln_error(k)->text, "onnx: Softmax '': attribute axis has the type 3, not 2"));
+        kiln_clear(k);
+    }
+    kiln_eager(k, false);
+    kiln_onnx_free(x);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(any_size), ENGINE_TEST(gradients), ENGINE_TEST(what_is_missing_is_named), ENGINE_TEST(inputs_that_sizes_follow_from)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(any_size), ENGINE_TEST(gradients), ENGINE_TEST(what_is_missing_is_named), ENGINE_TEST(inputs_that_sizes_follow_from), ENGINE_TEST(attributes_of_a_wrong_type)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,11 +10,10 @@
 
 bool has(const Call *c, uint32_t i) { return i < c->nin && c->node->in[i] != UINT32_MAX; }
 
+/* Errors get the node's name in front, which is what is called while it runs (run_node). */
 bool unsupported(Call *c, const char *what)
 {
-    const OnnxNode *n = c->node->node;
-    fail(c->t, c->at, KILN_EUNSUPPORTED, "onnx: %s '%s' of ai.onnx %lld: %s is not supported", shown(n->op).text,
-        shown(n->name).text, (long long)c->node->version, what);
+    fail(c->t, c->at, KILN_EUNSUPPORTED, "onnx: %s is not supported (ai.onnx %lld)", what, (long long)c->node->version);
     return false;
 }
 
@@ -67,9 +66,16 @@ bool sizes(Call *c, uint32_t i, const Known **at, int *n)
     *at = h->size;
     *n = h->sizes;
     if (h->size) return true;
-    fail(c->t, c->at, KILN_EUNSUPPORTED,
-        "onnx: %s '%s': input %u, '%s', must be known while the function is traced, but it is computed",
-        shown(c->node->node->op).text, shown(c->node->node->name).text, i, shown(c->node->node->input.at[i]).text);
+    fail(c->t, c->at, KILN_EUNSUPPORTED, "onnx: input %u, '%s', must be known while the function is traced, but it is computed", i,
+        shown(c->node->node->input.at[i]).text);
+    return false;
+}
+
+bool known_size(Call *c, Known v, Dim *size)
+{
+    *size = known_dim(v);
+    if (known_symbol(v) || v >= 0) return true;
+    fail(c->t, c->at, KILN_EVALUE, "onnx: a size is %lld", (long long)v);
     return false;
 }
 
@@ -97,29 +103,41 @@ const OnnxAttribute *attribute(const Call *c, const char *name)
     return NULL;
 }
 
-int64_t attr_int(const Call *c, const char *name, int64_t absent)
+/* An attribute that is there must be of its type; old files do not say which type that is. Whoever gets it wrong reads what is
+ * absent. */
+static const OnnxAttribute *typed(const Call *c, const char *name, int64_t type)
 {
     const OnnxAttribute *a = attribute(c, name);
+    if (!a || a->type == type || a->type == 0) return a;
+    fail(c->t, c->at, KILN_EFORMAT, "onnx: attribute %s has the type %lld, not %lld", name, (long long)a->type, (long long)type);
+    return NULL;
+}
+
+enum { TYPE_FLOAT = 1, TYPE_INT = 2, TYPE_STRING = 3, TYPE_INTS = 7 };
+
+int64_t attr_int(const Call *c, const char *name, int64_t absent)
+{
+    const OnnxAttribute *a = typed(c, name, TYPE_INT);
     return a ? a->i : absent;
 }
 
 double attr_float(const Call *c, const char *name, double absent)
 {
-    const OnnxAttribute *a = attribute(c, name);
+    const OnnxAttribute *a = typed(c, name, TYPE_FLOAT);
     return a ? (double)a->f : absent;
 }
 
 bool attr_is(const Call *c, const char *name, const char *text)
 {
-    const OnnxAttribute *a = attribute(c, name);
+    const OnnxAttribute *a = typed(c, name, TYPE_STRING);
     return a && named(a->s, text);
 }
 
 bool attr_ints(Call *c, const char *name, int64_t *at, int most, int *n)
 {
-    const OnnxAttribute *a = attribute(c, name);
+    const OnnxAttribute *a = typed(c, name, TYPE_INTS);
     *n = -1;
-    if (!a) return true;
+    if (!a) return !attribute(c, name);
     Wire w = wire_of(a->ints);
     uint64_t v;
     for (*n = 0; wire_varint(&w, &v); ++*n) {
@@ -197,6 +215,7 @@ static bool plan_graph(kiln_onnx *m, Status *st)
     Names n = {.arena = &m->arena};
     Missing missing = {{0}, 0, 0};
     p->graph = g;
+    m->inputs = 0;
     p->node = ARENA_ARRAY(&m->arena, PlanNode, g->node.n + 1);
     p->initializer = ARENA_ARRAY(&m->arena, uint32_t, g->initializer.n + 1);
     p->input = ARENA_ARRAY(&m->arena, uint32_t, g->input.n + 1);
@@ -351,14 +370,10 @@ static bool take_weights(Thread *t, kiln_site at, kiln_onnx *m)
     return ok;
 }
 
-kiln_function *kiln_onnx_function_at(kiln_site at, kiln_onnx *m)
+static kiln_function *make_function(Thread *t, kiln_site at, kiln_onnx *m)
 {
-    if (!m) return NULL;
-    if (m->function) return m->function;
-    Thread *t = thread_of(m->o.k);
     Status st = {0};
     Planning p = {m, &st, m->plan};
-    if (!t) return NULL;
     if (!m->plan && (!arena_try(&m->arena, &st, plan, &p) || !p.ok)) {
         fail(t, at, (kiln_code)st.code, "onnx: %s: %s", m->path ? m->path : "a model in memory", st.text);
         return NULL;
@@ -370,11 +385,21 @@ kiln_function *kiln_onnx_function_at(kiln_site at, kiln_onnx *m)
     }
     if (!take_weights(t, at, m)) return NULL;
     const uint32_t outputs = m->model->graph->output.n;
-    m->function = kiln_function_new_sized(at, m->o.k, body, m,
+    return kiln_function_new_sized(at, m->o.k, body, m,
         &(kiln_function_options){
             .name = "onnx", .inputs_count = (int)m->inputs, .outputs = outputs ? (int)outputs : KILN_NO_OUTPUTS},
         sizeof(kiln_function_options));
-    return m->function;
+}
+
+kiln_function *kiln_onnx_function_at(kiln_site at, kiln_onnx *m)
+{
+    Thread *t = m ? thread_of(m->o.k) : NULL;
+    if (!t) return NULL;
+    pthread_mutex_lock(&m->lock); /* any thread may be the first */
+    if (!m->function) m->function = make_function(t, at, m);
+    kiln_function *f = m->function;
+    pthread_mutex_unlock(&m->lock);
+    return f;
 }
 
 bool kiln_onnx_call_at(kiln_site at, kiln_onnx *m, kiln_operands in, kiln_tensor **out, int nout)

@@ -74,6 +74,7 @@ kiln_tensor *tensor(Call *c, uint32_t i);       /* poison: recorded */
 bool give(Call *c, uint32_t i, kiln_tensor *t); /* false: it is poison */
 /* Integers that must be known while a function is traced. False: recorded, with who computes them. */
 bool sizes(Call *c, uint32_t i, const Known **at, int *n);
+bool known_size(Call *c, Known v, Dim *size);                     /* false: recorded, as it is below 0 */
 bool numbers(Call *c, uint32_t i, int64_t *at, int most, int *n); /* the same, plain numbers */
 bool unsupported(Call *c, const char *what);                      /* always false */
 

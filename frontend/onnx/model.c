@@ -92,10 +92,14 @@ static bool graph_check(const kiln_onnx *m, const OnnxGraph *g, const Names *out
 {
     Names names = {.arena = (Arena *)(uintptr_t)&m->arena, .outer = outer};
     for (uint32_t i = 0; i < g->input.n; i++)
-        if (!names_add(&names, g->input.at[i].name))
-            return status_fail(st, ST_FORMAT, "input %u: there are two of the name '%s'", i, shown(g->input.at[i].name).text);
+        if (g->input.at[i].name.n == 0 || !names_add(&names, g->input.at[i].name))
+            return status_fail(
+                st, ST_FORMAT, "input %u: it has no name, or there are two of the name '%s'", i, shown(g->input.at[i].name).text);
     if (!tensors_check(m, g->initializer.at, g->initializer.n, st)) return false;
-    for (uint32_t i = 0; i < g->initializer.n; i++) names_add(&names, g->initializer.at[i].name);
+    for (uint32_t i = 0; i < g->initializer.n; i++) {
+        if (g->initializer.at[i].name.n == 0) return status_fail(st, ST_FORMAT, "initialiser %u has no name", i);
+        names_add(&names, g->initializer.at[i].name);
+    }
     for (uint32_t i = 0; i < g->sparse_initializer.n; i++) {
         const OnnxSparse *x = &g->sparse_initializer.at[i];
         if (!sparse_check(m, x, st)) return false;
@@ -156,6 +160,7 @@ static void clean(Object *o)
     if (m->folder >= 0) close(m->folder);
     if (m->path) mem_free(m->path, strlen(m->path) + 1);
     arena_free(&m->arena);
+    pthread_mutex_destroy(&m->lock);
 }
 
 typedef struct Reading {
@@ -187,6 +192,7 @@ static kiln_onnx *model_new(Thread *t, kiln_site at)
     kiln_onnx *m = object_new(at, t->k, sizeof *m, clean);
     if (!m) return NULL;
     arena_init(&m->arena);
+    pthread_mutex_init(&m->lock, NULL);
     m->folder = -1;
     return m;
 }

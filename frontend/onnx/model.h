@@ -5,6 +5,8 @@
 
 #include <kiln/onnx.h>
 
+#include <pthread.h>
+
 #include "../engine/engine.h"
 #include "../engine/file.h"
 #include "proto.h"
@@ -19,6 +21,7 @@ struct kiln_onnx {
     Arena arena;
     OnnxModel *model;
     /* import.c's, from the first time on that somebody asks for the function */
+    pthread_mutex_t lock; /* of what follows, while it is made */
     struct Plan *plan;
     uint32_t inputs, weights; /* what a caller gives; initialisers that are tensors so far */
     kiln_tensor **weight;

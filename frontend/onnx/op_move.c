@@ -46,7 +46,11 @@ bool op_reshape(Call *c)
     if (!tensor_ok(x) || !sizes(c, 1, &want, &n)) return false;
     if (n > MAX_RANK) return unsupported(c, "so many axes");
     for (int i = 0; i < n; i++) {
-        dim[i] = known_dim(want[i]);
+        if (want[i] == -1 && rest >= 0) return unsupported(c, "more than one size of -1");
+        if (want[i] == -1)
+            dim[i] = 1;
+        else if (!known_size(c, want[i], &dim[i]))
+            return false;
         if (want[i] == 0 && !attr_int(c, "allowzero", 0) && i < x->type.rank) dim[i] = x->type.dim[i];
         if (want[i] == -1)
             rest = i;
@@ -126,7 +130,9 @@ bool op_expand(Call *c)
     to.rank = (uint8_t)MAX_OF(n, x->type.rank);
     for (int i = 0; i < to.rank; i++) {
         const int a = i - (to.rank - n), b = i - (to.rank - x->type.rank);
-        const Dim u = a < 0 ? 1 : known_dim(want[a]), v = b < 0 ? 1 : x->type.dim[b];
+        Dim u = 1;
+        if (a >= 0 && !known_size(c, want[a], &u)) return false;
+        const Dim v = b < 0 ? 1 : x->type.dim[b];
         to.dim[i] = u == 1 ? v : u;
     }
     return give(c, 0, broadcast_to(c->t, c->at, x, &to));
@@ -311,7 +317,8 @@ bool op_constant_of_shape(Call *c)
         a && a->t ? tensor_value(c->t, c->at, c->m, a->t) : kiln_full_at(c->at, c->t->k, KILN_F32, KILN_SHAPE(), KILN_OPERAND(0));
     if (!tensor_ok(x)) return false;
     Type to = {.dtype = x->type.dtype, .rank = (uint8_t)n};
-    for (int i = 0; i < n; i++) to.dim[i] = known_dim(want[i]);
+    for (int i = 0; i < n; i++)
+        if (!known_size(c, want[i], &to.dim[i])) return false;
     if (x->type.rank == 1) x = reshape_to(c->t, c->at, x, NULL, 0);
     return give(c, 0, tensor_ok(x) ? broadcast_to(c->t, c->at, x, &to) : x);
 }

@@ -100,6 +100,7 @@ bool op_batchnorm(Call *c)
     const double epsilon = attr_float(c, "epsilon", 1e-5f);
     if (c->node->version < 14 && (c->nout > 1 || (c->node->op->with.number && !attr_int(c, "is_test", 0))))
         return unsupported(c, "training before version 14");
+    if (c->node->version < 9 && !attr_int(c, "spatial", 1)) return unsupported(c, "statistics of each element");
     if (attr_int(c, "training_mode", 0)) return train_batchnorm(c, epsilon);
     return give(
         c, 0, kiln_batchnorm_at(c->at, operand(c, 0), operand(c, 3), operand(c, 4), operand(c, 1), operand(c, 2), 1, epsilon));

@@ -12,6 +12,22 @@ static bool put(Call *c, const Known *v, int n, int rank)
     return true;
 }
 
+/* Plain numbers, which may be below 0, but not so far that they would be taken for symbols. */
+static bool plain(ExtentOp op, Known x, Known y, Known *to)
+{
+    bool far = false;
+    switch (op) {
+    case EXTENT_ADD: far = __builtin_add_overflow(x, y, to); break;
+    case EXTENT_SUB: far = __builtin_sub_overflow(x, y, to); break;
+    case EXTENT_MUL: far = __builtin_mul_overflow(x, y, to); break;
+    default:
+        far = y == 0 || y == -1;
+        *to = far ? 0 : x / y;
+        break;
+    }
+    return !far && *to >= -((int64_t)1 << 40);
+}
+
 static bool arithmetic(Call *c, ExtentOp op)
 {
     const Held *a = &c->in[0], *b = &c->in[1];
@@ -20,9 +36,8 @@ static bool arithmetic(Call *c, ExtentOp op)
     if (n > 64 || (a->sizes != n && a->sizes != 1) || (b->sizes != n && b->sizes != 1)) return false;
     for (int i = 0; i < n; i++) {
         const Known x = a->size[a->sizes == 1 ? 0 : i], y = b->size[b->sizes == 1 ? 0 : i];
-        if (!known_symbol(x) && !known_symbol(y)) { /* plain numbers, which may be below 0 */
-            if (op == EXTENT_FLOORDIV && y == 0) return false;
-            to[i] = op == EXTENT_ADD ? x + y : op == EXTENT_SUB ? x - y : op == EXTENT_MUL ? x * y : x / y;
+        if (!known_symbol(x) && !known_symbol(y)) {
+            if (!plain(op, x, y, &to[i])) return false;
             continue;
         }
         if (x == -1 || y == -1 || (!known_symbol(x) && x < 0) || (!known_symbol(y) && y < 0)) return false;
