@@ -232,6 +232,7 @@ static Cost host_cost(const Env *e, const Step *s)
     case OP_svdvals:
     case OP_lu:
     case OP_triangular: c.flops = factor_flops(e, s); break;
+    case OP_argsort:
     case OP_sort: break; /* compares */
     default: break;
     }

@@ -77,13 +77,15 @@ typedef enum HostFactorPart {
     FACTOR_TRIANGULAR
 } HostFactorPart;
 
-/* Sorts the lines of elements [lines, size, after] along the middle axis; see ir/ops.def. Everything is contiguous. */
+/* Sorts the lines of elements [lines, size, after] along the middle axis, or finds the places that do; see ir/ops.def. Everything
+ * is contiguous. */
 typedef struct HostSort {
     int32_t type; /* DType */
-    int32_t part; /* 0 */
+    int32_t part; /* 0 sort, 1 argsort: of elements of 32 bits or less, and lines of at most SORT_PLACES */
     int64_t lines, size, after, descending;
     void *buf[2]; /* the result, then the elements */
 } HostSort;
+#define SORT_PLACES 2048
 
 typedef struct KilnHost {
     void *ctx;

@@ -230,8 +230,13 @@ static inline uint32_t step_buffers(const Program *p, const Step *s)
                                     : 0;
 }
 
-/* The numbers of sort, of sizes x. False: the number of lines is no size. */
+/* The numbers of sort and argsort, of sizes x. False: the number of lines is no size. */
 bool sort_numbers(DimTable *t, const int64_t *attr, uint32_t rank, const Dim *x, Dim *to);
+/* Whether the host table finds such places, and there is no single long line, of which the kernels are quicker. */
+static inline bool sort_by_pairs(DType t, int64_t size, int64_t lines)
+{
+    return dtype_bytes(t) <= 4 && size <= (lines >= 4 ? SORT_PLACES : SORT_PLACES / 8);
+}
 /* The numbers of the ops that factor matrices, of sizes x: those of the last operand. False: the number of matrices is no size. */
 bool factor_numbers(DimTable *t, Op op, const int64_t *attr, uint32_t rank, const Dim *x, Dim *to);
 

@@ -20,6 +20,7 @@ static const HostRoutine routine[] = {
     {OP_eigvalsh, FACTOR_EIGVALSH, 4, 0, 1, 1, false, true, offsetof(KilnHost, factor), FACTOR},
     {OP_svd, FACTOR_SVD, 4, 0, 3, 1, false, true, offsetof(KilnHost, factor), FACTOR},
     {OP_svdvals, FACTOR_SVDVALS, 4, 0, 1, 1, false, true, offsetof(KilnHost, factor), FACTOR},
+    {OP_argsort, 1, 4, 0, 1, 1, false, false, offsetof(KilnHost, sort), "lines size after descending"},
     {OP_sort, 0, 4, 0, 1, 1, false, false, offsetof(KilnHost, sort), "lines size after descending"},
     {OP_lu, FACTOR_LU, 4, 0, 2, 1, false, true, offsetof(KilnHost, factor), FACTOR},
     {OP_triangular, FACTOR_TRIANGULAR, 4, 0, 1, 2, false, true, offsetof(KilnHost, factor), FACTOR},
@@ -66,7 +67,7 @@ bool factor_numbers(DimTable *t, Op op, const int64_t *attr, uint32_t rank, cons
 
 bool sort_numbers(DimTable *t, const int64_t *attr, uint32_t rank, const Dim *x, Dim *to)
 {
-    const struct sort_attrs *a = ATTRS(sort, attr);
+    const struct sort_attrs *a = ATTRS(sort, attr); /* argsort has the same */
     to[0] = to[2] = 1;
     for (uint32_t i = 0; i < rank; i++) {
         Dim *part = &to[i < (uint32_t)a->axis ? 0 : 2];

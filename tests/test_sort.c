@@ -166,6 +166,24 @@ static void values_and_gradients(void **state)
     }
 }
 
+KILN_FUNCTION(sorted_constants, e, x)
+{
+    kiln_tensor *i = kiln_iota(e, KILN_I32, KILN_SHAPE(40), 0);
+    return kiln_add(x, kiln_add(kiln_sort(i, 0, KILN_DESCENDING), kiln_cast(kiln_argsort(kiln_neg(i), 0, 0), KILN_I32)));
+}
+
+/* What has no memory of its own is sorted as it is made. */
+static void constants(void **state)
+{
+    (void)state;
+    for (int eager = 0; eager < 2; eager++) {
+        KILN_SCOPE(k);
+        kiln_eager(k, eager);
+        const int32_t *y = kiln_data(kiln_call(KILN_FN(k, sorted_constants), kiln_zeros(k, KILN_I32, KILN_SHAPE(40))));
+        for (int i = 0; i < 40; i++) assert_int_equal(y[i], 2 * (39 - i));
+    }
+}
+
 KILN_FUNCTION(largest_few, e, x, count)
 {
     kiln_tensor *i, *v = kiln_top_k(x, kiln_static_i64(count), 0, &i);
@@ -237,6 +255,6 @@ static void errors(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(every_dtype), UNCOMPILED_TEST(as_the_reference), ENGINE_TEST(long_lines), ENGINE_TEST(far_ends), ENGINE_TEST(other_axes), ENGINE_TEST(values_and_gradients), ENGINE_TEST(largest_few_of_many), ENGINE_TEST(lengths_share_code), ENGINE_TEST(errors)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(every_dtype), UNCOMPILED_TEST(as_the_reference), ENGINE_TEST(long_lines), ENGINE_TEST(far_ends), ENGINE_TEST(other_axes), ENGINE_TEST(values_and_gradients), ENGINE_TEST(constants), ENGINE_TEST(largest_few_of_many), ENGINE_TEST(lengths_share_code), ENGINE_TEST(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

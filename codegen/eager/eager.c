@@ -106,13 +106,20 @@ static bool run_factor(const Run *r)
 
 static bool run_sort(const Run *r)
 {
-    HostSort s = {.type = r->in->dtype, .buf = {r->out->data}};
+    HostSort s = {.type = r->in->dtype, .part = host_routine(r->op)->which, .buf = {r->out->data}};
     Buffer *copy = NULL;
     sort_numbers(NULL, r->attr, r->in->rank, r->in->dim, &s.lines);
     s.buf[1] = (void *)(uintptr_t)in_order(r, r->in, &copy);
     const bool ok = s.buf[1] && sort_run(r->threads, &s, r->st);
     if (copy) buffer_release(copy);
     return ok;
+}
+
+static bool run_argsort(const Run *r)
+{
+    int64_t n[4];
+    sort_numbers(NULL, r->attr, r->in->rank, r->in->dim, n);
+    return sort_by_pairs((DType)r->in->dtype, n[1], n[0] * n[2]) ? run_sort(r) : run_lowered(r);
 }
 
 typedef bool RunFn(const Run *r);
@@ -149,6 +156,7 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_eigvalsh] = run_factor,
     [OP_svd] = run_factor,
     [OP_svdvals] = run_factor,
+    [OP_argsort] = run_argsort,
     [OP_sort] = run_sort,
     [OP_lu] = run_factor,
     [OP_triangular] = run_factor,

@@ -73,6 +73,7 @@ typedef struct SortFns {    /* kernels_sort.h, of keys of one size */
     void (*elements)(void *to, const void *from, int64_t n, const KeyOrder *o);
     void (*lanes)(void *keys, int64_t n);
     void (*gather)(void *to, const void *from, int64_t n, const int64_t *at, int lanes, int64_t step);
+    void (*pairs)(uint64_t *to, const void *from, int64_t n, const int64_t *at, int lanes, int64_t step, const KeyOrder *o);
     void (*scatter)(void *to, const void *from, int64_t n, const int64_t *at, int lanes, int64_t step);
     int (*byte)(const void *key, int byte);
     void (*count)(const void *keys, int64_t n, int byte, int64_t *count);

@@ -70,6 +70,22 @@ static void OF(sort_gather)(void *to, const void *from, int64_t n, const int64_t
         }
 }
 
+/* Lines as lanes of numbers of 64 bits: the element's key, in which both zeros are one, and behind it its place. */
+static void OF(sort_pairs)(uint64_t *to, const void *from, int64_t n, const int64_t *at, int lanes, int64_t step, const KeyOrder *o)
+{
+    enum { ROW = SORT_LANES_BYTES / sizeof *to };
+    const KEY flip = (KEY)o->flip, turned = (KEY)o->turned, largest = (KEY)o->largest;
+    for (int l = 0; l < lanes; l++) {
+        const KEY *x = (const KEY *)from + at[l];
+        for (int64_t i = 0; i < n; i++) {
+            const KEY b = x[i * step], size = (KEY)(b & (KEY)~SIGN);
+            KEY key = (KEY)(b ^ flip);
+            if (o->is_float) key = size > largest ? ALL : size == 0 ? flip : b >= SIGN ? (KEY)(b ^ turned) : key;
+            to[i * ROW + l] = (uint64_t)key << 32 | (uint64_t)i;
+        }
+    }
+}
+
 static void OF(sort_scatter)(void *to, const void *from, int64_t n, const int64_t *at, int lanes, int64_t step)
 {
     for (int64_t first = 0; first < n; first += TURNED)
@@ -120,8 +136,8 @@ static void OF(sort_place)(void *to, const void *keys, int64_t n, int byte, int6
     for (int64_t i = 0; i < n; i++) ((KEY *)to)[place[k[i] >> 8 * byte & 255]++] = k[i];
 }
 
-static const SortFns OF(sort) = {OF(sort_keys), OF(sort_elements), OF(sort_lanes), OF(sort_gather), OF(sort_scatter), OF(sort_byte),
-    OF(sort_count), OF(sort_count_two), OF(sort_place), OF(sort_insert)};
+static const SortFns OF(sort) = {OF(sort_keys), OF(sort_elements), OF(sort_lanes), OF(sort_gather), OF(sort_pairs),
+    OF(sort_scatter), OF(sort_byte), OF(sort_count), OF(sort_count_two), OF(sort_place), OF(sort_insert)};
 
 #undef KEY
 #undef OF

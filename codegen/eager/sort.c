@@ -20,7 +20,7 @@ typedef struct Sorting {
     KeyOrder order;
     int64_t width, lanes, columns; /* width: bytes of an element; lanes: how many lie side by side; columns: of lines, in all */
     ThreadPool *threads;
-    bool network;
+    bool network, places; /* places: what lies side by side are pairs of a key and a place */
     int64_t tasks, slots; /* tasks, which slots with memory of their own share */
     size_t room;          /* bytes of a slot */
     char *memory;
@@ -56,6 +56,16 @@ static void move_rows(const Sorting *g, char *to, int64_t to_step, const char *f
         memcpy(to + i * to_step * g->width, from + i * from_step * g->width, (size_t)(lanes * g->width));
 }
 
+static void place_some(const Sorting *g, uint64_t *pairs, const int64_t *at, int lanes)
+{
+    const HostSort *s = g->s;
+    int64_t *to = s->buf[0];
+    g->fns->pairs(pairs, s->buf[1], s->size, at, lanes, s->after, &g->order);
+    eager_kernels()->sort[3]->lanes(pairs, s->size);
+    for (int l = 0; l < lanes; l++)
+        for (int64_t i = 0; i < s->size; i++) to[at[l] + i * s->after] = (int64_t)(pairs[i * g->lanes + l] & UINT32_MAX);
+}
+
 static void sort_some(const Sorting *g, char *keys, int64_t first)
 {
     const HostSort *s = g->s;
@@ -63,6 +73,10 @@ static void sort_some(const Sorting *g, char *keys, int64_t first)
     const bool rows = lanes > 1 && first % step + lanes <= step;
     int64_t at[SORT_LANES_BYTES];
     for (int64_t l = 0; l < lanes; l++) at[l] = first_of(g, first + l);
+    if (g->places) {
+        place_some(g, (uint64_t *)(void *)keys, at, (int)lanes);
+        return;
+    }
     if (rows)
         move_rows(g, keys, g->lanes, element(g, s->buf[1], at[0]), step, lanes);
     else
@@ -219,10 +233,19 @@ typedef struct Shared {
 static int64_t piece_start(const Shared *w, int64_t p) { return p * w->x.n / w->pieces; }
 static int64_t *own_count(const Shared *w, int64_t p) { return w->count + ((w->x.byte + 1) * w->pieces + p) * DIGITS; }
 
+/* And counts them, while they are in the cache. */
 static void take_pieces(void *arg, int64_t lo, int64_t hi)
 {
     const Shared *w = arg;
-    for (; lo < hi; lo++) take(&w->x, piece_start(w, lo), piece_start(w, lo + 1) - piece_start(w, lo));
+    for (; lo < hi; lo++) {
+        const int64_t end = piece_start(w, lo + 1);
+        memset(own_count(w, lo), 0, DIGITS * sizeof *w->count);
+        for (int64_t first = piece_start(w, lo), n; first < end; first += n) {
+            n = MIN_OF(end - first, CACHE_BYTES / 2 / w->x.g->width);
+            take(&w->x, first, n);
+            w->x.g->fns->count(w->x.keys + first * w->x.g->width, n, w->x.byte, own_count(w, lo));
+        }
+    }
 }
 
 static void count_pieces(void *arg, int64_t lo, int64_t hi)
@@ -267,11 +290,11 @@ static void sort_parted(void *arg, int64_t lo, int64_t hi)
 }
 
 /* Parts with many of the keys are parted by all threads again, others are one thread's. */
-static void sort_shared(Shared w)
+static void sort_shared(Shared w, bool counted)
 {
     ThreadPool *threads = w.x.g->threads;
-    for (; w.x.byte >= 0; w.x.byte--) {
-        contract_each(threads, count_pieces, &w, w.pieces);
+    for (; w.x.byte >= 0; w.x.byte--, counted = false) {
+        if (!counted) contract_each(threads, count_pieces, &w, w.pieces);
         if (!is_one(&w.x, w.x.byte, own_count(&w, 0), w.pieces)) break;
     }
     if (w.x.byte < 0) {
@@ -283,7 +306,7 @@ static void sort_shared(Shared w)
     contract_each(threads, sort_parted, &w, DIGITS);
     for (int64_t d = 0; d < DIGITS; d++) {
         const Line x = parted(&w, d);
-        if (is_heavy(&w, &x)) sort_shared((Shared){x, w.pieces, w.count});
+        if (is_heavy(&w, &x)) sort_shared((Shared){x, w.pieces, w.count}, false);
     }
 }
 
@@ -291,7 +314,7 @@ static void share_line(const Sorting *g, int64_t column)
 {
     const Shared w = {line_in(g, g->memory, column), threads_count(g->threads), (int64_t *)(void *)(g->memory + g->room)};
     contract_each(g->threads, take_pieces, (void *)(uintptr_t)&w, w.pieces);
-    sort_shared(w);
+    sort_shared(w, true);
 }
 
 /* ---- the door --------------------------------------------------------------------------------------- */
@@ -302,12 +325,13 @@ bool sort_run(ThreadPool *threads, const HostSort *s, Status *st)
 {
     Sorting g = {.s = s, .width = (int64_t)dtype_bytes((DType)s->type), .columns = s->lines * s->after};
     if (s->size == 0 || g.columns == 0) return true;
-    g.lanes = SORT_LANES_BYTES / g.width;
+    g.places = s->part != 0;
+    g.lanes = SORT_LANES_BYTES / (g.places ? (int64_t)sizeof(uint64_t) : g.width);
     g.order = key_order((DType)s->type, s->descending != 0);
     g.fns = eager_kernels()->sort[g.width == 8 ? 3 : g.width / 2];
     g.threads = s->size >= WORTH_THREADS / g.columns ? threads : NULL;
     const int count = g.threads ? threads_count(g.threads) : 1;
-    g.network = s->size <= NETWORK_SHORT || (4 * g.columns >= g.lanes && s->size <= NETWORK_BYTES / SORT_LANES_BYTES);
+    g.network = g.places || s->size <= NETWORK_SHORT || (4 * g.columns >= g.lanes && s->size <= NETWORK_BYTES / SORT_LANES_BYTES);
     g.tasks = g.network ? (g.columns - 1) / g.lanes + 1 : g.columns;
     const bool shared = !g.network && count > 1 && s->size >= LONG_LINE && g.columns < 2 * count;
     g.slots = shared ? 1 : MIN_OF(g.tasks, count > 1 ? 4 * count : 1);

@@ -352,17 +352,29 @@ static bool in_kernels(Scope *s, const Node *n, bool values)
     return ok;
 }
 
-bool lower_argsort(Scope *s, const Node *n) { return in_kernels(s, n, false); }
-
 #define FEW 16 /* a line so short is less work than asking the host */
 
-bool lower_sort(Scope *s, const Node *n)
+static bool on_host(Scope *s, const Node *n)
 {
+    DimTable *dims = s->lw->dims;
     const Type *t = graph_type(s->g, n->in[0]);
-    if (!s->lw->o->host_products || dim_hi(s->lw->dims, t->dim[ATTRS(sort, n->attr->at)->axis]) <= FEW)
-        return in_kernels(s, n, true);
-    Dim *dim = ARENA_ARRAY(s->lw->arena, Dim, host_routine(OP_sort)->dims);
+    const int64_t axis = ATTRS(sort, n->attr->at)->axis, most = dim_hi(dims, t->dim[axis]);
+    int64_t lines = 1;
+    if (op_is_source((Op)graph_maker(s->g, n->in[0])->op)) return false; /* it lies nowhere */
+    for (uint32_t i = 0; i < t->rank && lines < 4; i++)
+        if (i != axis) lines *= MIN_OF(dim_lo(dims, t->dim[i]), 4);
+    return s->lw->o->host_products && most > FEW && (n->op == OP_sort || sort_by_pairs((DType)t->dtype, most, lines));
+}
+
+static bool ordered(Scope *s, const Node *n)
+{
+    if (!on_host(s, n)) return in_kernels(s, n, n->op == OP_sort);
+    const Type *t = graph_type(s->g, n->in[0]);
+    Dim *dim = ARENA_ARRAY(s->lw->arena, Dim, host_routine((Op)n->op)->dims);
     if (!sort_numbers(s->lw->dims, n->attr->at, t->rank, t->dim, dim))
-        return status_fail(s->lw->st, ST_SHAPE, "lowering sort: too many lines");
+        return status_fail(s->lw->st, ST_SHAPE, "lowering %s: too many lines", op_def[n->op].name);
     return lower_routine(s, n, dim, NULL);
 }
+
+bool lower_argsort(Scope *s, const Node *n) { return ordered(s, n); }
+bool lower_sort(Scope *s, const Node *n) { return ordered(s, n); }
