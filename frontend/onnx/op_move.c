@@ -295,10 +295,7 @@ bool op_constant(Call *c)
     if (f) return give(c, 0, kiln_full_at(c->at, c->t->k, KILN_F32, KILN_SHAPE(), KILN_OPERAND((double)f->f)));
     if (i) return give(c, 0, kiln_full_at(c->at, c->t->k, KILN_I64, KILN_SHAPE(), KILN_OPERAND(i->i)));
     if (!attr_ints(c, "value_ints", whole, 64, &n)) return false;
-    if (n >= 0) {
-        c->out[0] = (Held){.size = NULL};
-        return give(c, 0, kiln_from_at(c->at, c->t->k, KILN_I64, KILN_SHAPE(n), whole, n));
-    }
+    if (n >= 0) return give(c, 0, kiln_from_at(c->at, c->t->k, KILN_I64, KILN_SHAPE(n), whole, n));
     a = attribute(c, "value_floats");
     if (a)
         return give(c, 0,

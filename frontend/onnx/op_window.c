@@ -25,14 +25,14 @@ static bool window_of(Call *c, int n, Window *w)
            three(c, "dilations", n, w->dilation, 1) && three(c, "pads", 2 * n, w->pads, 0);
 }
 
-/* Filters [o, c, taps...] as [taps..., c, o]; those of a transposed one, [c, o, taps...], as that of which it is the adjoint. */
-static kiln_tensor *filters(Call *c, kiln_tensor *w, bool transposed, int64_t groups)
+/* Filters [o, c, taps...] as [taps..., c, o]; those of a transposed one, [c, o, taps...], are of the convolution of which it is the
+ * adjoint, and turn in the same way. */
+static kiln_tensor *filters(Call *c, kiln_tensor *w)
 {
     const int n = w->type.rank - 2;
     kiln_axes perm = {.count = w->type.rank};
     for (int i = 0; i < n; i++) perm.axis[1 + i] = 2 + i;
     perm.axis[1 + n] = 1, perm.axis[2 + n] = 0;
-    (void)transposed, (void)groups;
     return kiln_transpose_at(c->at, of(w), perm);
 }
 
@@ -53,7 +53,7 @@ bool op_conv(Call *c)
         o.stride[i] = v.stride[i], o.dilation[i] = v.dilation[i], o.output_pad[i] = more[i];
         o.pad[i][0] = v.pads[i], o.pad[i][1] = v.pads[v.n + i];
     }
-    w = filters(c, w, transposed, o.groups);
+    w = filters(c, w);
     if (!tensor_ok(w)) return false;
     kiln_tensor *y = transposed ? kiln_convolve_transposed_sized(c->at, of(x), of(w), &o, sizeof o)
                                 : kiln_convolve_sized(c->at, of(x), of(w), &o, sizeof o);
