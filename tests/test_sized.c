@@ -23,6 +23,18 @@ FOLLOW(squares, kiln_matmul(c, kiln_transpose(c, KILN_ALL)))
 FOLLOW(gram, kiln_matmul(kiln_transpose(c, KILN_ALL), c))
 FOLLOW(layer, kiln_relu(kiln_add(kiln_matmul(c, kiln_iota(kiln_engine(c), KILN_F32, S(3, 40), 1)), 0.5)))
 FOLLOW(running, kiln_cumsum(c, 0, 0))
+FOLLOW(products, kiln_cumprod(c, 0, 0))
+FOLLOW(products_behind, kiln_cumprod(c, 0, KILN_REVERSE | KILN_EXCLUSIVE))
+FOLLOW(recurring, kiln_recurrence(c, kiln_cos(c), 0, 0))
+FOLLOW(recurring_back, kiln_recurrence(c, kiln_cos(c), 0, KILN_REVERSE))
+FOLLOW(running_max, kiln_cummax(c, 0, 0, NULL))
+FOLLOW(running_log, kiln_logcumsumexp(c, 0, 0))
+FOLLOW(changes, kiln_diff(c, 0, 1, kiln_zeros(kiln_engine(c), KILN_F32, S(1, 3)), NULL))
+FOLLOW(rolled, kiln_roll(c, S(2), KILN_AXES(0)))
+FOLLOW(each_twice, kiln_repeat(c, 2, 0))
+FOLLOW(tiled, kiln_tile(c, S(3, 1)))
+FOLLOW(upper, kiln_triu(c, 0))
+FOLLOW(outer_product, kiln_einsum("ia,jb->ij", KILN_IN(c, c)))
 FOLLOW(ordered, kiln_sort(c, 0, 0))
 FOLLOW(backwards, kiln_flip(c, KILN_AXES(0)))
 FOLLOW(padded, kiln_pad(c, S(1, 0), S(2, 1), 7))
@@ -39,6 +51,8 @@ FOLLOW(different_columns, kiln_unique(kiln_sign(c), 1, KILN_FIRST_MET, NULL, NUL
 FOLLOW(large, kiln_sum(kiln_exp(kiln_broadcast(kiln_expand(c, 0), S(700, -1, -1))), KILN_AXES(0, 2)))
 FOLLOW(turns, kiln_transpose(kiln_broadcast(kiln_expand(c, 2), S(-1, -1, 33)), KILN_AXES(2, 0, 1)))
 /* of a row at least */
+FOLLOW(deviation, kiln_var(c, KILN_AXES(0), 0))
+FOLLOW(log_of_sum, kiln_logsumexp(c, 0))
 FOLLOW(largest, kiln_reduce_max(c, KILN_AXES(0)))
 FOLLOW(where_largest, kiln_argmax(c, 0))
 FOLLOW(down_columns, kiln_softmax(c, 0))
@@ -52,6 +66,8 @@ static const struct {
 #define ANY(f) {#f, f, false, false}
 #define SOME(f) {#f, f, true, false}
     ANY(itself), ANY(sum_of_all), ANY(sum_of_rows), SOME(mean_of_rows), ANY(product), ANY(along_rows), ANY(squares), ANY(gram), ANY(layer), ANY(running),
+    ANY(products), ANY(products_behind), ANY(recurring), ANY(recurring_back), ANY(running_max), ANY(running_log), ANY(changes), ANY(rolled),
+    ANY(each_twice), ANY(tiled), ANY(upper), ANY(outer_product), SOME(deviation), SOME(log_of_sum),
     ANY(ordered), ANY(backwards), ANY(padded), ANY(twice), ANY(flat), ANY(numbered), ANY(again), ANY(rows_again), {"places", places, false, true},
     ANY(different), ANY(met), ANY(different_rows), ANY(different_columns), ANY(large), ANY(turns), SOME(largest), {"where_largest", where_largest, true, true}, SOME(down_columns), SOME(first_row)};
 #define FOLLOWS (int)(sizeof follows / sizeof *follows)
