@@ -35,7 +35,7 @@ static Value neighbours(Emit *e, Value x, int64_t axis, bool next, bool reverse)
 {
     if (x == 0) return 0;
     const Dim n = e->type(e, x)->dim[axis];
-    const bool from_end = next != reverse; /* what lies at the higher index */
+    const bool from_end = next != reverse;                                                /* what lies at the higher index */
     Value longer = emit_pad(e, x, (uint32_t)axis, from_end ? 0 : 1, from_end ? 1 : 0, 0); /* first, as n may turn out to be 0 */
     return emit_slice(e, longer, (uint32_t)axis, from_end ? 1 : 0, n);
 }
