@@ -96,7 +96,7 @@ bool cuda_texts_together(const Program *const *p, uint32_t n, int sm, bool graph
     for (uint32_t i = 0; i < n && ok; i++) {
         Text source = {0};
         ok = (graph ? cuda_graph_text : cuda_program_text)(p[i], sm, &source, st);
-        if (ok && source.at != NULL) add_named(out, source.at, i); /* not those without a kernel */
+        if (ok) add_named(out, source.at, i);
         text_free(&source);
     }
     return ok;

@@ -454,6 +454,30 @@ static void functions_without_arguments(void **state)
     assert_ok(k);
 }
 
+/* What passes leave no kernel of. */
+static void nothing_to_compute(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    out[0] = in[0];
+    out[1] = kiln_reshape(in[0], KILN_SHAPE(-1));
+}
+
+static void functions_without_a_kernel(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    KILN_DEVICE(k, A);
+    kiln_tensor *out[2];
+    kiln_function *f = kiln_function_new(k, nothing_to_compute, NULL, &(kiln_function_options){.outputs = 2, .compile = KILN_WAIT});
+    for (int i = 0; i < 2; i++) {
+        assert_true(kiln_call_all(f, KILN_IN(three(k)), out, 2));
+        assert_float_equal(total(out[0]), 6, 0);
+        assert_float_equal(total(out[1]), 6, 0);
+    }
+    kiln_function_free(f);
+    assert_ok(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {FRONT_TEST(networks_train_where_they_were_made),
@@ -462,9 +486,10 @@ int main(void)
         FRONT_TEST(batches_go_to_the_thread), FRONT_TEST(waiting), FRONT_TEST(functions_without_arguments)};
     /* Those that look for the words late:0 are for that device. */
     const struct CMUnitTest emulated[] = {FRONT_TEST(networks_train_where_they_were_made),
-        FRONT_TEST(blocks_do_not_outlast_bodies), FRONT_TEST(loops_and_callbacks), FRONT_TEST(printing_and_files), FRONT_TEST(batches_go_to_the_thread)};
+        FRONT_TEST(blocks_do_not_outlast_bodies), FRONT_TEST(loops_and_callbacks), FRONT_TEST(printing_and_files), FRONT_TEST(batches_go_to_the_thread),
+        FRONT_TEST(functions_without_a_kernel)};
     if (late_keeps()) return cmocka_run_group_tests_name("device_use", emulated, NULL, NULL);
-    const struct CMUnitTest compiled[] = {FRONT_TEST(ways_of_running_agree)};
+    const struct CMUnitTest compiled[] = {FRONT_TEST(ways_of_running_agree), FRONT_TEST(functions_without_a_kernel)};
     const int failed = cmocka_run_group_tests_name("device_use", tests, NULL, NULL);
     return failed + cmocka_run_group_tests_name("device_use, compiled", compiled, front_needs_llvm, NULL);
 }

@@ -437,9 +437,10 @@ static bool program_text(const Program *p, int sm, bool table, Text *out, Status
     arena_init(&job.arena);
     bool ok = arena_try(&job.arena, st, print_program, &job);
     arena_free(&job.arena);
-    if (ok && job.rest.at) {
-        cuda_prelude(job.rest.at, out);
-        text_add(out, job.rest.at, job.rest.len);
+    const char *rest = job.rest.at ? job.rest.at : ""; /* of a program without a kernel, whose text is one all the same */
+    if (ok) {
+        cuda_prelude(rest, out);
+        text_add(out, rest, job.rest.len);
     }
     out->failed |= job.rest.failed;
     text_free(&job.rest);

@@ -210,7 +210,7 @@ static void row_blas(const char *name, int64_t n)
     run.k = kiln_open(&(kiln_options){.compile = KILN_WAIT, .blas = true});
     if (run.k) {
         KILN_SCOPE(run.k);
-        kiln_tensor *x = kiln_full(run.k, KILN_BF16, KILN_SHAPE(n, n), 0.5);
+        kiln_tensor *x = kiln_cast(kiln_uniform(kiln_generator(run.k, 1), KILN_F32, KILN_SHAPE(n, n), -1, 1), KILN_BF16);
         kiln_matmul(x, x);
     }
     if (run.k && kiln_error(run.k)->code == KILN_EUNSUPPORTED) {
