@@ -144,7 +144,7 @@ static void print_operators(FILE *to, const OnnxModel *m)
     fputs(o.n == 0 ? "operators  none\n" : o.full ? " and more\n" : "\n", to);
     uint32_t missing = 0;
     for (size_t i = 0; i < o.n; i++)
-        if (!operator_of(o.at[i].domain, o.at[i].op, opset_version(m, o.at[i].domain)))
+        if (!operator_of(o.at[i].domain, o.at[i].op, opset_version(m->opset.at, m->opset.n, o.at[i].domain)))
             fprintf(to, "%s%s%s%s", missing++ == 0 ? "missing    " : ", ", o.at[i].domain.n != 0 ? shown(o.at[i].domain).text : "",
                 o.at[i].domain.n != 0 ? "." : "", shown(o.at[i].op).text);
     if (missing != 0) fputs(": Kiln does not have them, or not in this version\n", to);

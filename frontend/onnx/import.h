@@ -16,13 +16,20 @@ static inline Known known_of(Dim d) { return d >= 0 ? d : d - KNOWN_SYMBOL; }
 static inline bool known_symbol(Known v) { return v < -KNOWN_SYMBOL / 2; }
 static inline Dim known_dim(Known v) { return known_symbol(v) ? v + KNOWN_SYMBOL : v; }
 
-/* What a name stands for while a graph runs. */
+/* What a name stands for while a graph runs; all empty: nothing, as of an input that was left out. */
 typedef struct Held {
-    kiln_tensor *t;    /* NULL: nothing, or sizes of which nobody has asked a tensor yet */
-    bool constant;     /* t holds elements that can be asked in a trace, too */
-    const Known *size; /* integers that are sizes or were computed of sizes; NULL: they are not known so */
-    int sizes, rank;   /* how many; 0: one number, 1: a row */
+    kiln_tensor *t;          /* NULL: none, or sizes of which nobody has asked a tensor yet */
+    bool constant;           /* t holds elements that can be asked in a trace, too */
+    bool nothing;            /* an optional without an element; one with an element is that element */
+    const Known *size;       /* integers that are sizes or were computed of sizes; NULL: they are not known so */
+    int sizes, rank;         /* how many; 0: one number, 1: a row */
+    const struct Many *many; /* a sequence */
 } Held;
+
+typedef struct Many {
+    uint32_t n;
+    const Held *at;
+} Many;
 
 typedef struct Call Call;
 typedef bool OperatorFn(Call *c); /* false: recorded */
@@ -39,23 +46,48 @@ typedef struct Operator {
         int64_t number;
     } with;
 } Operator;
-int64_t opset_version(const OnnxModel *m, Bytes domain);              /* that it imports; 1: none */
+int64_t opset_version(const OnnxOpset *at, uint32_t n, Bytes domain); /* of those that are imported; 1: none */
 const Operator *operator_of(Bytes domain, Bytes op, int64_t version); /* NULL: there is no such, or not in that version */
 
+/* ---- plans: of a graph, of one within a node, or of a function's body ---- */
 typedef struct PlanNode {
     const OnnxNode *node;
     const Operator *op;
     int64_t version;
-    uint32_t *in, *out; /* numbers of names; UINT32_MAX: left out */
+    uint32_t *in, *out;    /* numbers of names; UINT32_MAX: left out */
+    struct Plan **inner;   /* per attribute: of the graph that it is; NULL: it has no such */
+    struct Plan *function; /* of the model's own that it calls; op is NULL then */
 } PlanNode;
 
 typedef struct Plan {
-    const OnnxGraph *graph;
-    uint32_t names;
+    const OnnxGraph *graph;       /* NULL: a function's body */
+    const OnnxFunction *function; /* NULL: a graph */
+    uint32_t names, nodes, inputs, outputs, initializers;
     PlanNode *node;
-    uint32_t *input, *output, *initializer;
-    bool *fixed; /* per input: its numbers are part of what a function is traced for, because sizes follow from them */
+    uint32_t *input, *output, *initializer; /* numbers of names */
+    uint32_t weight;                        /* the first initialiser's number among the model's */
+    uint32_t takes;                         /* values of the graph around it */
+    uint32_t *taken, *from;                 /* their numbers here and there */
+    bool *known;                            /* per name: sizes follow from its numbers, which must be known in a trace */
+    uint64_t steps;                         /* nodes, those of all that it calls included */
+    struct Plan *next;                      /* in the model's list */
 } Plan;
+
+bool plan_model(kiln_onnx *m, Status *st);
+
+/* ---- runs ---- */
+typedef struct Run {
+    Thread *t;
+    const kiln_onnx *m;
+    Arena *arena;
+} Run;
+
+typedef struct Env { /* the values of a plan that runs */
+    const Plan *plan;
+    Held *value;
+    const struct Env *caller; /* of a function: where it was called, by this node; within it the same holds of inner graphs */
+    const PlanNode *call;
+} Env;
 
 struct Call {
     Thread *t;
@@ -65,9 +97,15 @@ struct Call {
     Held *in, *out;
     uint32_t nin, nout;
     Arena *arena; /* for sizes, until the graph has run */
+    const Env *env;
 };
 
+bool env_run(Run *r, const Env *e);                        /* all nodes. False: recorded */
+Env env_of(Run *r, const Plan *p);                         /* with its initialisers */
+kiln_tensor *env_output(Run *r, const Env *e, uint32_t i); /* as a tensor; poison: recorded */
+
 /* ---- operands and results of the node that runs */
+bool read_sizes(Call *c, Held *h); /* of constants: gives it its numbers, if they may be sizes. False: recorded */
 bool has(const Call *c, uint32_t i);
 kiln_operand operand(Call *c, uint32_t i);      /* of a missing one: NULL, as optional operands of Kiln's are */
 kiln_tensor *tensor(Call *c, uint32_t i);       /* poison: recorded */

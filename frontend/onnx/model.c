@@ -119,6 +119,8 @@ static bool functions_check(const kiln_onnx *m, Status *st)
         Names names = {.arena = (Arena *)(uintptr_t)&m->arena};
         Status why = {0};
         for (uint32_t i = 0; i < fn->input.n; i++) names_add(&names, fn->input.at[i]);
+        for (uint32_t i = 0; i < fn->attribute.n; i++)
+            if (!attribute_check(m, &fn->attribute.at[i], NULL, &why)) return because(st, &why, "function", fn->name, f);
         if (!nodes_check(m, fn->node.at, fn->node.n, &names, &why)) return because(st, &why, "function", fn->name, f);
         for (uint32_t i = 0; i < fn->output.n; i++)
             if (!names_have(&names, fn->output.at[i]))

@@ -22,8 +22,10 @@ struct kiln_onnx {
     OnnxModel *model;
     /* import.c's, from the first time on that somebody asks for the function */
     pthread_mutex_t lock; /* of what follows, while it is made */
-    struct Plan *plan;
-    uint32_t inputs, weights; /* what a caller gives; initialisers that are tensors so far */
+    struct Plan *plan;    /* the graph's; `plans` lists all */
+    struct Plan *plans;
+    bool *fixed;                            /* per input: its numbers are part of what is traced, because sizes follow from them */
+    uint32_t inputs, initializers, weights; /* what a caller gives; initialisers of all graphs, and those that are tensors so far */
     kiln_tensor **weight;
     kiln_function *function;
 };

@@ -92,7 +92,7 @@ MESSAGE(opset, OnnxOpset)
 static const Field fields_function[] = {{1, F_BYTES, AT(OnnxFunction, name)}, {4, F_TEXTS, AT(OnnxFunction, input)},
     {5, F_TEXTS, AT(OnnxFunction, output)}, {7, F_MESSAGES, OF(OnnxFunction, node, node)},
     {9, F_MESSAGES, OF(OnnxFunction, opset, opset)}, {10, F_BYTES, AT(OnnxFunction, domain)},
-    {13, F_BYTES, AT(OnnxFunction, overload)}};
+    {11, F_MESSAGES, OF(OnnxFunction, attribute, attribute)}, {13, F_BYTES, AT(OnnxFunction, overload)}};
 MESSAGE(function, OnnxFunction)
 
 static const Field fields_training[] = {{1, F_MESSAGE, OF(OnnxTraining, initialization, graph)},

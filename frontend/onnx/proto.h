@@ -106,6 +106,7 @@ typedef struct OnnxFunction {
     LIST(Bytes) output;
     LIST(OnnxNode) node;
     LIST(OnnxOpset) opset;
+    LIST(OnnxAttribute) attribute; /* what those that a call leaves out are */
 } OnnxFunction;
 
 typedef struct OnnxTraining {

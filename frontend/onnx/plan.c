@@ -1,0 +1,304 @@
+/* plan: a model's graphs and functions, planned once: each name is a number, each node has its row of operators.def or the function
+ * that it calls. What is missing is told all at once. Relies on import.h. */
+#include "import.h"
+
+#include <stdio.h>
+
+#include "names.h"
+
+enum { MOST_DEPTH = 100, MOST_STEPS = 1 << 22 };
+
+int64_t opset_version(const OnnxOpset *at, uint32_t n, Bytes domain)
+{
+    static const uint8_t name[] = "ai.onnx";
+    for (uint32_t i = 0; i < n; i++)
+        if (bytes_equal(at[i].domain, domain) || (domain.n == 0 && bytes_equal(at[i].domain, (Bytes){name, sizeof name - 1})))
+            return at[i].version;
+    return 1;
+}
+
+/* ---- what is missing ---------------------------------------------------------------------------------- */
+
+typedef struct Missed {
+    const OnnxNode *node;
+    int64_t version;
+    uint32_t count;
+} Missed;
+
+typedef struct Planner {
+    kiln_onnx *m;
+    Status *st;
+    Arena *arena;
+    int depth;
+    Plan **function; /* per function of the model: planned */
+    bool *open;      /* per function: it is being planned */
+    VEC(Missed) missed;
+} Planner;
+
+static void miss(Planner *w, const OnnxNode *n, int64_t version)
+{
+    for (uint32_t i = 0; i < w->missed.len; i++) {
+        Missed *x = &w->missed.at[i];
+        if (x->version == version && bytes_equal(x->node->op, n->op) && bytes_equal(x->node->domain, n->domain)) {
+            x->count++;
+            return;
+        }
+    }
+    *VEC_PUSH(w->arena, &w->missed) = (Missed){n, version, 1};
+}
+
+static bool all_there(const Planner *w)
+{
+    char text[400] = "";
+    size_t n = 0;
+    for (uint32_t i = 0; i < w->missed.len; i++) {
+        const Missed *x = &w->missed.at[i];
+        if (n + 160 > sizeof text) {
+            n += (size_t)snprintf(text + n, sizeof text - n, " and %u more", w->missed.len - i);
+            break;
+        }
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%s%s (%u, version %lld)", i ? ", " : "",
+            x->node->domain.n ? shown(x->node->domain).text : "", x->node->domain.n ? "." : "", shown(x->node->op).text, x->count,
+            (long long)x->version);
+    }
+    return n == 0 || status_fail(w->st, ST_UNSUPPORTED, "operators that Kiln does not have, or not in this version: %s", text);
+}
+
+/* ---- names -------------------------------------------------------------------------------------------- */
+
+typedef struct Taken {
+    uint32_t here, there;
+} Taken;
+
+typedef struct NameScope { /* of a graph while it is planned */
+    Names names;
+    struct NameScope *outer;
+    VEC(Taken) taken;
+} NameScope;
+
+static uint32_t number_of(NameScope *s, Bytes name)
+{
+    if (name.n == 0) return UINT32_MAX;
+    names_add(&s->names, name);
+    return names_number(&s->names, name);
+}
+
+/* Of a value that is read: this graph's own, or one of a graph around it, which this and all between take. */
+static uint32_t number_read(NameScope *s, Bytes name)
+{
+    const uint32_t own = name.n == 0 ? UINT32_MAX : names_number(&s->names, name);
+    if (own != UINT32_MAX || name.n == 0 || !s->outer) return number_of(s, name);
+    const Taken t = {number_of(s, name), number_read(s->outer, name)};
+    *VEC_PUSH(s->names.arena, &s->taken) = t;
+    return t.here;
+}
+
+static void take(Planner *w, Plan *p, const NameScope *s)
+{
+    p->names = s->names.name.len;
+    p->takes = s->taken.len;
+    p->taken = ARENA_ARRAY(w->arena, uint32_t, p->takes + 1);
+    p->from = ARENA_ARRAY(w->arena, uint32_t, p->takes + 1);
+    for (uint32_t i = 0; i < p->takes; i++) p->taken[i] = s->taken.at[i].here, p->from[i] = s->taken.at[i].there;
+}
+
+/* ---- nodes -------------------------------------------------------------------------------------------- */
+
+typedef struct Source { /* what a plan is made of */
+    const OnnxNode *node;
+    uint32_t nodes;
+    const OnnxOpset *opset;
+    uint32_t opsets;
+} Source;
+
+static Plan *plan_graph(Planner *w, const OnnxGraph *g, const Source *around, NameScope *outer);
+static Plan *plan_function(Planner *w, uint32_t i);
+
+static bool too_deep(Planner *w)
+{
+    if (w->depth <= MOST_DEPTH) return false;
+    status_fail(w->st, ST_FORMAT, "functions and graphs lie too deep within each other (allowed: %d)", MOST_DEPTH);
+    return true;
+}
+
+static bool plan_inner(Planner *w, PlanNode *n, const Source *from, NameScope *s)
+{
+    const OnnxNode *x = n->node;
+    for (uint32_t i = 0; i < x->attribute.n; i++) {
+        if (!x->attribute.at[i].g) continue;
+        if (!n->inner) n->inner = ARENA_ARRAY(w->arena, Plan *, x->attribute.n);
+        n->inner[i] = plan_graph(w, x->attribute.at[i].g, from, s);
+        if (!n->inner[i]) return false;
+    }
+    return true;
+}
+
+static bool plan_node(Planner *w, Plan *p, uint32_t i, const Source *from, NameScope *s)
+{
+    const OnnxNode *x = &from->node[i];
+    const OnnxModel *m = w->m->model;
+    PlanNode *n = &p->node[i];
+    *n = (PlanNode){.node = x, .version = opset_version(from->opset, from->opsets, x->domain)};
+    for (uint32_t f = 0; f < m->function.n && !n->function; f++) {
+        const OnnxFunction *of = &m->function.at[f];
+        if (!bytes_equal(of->name, x->op) || !bytes_equal(of->domain, x->domain) || !bytes_equal(of->overload, x->overload))
+            continue;
+        n->function = plan_function(w, f);
+        if (!n->function) return false;
+    }
+    if (!n->function) n->op = operator_of(x->domain, x->op, n->version);
+    if (!n->function && !n->op) miss(w, x, n->version);
+    n->in = ARENA_ARRAY(w->arena, uint32_t, x->input.n + 1);
+    n->out = ARENA_ARRAY(w->arena, uint32_t, x->output.n + 1);
+    for (uint32_t j = 0; j < x->input.n; j++) n->in[j] = number_read(s, x->input.at[j]);
+    if (!plan_inner(w, n, from, s)) return false;
+    for (uint32_t j = 0; j < x->output.n; j++) n->out[j] = number_of(s, x->output.at[j]);
+    uint64_t steps = 1 + (n->function ? n->function->steps : 0);
+    for (uint32_t j = 0; n->inner && j < x->attribute.n; j++) steps += n->inner[j] ? n->inner[j]->steps : 0;
+    p->steps += steps;
+    return p->steps <= MOST_STEPS || status_fail(w->st, ST_UNSUPPORTED, "with its functions it has more than %d nodes", MOST_STEPS);
+}
+
+static bool plan_nodes(Planner *w, Plan *p, const Source *from, NameScope *s)
+{
+    p->nodes = from->nodes;
+    p->node = ARENA_ARRAY(w->arena, PlanNode, p->nodes + 1);
+    for (uint32_t i = 0; i < p->nodes; i++)
+        if (!plan_node(w, p, i, from, s)) return false;
+    p->next = w->m->plans;
+    w->m->plans = p;
+    return true;
+}
+
+/* Inputs that have an initialiser are no inputs. */
+static Plan *plan_graph(Planner *w, const OnnxGraph *g, const Source *around, NameScope *outer)
+{
+    NameScope s = {.names = {.arena = w->arena}, .outer = outer};
+    Source from = {g->node.at, g->node.n, around->opset, around->opsets};
+    Plan *p = ARENA_NEW(w->arena, Plan);
+    w->depth++;
+    if (too_deep(w)) return NULL;
+    if (g->sparse_initializer.n != 0) return status_fail(w->st, ST_UNSUPPORTED, "sparse initialisers"), NULL;
+    p->graph = g;
+    p->initializers = g->initializer.n;
+    p->outputs = g->output.n;
+    p->weight = w->m->initializers;
+    w->m->initializers += p->initializers;
+    p->initializer = ARENA_ARRAY(w->arena, uint32_t, p->initializers + 1);
+    p->input = ARENA_ARRAY(w->arena, uint32_t, g->input.n + 1);
+    p->output = ARENA_ARRAY(w->arena, uint32_t, p->outputs + 1);
+    for (uint32_t i = 0; i < p->initializers; i++) p->initializer[i] = number_of(&s, g->initializer.at[i].name);
+    for (uint32_t i = 0; i < g->input.n; i++) {
+        const bool held = names_have(&s.names, g->input.at[i].name);
+        const uint32_t number = number_of(&s, g->input.at[i].name);
+        if (!held) p->input[p->inputs++] = number;
+    }
+    if (!plan_nodes(w, p, &from, &s)) return NULL;
+    for (uint32_t i = 0; i < p->outputs; i++) p->output[i] = number_read(&s, g->output.at[i].name);
+    take(w, p, &s);
+    w->depth--;
+    return p;
+}
+
+static Plan *plan_body(Planner *w, const OnnxFunction *f)
+{
+    NameScope s = {.names = {.arena = w->arena}};
+    const Source from = {f->node.at, f->node.n, f->opset.at, f->opset.n};
+    Plan *p = ARENA_NEW(w->arena, Plan);
+    w->depth++;
+    if (too_deep(w)) return NULL;
+    p->function = f;
+    p->inputs = f->input.n;
+    p->outputs = f->output.n;
+    p->input = ARENA_ARRAY(w->arena, uint32_t, p->inputs + 1);
+    p->output = ARENA_ARRAY(w->arena, uint32_t, p->outputs + 1);
+    for (uint32_t i = 0; i < p->inputs; i++) p->input[i] = number_of(&s, f->input.at[i]);
+    if (!plan_nodes(w, p, &from, &s)) return NULL;
+    for (uint32_t i = 0; i < p->outputs; i++) p->output[i] = number_of(&s, f->output.at[i]);
+    take(w, p, &s);
+    w->depth--;
+    return p;
+}
+
+static Plan *plan_function(Planner *w, uint32_t i)
+{
+    const OnnxFunction *f = &w->m->model->function.at[i];
+    if (w->open[i]) return status_fail(w->st, ST_FORMAT, "function %u, '%s', calls itself", i, shown(f->name).text), NULL;
+    if (w->function[i]) return w->function[i];
+    w->open[i] = true;
+    w->function[i] = plan_body(w, f);
+    w->open[i] = false;
+    return w->function[i];
+}
+
+/* ---- which numbers must be known ---------------------------------------------------------------------- */
+
+static void know(bool *known, uint32_t name, bool *more)
+{
+    if (name == UINT32_MAX || known[name]) return;
+    known[name] = *more = true;
+}
+
+static void know_inner(Plan *p, const PlanNode *n, bool all, bool *more);
+
+/* One walk from the last node to the first: what Shape and Size give follows from sizes alone. */
+static void know_nodes(Plan *p, bool *more)
+{
+    for (uint32_t i = p->nodes; i-- > 0;) {
+        const PlanNode *n = &p->node[i];
+        bool all = false;
+        if (n->op && (!strcmp(n->op->name, "Shape") || !strcmp(n->op->name, "Size"))) continue;
+        for (uint32_t j = 0; j < n->node->output.n; j++) all |= n->out[j] != UINT32_MAX && p->known[n->out[j]];
+        for (uint32_t j = 0; j < n->node->input.n; j++) {
+            const bool own = n->op ? j < 8 && n->op->known >> j & 1
+                                   : n->function && j < n->function->inputs && n->function->known[n->function->input[j]];
+            if (all || own) know(p->known, n->in[j], more);
+        }
+        know_inner(p, n, all, more);
+    }
+}
+
+static void know_inner(Plan *p, const PlanNode *n, bool all, bool *more)
+{
+    for (uint32_t j = 0; n->inner && j < n->node->attribute.n; j++) {
+        Plan *q = n->inner[j];
+        if (!q) continue;
+        know_nodes(q, more);
+        for (uint32_t i = 0; i < q->takes; i++)
+            if (all || q->known[q->taken[i]]) know(p->known, q->from[i], more);
+    }
+}
+
+/* Until nothing changes: functions are called by others, and loops go round. */
+static void know_all(Planner *w, Plan *whole)
+{
+    bool more = true;
+    for (Plan *p = w->m->plans; p; p = p->next) p->known = arena_zeros(w->arena, p->names + 1, sizeof *p->known);
+    for (int round = 0; more && round < MOST_DEPTH; round++) {
+        more = false;
+        know_nodes(whole, &more);
+        for (uint32_t i = 0; i < w->m->model->function.n; i++)
+            if (w->function[i]) know_nodes(w->function[i], &more);
+    }
+}
+
+/* ---- all ---------------------------------------------------------------------------------------------- */
+
+bool plan_model(kiln_onnx *m, Status *st)
+{
+    const OnnxModel *x = m->model;
+    Planner w = {.m = m, .st = st, .arena = &m->arena};
+    const Source from = {.opset = x->opset.at, .opsets = x->opset.n};
+    m->plans = NULL;
+    m->initializers = 0;
+    w.function = ARENA_ARRAY(w.arena, Plan *, x->function.n + 1);
+    w.open = ARENA_ARRAY(w.arena, bool, x->function.n + 1);
+    Plan *p = plan_graph(&w, x->graph, &from, NULL);
+    if (!p || !all_there(&w)) return false;
+    know_all(&w, p);
+    m->inputs = p->inputs;
+    m->fixed = ARENA_ARRAY(w.arena, bool, m->inputs + 1);
+    for (uint32_t i = 0; i < m->inputs; i++) m->fixed[i] = p->known[p->input[i]];
+    m->plan = p;
+    return true;
+}

@@ -1,0 +1,121 @@
+/* run: a plan's nodes in order, eagerly or as the body of a traced function; functions of the model's own are run where they are
+ * called. Relies on import.h. */
+#include "import.h"
+
+/* ---- one node ----------------------------------------------------------------------------------------- */
+
+static bool few(const Held *h)
+{
+    bool so = h->nothing || h->size || (h->constant && kiln_elements(h->t) <= 1024);
+    for (int j = 0; so && h->size && j < h->sizes; j++) so = !known_symbol(h->size[j]);
+    for (uint32_t j = 0; h->many && j < h->many->n; j++)
+        if (!few(&h->many->at[j])) return false;
+    return so || h->many;
+}
+
+/* In a trace a few constants, and sizes that are plain numbers, give a constant, so that sizes may follow from it. */
+static bool folds(const Call *c)
+{
+    if (!c->t->trace) return false;
+    for (uint32_t i = 0; i < c->nin; i++)
+        if (has(c, i) && !few(&c->in[i])) return false;
+    for (uint32_t j = 0; c->node->inner && j < c->node->node->attribute.n; j++) {
+        const Plan *q = c->node->inner[j];
+        for (uint32_t i = 0; q && i < q->takes; i++)
+            if (!few(&c->env->value[q->from[i]])) return false;
+    }
+    return true;
+}
+
+static void keep(Held *h)
+{
+    for (uint32_t i = 0; h->many && i < h->many->n; i++) keep((Held *)(uintptr_t)&h->many->at[i]);
+    if (!h->t || h->constant) return; /* sizes, or what was one already */
+    kiln_keep(h->t);
+    h->constant = true;
+}
+
+static bool run_now(Call *c)
+{
+    kiln_eagerly now = kiln_eagerly_open(c->t->k);
+    const bool ok = c->node->op->fn(c);
+    for (uint32_t i = 0; ok && i < c->nout; i++) keep(&c->out[i]);
+    kiln_eagerly_close(&now);
+    return ok;
+}
+
+static bool call_function(Run *r, Call *c)
+{
+    const Plan *p = c->node->function;
+    Env e = env_of(r, p);
+    e.caller = c->env;
+    e.call = c->node;
+    for (uint32_t i = 0; i < p->inputs && i < c->nin; i++)
+        if (p->input[i] != UINT32_MAX) e.value[p->input[i]] = c->in[i];
+    if (!env_run(r, &e)) return false;
+    for (uint32_t i = 0; i < p->outputs && i < c->nout; i++)
+        if (p->output[i] != UINT32_MAX) c->out[i] = e.value[p->output[i]];
+    return true;
+}
+
+static bool run_node(Run *r, const Env *e, const PlanNode *n)
+{
+    Call c = {.t = r->t,
+        .at = KILN_HERE,
+        .m = r->m,
+        .node = n,
+        .nin = n->node->input.n,
+        .nout = n->node->output.n,
+        .arena = r->arena,
+        .env = e};
+    c.in = ARENA_ARRAY(r->arena, Held, c.nin + 1);
+    c.out = ARENA_ARRAY(r->arena, Held, c.nout + 1);
+    for (uint32_t i = 0; i < c.nin; i++)
+        if (n->in[i] != UINT32_MAX) {
+            c.in[i] = e->value[n->in[i]];
+            Held *h = &c.in[i];
+            if (h->constant && !h->size && !dtype_is_float((DType)h->t->type.dtype) && kiln_elements(h->t) <= 64 &&
+                !read_sizes(&c, h))
+                return false;
+        }
+    const char *outer = r->t->called; /* errors of what it is made of bear the node's name */
+    r->t->called = arena_printf(r->arena, "onnx: %s '%s'", shown(n->node->op).text, shown(n->node->name).text);
+    const bool ok =
+        n->function ? call_function(r, &c) : sizes_run(&c) || (!kiln_failed(r->t->k) && (folds(&c) ? run_now(&c) : n->op->fn(&c)));
+    r->t->called = outer;
+    if (!ok) return false;
+    for (uint32_t i = 0; i < c.nout; i++)
+        if (n->out[i] != UINT32_MAX) e->value[n->out[i]] = c.out[i];
+    return true;
+}
+
+/* ---- all of them -------------------------------------------------------------------------------------- */
+
+Env env_of(Run *r, const Plan *p)
+{
+    Env e = {.plan = p, .value = ARENA_ARRAY(r->arena, Held, p->names + 1)};
+    for (uint32_t i = 0; i < p->initializers; i++)
+        e.value[p->initializer[i]] = (Held){.t = r->m->weight[p->weight + i], .constant = true};
+    return e;
+}
+
+bool env_run(Run *r, const Env *e)
+{
+    for (uint32_t i = 0; i < e->plan->nodes; i++)
+        if (!run_node(r, e, &e->plan->node[i])) return false;
+    return true;
+}
+
+kiln_tensor *env_output(Run *r, const Env *e, uint32_t i)
+{
+    const PlanNode none = {.in = &e->plan->output[i]};
+    Call c = {.t = r->t,
+        .at = KILN_HERE,
+        .m = r->m,
+        .node = &none,
+        .in = &e->value[e->plan->output[i]],
+        .nin = 1,
+        .arena = r->arena,
+        .env = e};
+    return tensor(&c, 0);
+}

@@ -1,0 +1,149 @@
+/* test_onnx_structure: what an ONNX model is made of beside its graph: functions of its own. */
+#include "values.h"
+
+#include <kiln/onnx.h>
+
+#include "onnx_bytes.h"
+
+static Message attribute_of(const char *name, int type)
+{
+    Message a = {.n = 0};
+    text(&a, 1, name), integer(&a, 20, type);
+    return a;
+}
+
+static Message with_float(const char *name, float value)
+{
+    Message a = attribute_of(name, 1);
+    varint(&a, 2 << 3 | 5);
+    memcpy(a.at + a.n, &value, 4);
+    a.n += 4;
+    return a;
+}
+
+static Message with_reference(const char *name, const char *to)
+{
+    Message a = attribute_of(name, 1);
+    text(&a, 21, to);
+    return a;
+}
+
+static void opset(Message *to, int field, const char *domain, int64_t version)
+{
+    Message o = {.n = 0};
+    text(&o, 1, domain), integer(&o, 2, version);
+    message(to, field, &o);
+}
+
+static Message in_own(Message node)
+{
+    text(&node, 7, "own");
+    return node;
+}
+
+/* A model of y = call(x), with the functions added by the caller. */
+static Message model_calling(const Message *call)
+{
+    Message g = {.n = 0}, in = value_of("x"), out = value_of("y");
+    message(&g, 1, call), message(&g, 11, &in), message(&g, 12, &out);
+    Message m = model_of(&g, 17);
+    opset(&m, 8, "own", 1);
+    return m;
+}
+
+static Message function_of(const char *name)
+{
+    Message f = {.n = 0};
+    text(&f, 1, name), text(&f, 10, "own"), text(&f, 4, "a"), text(&f, 4, "b"), text(&f, 5, "c");
+    opset(&f, 9, "", 17), opset(&f, 9, "own", 1);
+    return f;
+}
+
+static void functions_are_called(void **state)
+{
+    (void)state;
+    /* twice(a, b) = leaky(leaky(a)), of which the slope of one is the call's, and that of the other 0.5 if the call has none */
+    Message inner = function_of("leaky"), outer = function_of("twice");
+    Message relu = node_of("LeakyRelu", "a", NULL, "c"), first = in_own(node_of("leaky", "a", NULL, "t")),
+            second = in_own(node_of("leaky", "t", "", "c")), call = in_own(node_of("twice", "x", NULL, "y"));
+    const Message slope = with_reference("alpha", "slope"), first_slope = with_reference("slope", "first"),
+                  half = with_float("slope", 0.5f), quarter = with_float("first", 0.25f);
+    message(&relu, 5, &slope), message(&inner, 7, &relu), message(&inner, 11, &half);
+    message(&first, 5, &first_slope), message(&outer, 7, &first), message(&outer, 7, &second);
+    message(&call, 5, &quarter);
+    Message m = model_calling(&call);
+    message(&m, 25, &outer), message(&m, 25, &inner);
+    kiln_onnx *x = kiln_onnx_load_memory(k, m.at, m.n);
+    KILN_SCOPE(k);
+    for (int eager = 0; eager < 2; eager++) {
+        kiln_tensor *y;
+        kiln_eager(k, eager);
+        assert_true(kiln_onnx_call(x, KILN_IN(kiln_f32(k, KILN_SHAPE(1, 3), -8, 0, 8)), &y, 1));
+        EXACTLY(y, KILN_F32, KILN_SHAPE(1, 3), -1, 0, 8);
+    }
+    kiln_eager(k, false);
+    kiln_onnx_free(x);
+}
+
+static void functions_do_not_call_themselves(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    Message first = function_of("first"), second = function_of("second");
+    const Message one = in_own(node_of("second", "a", NULL, "c")), two = in_own(node_of("first", "a", NULL, "c")),
+                  call = in_own(node_of("first", "x", NULL, "y"));
+    message(&first, 7, &one), message(&second, 7, &two);
+    Message m = model_calling(&call);
+    message(&m, 25, &first), message(&m, 25, &second);
+    kiln_onnx *x = kiln_onnx_load_memory(k, m.at, m.n);
+    kiln_tensor *y, *in = kiln_f32(k, KILN_SHAPE(1, 3), -8, 0, 8);
+    FAILS((kiln_onnx_call(x, KILN_IN(in), &y, 1), y), KILN_EFORMAT, "onnx: a model in memory: function 0, 'first', calls itself");
+    kiln_onnx_free(x);
+}
+
+/* Function i calls function i + 1, `times` times; the last one is a Relu. */
+static kiln_onnx *chain(int n, int times)
+{
+    char name[16], next[16];
+    const Message call = in_own(node_of("f0", "x", NULL, "y"));
+    Message m = model_calling(&call);
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "f%d", i), snprintf(next, sizeof next, "f%d", i + 1);
+        Message f = function_of(name);
+        for (int j = 0; j < times; j++) {
+            char to[16];
+            snprintf(to, sizeof to, "t%d", j);
+            const Message go =
+                i + 1 < n ? in_own(node_of(next, "a", NULL, j ? to : "c")) : node_of("Relu", "a", NULL, j ? to : "c");
+            message(&f, 7, &go);
+        }
+        message(&m, 25, &f);
+    }
+    return kiln_onnx_load_memory(k, m.at, m.n);
+}
+
+static void functions_have_bounds(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    kiln_tensor *y, *in = kiln_f32(k, KILN_SHAPE(1, 3), -8, 0, 8);
+    kiln_onnx *x = chain(50, 1);
+    assert_true(kiln_onnx_call(x, KILN_IN(in), &y, 1));
+    EXACTLY(y, KILN_F32, KILN_SHAPE(1, 3), 0, 0, 8);
+    kiln_onnx_free(x);
+    x = chain(120, 1);
+    FAILS((kiln_onnx_call(x, KILN_IN(in), &y, 1), y), KILN_EFORMAT,
+        "onnx: a model in memory: functions and graphs lie too deep within each other (allowed: 100)");
+    kiln_onnx_free(x);
+    x = chain(40, 2); /* 2^40 Relus */
+    FAILS((kiln_onnx_call(x, KILN_IN(in), &y, 1), y), KILN_EUNSUPPORTED,
+        "onnx: a model in memory: with its functions it has more than 4194304 nodes");
+    kiln_onnx_free(x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ENGINE_TEST(functions_are_called), ENGINE_TEST(functions_do_not_call_themselves), ENGINE_TEST(functions_have_bounds)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
