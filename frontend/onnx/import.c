@@ -23,7 +23,8 @@ static void run_all(void *arg)
     const Plan *p = m->plan;
     const Env e = env_of(&r->run, p);
     for (uint32_t i = 0; i < m->inputs; i++)
-        e.value[p->input[i]] = (Held){.t = m->fixed[i] ? fixed_input(r->run.t, r->in[i]) : r->in[i], .constant = m->fixed[i]};
+        e.value[p->input[i]] =
+            (Held){.t = m->fixed[i] ? fixed_input(r->run.t, r->in[i]) : r->in[i], .constant = m->fixed[i], .narrow = p->narrow[i]};
     if (kiln_failed(r->run.t->k) || !env_run(&r->run, &e)) return;
     for (uint32_t i = 0; i < p->outputs; i++) r->out[i] = env_output(&r->run, &e, i);
 }
@@ -134,6 +135,7 @@ bool kiln_onnx_call_at(kiln_site at, kiln_onnx *m, kiln_operands in, kiln_tensor
 void onnx_forget(kiln_onnx *m)
 {
     if (m->function) kiln_function_free(m->function);
+    generators_free(m);
     for (uint32_t i = 0; i < m->weights; i++)
         if (m->weight[i]) kiln_release(m->weight[i]);
     if (m->weight) mem_free(m->weight, (m->initializers + 1) * sizeof *m->weight);

@@ -24,6 +24,7 @@ typedef struct Held {
     const Known *size;       /* integers that are sizes or were computed of sizes; NULL: they are not known so */
     int sizes, rank;         /* how many; 0: one number, 1: a row */
     const struct Many *many; /* a sequence */
+    uint8_t narrow;          /* bits of its integers in the model, where these are fewer than the dtype has; else 0 */
 } Held;
 
 typedef struct Many {
@@ -38,6 +39,7 @@ typedef struct Operator {
     const char *name;
     int64_t since;  /* the version of ai.onnx from which on it means this */
     OperatorFn *fn; /* NULL: that Kiln does not know */
+    bool draws;     /* at random: no two calls give the same */
     uint8_t known;  /* a bit for each operand whose numbers must be known when a function is traced */
     union {         /* what fn is given */
         kiln_tensor *(*one)(kiln_site, kiln_operand);
@@ -68,6 +70,7 @@ typedef struct Plan {
     uint32_t weight;                        /* the first initialiser's number among the model's */
     uint32_t takes;                         /* values of the graph around it */
     uint32_t *taken, *from;                 /* their numbers here and there */
+    uint8_t *narrow;                        /* per input of a graph: Held.narrow */
     bool *known;                            /* per name: sizes follow from its numbers, which must be known in a trace */
     uint64_t steps;                         /* nodes, those of all that it calls included */
     struct Plan *next;                      /* in the model's list */
@@ -115,6 +118,10 @@ bool sizes(Call *c, uint32_t i, const Known **at, int *n);
 bool known_size(Call *c, Known v, Dim *size);                     /* false: recorded, as it is below 0 */
 bool numbers(Call *c, uint32_t i, int64_t *at, int most, int *n); /* the same, plain numbers */
 bool unsupported(Call *c, const char *what);                      /* always false */
+bool reals(Call *c, uint32_t i, double *at, int most, int *n);    /* as numbers, of floats */
+/* One such number, of which `to` has what stands where the operand is missing. */
+bool number(Call *c, uint32_t i, int64_t *to);
+bool real(Call *c, uint32_t i, double *to);
 
 kiln_tensor *from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int axis); /* indices of which those below 0 count from x's end */
 
@@ -125,12 +132,19 @@ double attr_float(const Call *c, const char *name, double absent);
 bool attr_is(const Call *c, const char *name, const char *text); /* a string; false if it is absent */
 /* False: recorded; absent: *n is -1. */
 bool attr_ints(Call *c, const char *name, int64_t *at, int most, int *n);
+bool attr_floats(Call *c, const char *name, double *at, int most, int *n);
 
 /* ---- values */
+static inline uint8_t narrow_bits(int64_t type) /* of onnx.proto: Held.narrow */
+{
+    const OnnxDType *d = onnx_dtype(type);
+    return d && d->dtype != DT_NONE && d->bits < 8 ? d->bits : 0;
+}
 kiln_tensor *tensor_value(Thread *t, kiln_site at, const kiln_onnx *m, const OnnxTensor *x); /* poison: recorded */
 /* The operand as text that a static argument may be, and back. NULL, poison: recorded. The caller frees the text. */
 char *known_text(Thread *t, kiln_site at, kiln_operand o, size_t *bytes);
 kiln_tensor *known_tensor(Thread *t, kiln_site at, const char *text);
-bool sizes_run(Call *c); /* the node computes sizes of sizes, and has; false: it is like any other */
+void generators_free(kiln_onnx *m); /* of the nodes that draw */
+bool sizes_run(Call *c);            /* the node computes sizes of sizes, and has; false: it is like any other */
 
 #endif

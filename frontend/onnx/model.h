@@ -11,6 +11,8 @@
 #include "../engine/file.h"
 #include "proto.h"
 
+typedef struct NodeGenerator NodeGenerator; /* of a node that draws */
+
 struct kiln_onnx {
     Object o;
     char *path;    /* NULL: it came from memory */
@@ -28,11 +30,12 @@ struct kiln_onnx {
     uint32_t inputs, initializers, weights; /* what a caller gives; initialisers of all graphs, and those that are tensors so far */
     kiln_tensor **weight;
     kiln_function *function;
+    NodeGenerator *generators;
 };
 
 typedef struct OnnxDType {
     const char *name; /* as onnx.proto has it, in small letters */
-    uint8_t dtype;    /* DT_NONE: Kiln has none */
+    uint8_t dtype;    /* DT_NONE: Kiln has none; of integers of less than 8 bits that in which they are held */
     uint8_t bits;     /* of an element in raw data; 0: it has none there */
 } OnnxDType;
 const OnnxDType *onnx_dtype(int64_t type); /* NULL: onnx.proto has no such number */

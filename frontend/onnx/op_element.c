@@ -63,15 +63,6 @@ bool op_clip(Call *c)
 
 bool op_where(Call *c) { return give(c, 0, kiln_where_at(c->at, operand(c, 0), operand(c, 1), operand(c, 2))); }
 
-bool op_cast(Call *c)
-{
-    const OnnxDType *d = onnx_dtype(attr_int(c, "to", 0));
-    if (!d || d->dtype == DT_NONE) return unsupported(c, "the dtype that it casts to");
-    const kiln_dtype to = (kiln_dtype)d->dtype;
-    const bool saturates = (d->dtype == DT_f8_e4m3 || d->dtype == DT_f8_e5m2) && attr_int(c, "saturate", 1);
-    return give(c, 0, (saturates ? kiln_cast_saturated_at : kiln_cast_at)(c->at, operand(c, 0), to));
-}
-
 bool op_isinf(Call *c)
 {
     const bool up = attr_int(c, "detect_positive", 1), down = attr_int(c, "detect_negative", 1);
@@ -126,12 +117,6 @@ bool op_bit_shift(Call *c)
     return give(c, 0, (attr_is(c, "direction", "LEFT") ? kiln_shl_at : kiln_shr_at)(c->at, operand(c, 0), operand(c, 1)));
 }
 
-bool op_cast_like(Call *c)
-{
-    const kiln_tensor *like = tensor(c, 1);
-    return tensor_ok(like) && give(c, 0, kiln_cast_at(c->at, operand(c, 0), (kiln_dtype)like->type.dtype));
-}
-
 bool op_elu(Call *c) { return give(c, 0, kiln_elu_at(c->at, operand(c, 0), KILN_OPERAND(attr_float(c, "alpha", 1)))); }
 bool op_celu(Call *c) { return give(c, 0, kiln_celu_at(c->at, operand(c, 0), KILN_OPERAND(attr_float(c, "alpha", 1)))); }
 bool op_gelu(Call *c)
@@ -169,20 +154,4 @@ bool op_swish(Call *c)
     if (!tensor_ok(x)) return false;
     kiln_tensor *gate = kiln_sigmoid_at(c->at, of(kiln_mul_at(c->at, of(x), KILN_OPERAND(attr_float(c, "alpha", 1)))));
     return give(c, 0, kiln_mul_at(c->at, of(x), of(gate)));
-}
-
-/* Nothing is dropped where nothing is trained. */
-bool op_dropout(Call *c)
-{
-    kiln_tensor *x = tensor(c, 0);
-    if (has(c, 2) && c->node->version >= 12) {
-        int64_t training;
-        int n;
-        if (!numbers(c, 2, &training, 1, &n)) return false;
-        if (n == 1 && training) return unsupported(c, "training");
-    }
-    if (!give(c, 0, x)) return false;
-    if (c->nout < 2) return true;
-    kiln_tensor *mask = kiln_ones_like_at(c->at, of(x));
-    return give(c, 1, c->node->version >= 10 && tensor_ok(mask) ? cast_to(c->t, c->at, mask, DT_bool) : mask);
 }

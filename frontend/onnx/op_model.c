@@ -1,5 +1,4 @@
-/* op_model: ONNX's losses, quantisation, and what counts or makes elements. Relies on import.h. */
-#include <kiln/fft.h>
+/* op_model: ONNX's losses, and what counts or makes elements. Relies on import.h. */
 #include <kiln/linalg.h>
 #include <kiln/recurrent.h>
 #include <kiln/sized.h>
@@ -21,45 +20,6 @@ bool op_loss(Call *c)
             (logarithms ? kiln_nll_sized : kiln_softmax_cross_entropy_sized)(c->at, operand(c, 0), operand(c, 1), &o, sizeof o)))
         return false;
     return c->nout < 2 || give(c, 1, kiln_log_softmax_at(c->at, operand(c, 0), 1));
-}
-
-/* ---- quantisation ------------------------------------------------------------------------------------ */
-
-bool op_quantise(Call *c)
-{
-    const kiln_quantisation o = {.axis = (int)attr_int(c, "axis", 1)};
-    return give(c, 0, kiln_quantise_sized(c->at, operand(c, 0), operand(c, 1), operand(c, 2), &o, sizeof o));
-}
-
-bool op_dequantise(Call *c)
-{
-    const kiln_quantisation o = {.axis = (int)attr_int(c, "axis", 1)};
-    return give(c, 0, kiln_dequantise_sized(c->at, operand(c, 0), operand(c, 1), operand(c, 2), &o, sizeof o));
-}
-
-bool op_quantise_dynamic(Call *c)
-{
-    kiln_tensor *scale, *zero, *y = kiln_quantise_dynamic_at(c->at, operand(c, 0), &scale, &zero);
-    return give(c, 0, y) && (c->nout < 2 || give(c, 1, scale)) && (c->nout < 3 || give(c, 2, zero));
-}
-
-bool op_matmul_integer(Call *c)
-{
-    return give(c, 0, kiln_matmul_integer_at(c->at, operand(c, 0), operand(c, 1), operand(c, 2), operand(c, 3)));
-}
-
-/* One element in a row is a scalar, too. */
-static kiln_operand scalar(Call *c, uint32_t i)
-{
-    kiln_tensor *x = tensor(c, i);
-    return of(tensor_ok(x) && x->type.rank == 1 && x->type.dim[0] == 1 ? reshape_to(c->t, c->at, x, NULL, 0) : x);
-}
-
-bool op_matmul_quantised(Call *c)
-{
-    return give(c, 0,
-        kiln_matmul_quantised_at(c->at, operand(c, 0), scalar(c, 1), scalar(c, 2), operand(c, 3), scalar(c, 4), scalar(c, 5),
-            scalar(c, 6), scalar(c, 7)));
 }
 
 /* ---- counted, scattered ------------------------------------------------------------------------------ */
@@ -150,24 +110,6 @@ bool op_range(Call *c)
         kiln_arange_at(c->at, c->t->k, (kiln_dtype)x->type.dtype, KILN_OPERAND(v[0]), KILN_OPERAND(v[1]), KILN_OPERAND(v[2])));
 }
 
-static bool window(Call *c, kiln_tensor *(*fn)(kiln_site, kiln *, kiln_dtype, int64_t, bool))
-{
-    int64_t size;
-    int n;
-    const OnnxDType *d = onnx_dtype(attr_int(c, "output_datatype", 1));
-    if (!d || d->dtype == DT_NONE) return unsupported(c, "the dtype of the result");
-    return numbers(c, 0, &size, 1, &n) &&
-           give(c, 0, fn(c->at, c->t->k, (kiln_dtype)d->dtype, size, attr_int(c, "periodic", 1) != 0));
-}
-
-bool op_hann(Call *c) { return window(c, kiln_hann_window_at); }
-/* ONNX has 25/46 where most have 0.54: a part of Hann's window, and a constant. */
-bool op_hamming(Call *c)
-{
-    if (!op_hann(c)) return false;
-    return give(c, 0, kiln_add_at(c->at, of(kiln_mul_at(c->at, of(c->out[0].t), KILN_OPERAND(42.0 / 46))), KILN_OPERAND(4.0 / 46)));
-}
-bool op_blackman(Call *c) { return window(c, kiln_blackman_window_at); }
 bool op_det(Call *c) { return give(c, 0, kiln_det_at(c->at, operand(c, 0))); }
 
 bool op_reverse_sequence(Call *c)

@@ -266,6 +266,25 @@ bool op_pad(Call *c)
     return give(c, 0, kiln_pad_at(c->at, of(x), low, high, fill));
 }
 
+/* What is cut off or added is halved; an odd element is cut off before, and added behind. */
+bool op_centre(Call *c)
+{
+    int64_t want[MAX_RANK], axis[MAX_RANK];
+    int n, axes;
+    kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x) || !numbers(c, 1, want, MAX_RANK, &n) || !attr_ints(c, "axes", axis, MAX_RANK, &axes)) return false;
+    if (n != (axes < 0 ? x->type.rank : axes)) return unsupported(c, "other than one size for each axis");
+    kiln_shape low = {.rank = x->type.rank}, high = low;
+    for (int i = 0; i < n; i++) {
+        const int64_t a = axes < 0 ? i : axis[i] < 0 ? axis[i] + x->type.rank : axis[i];
+        if (a < 0 || a >= x->type.rank || !dim_is_const(x->type.dim[a]))
+            return unsupported(c, "an axis out of range, or one whose size is a symbol");
+        const int64_t more = want[i] - x->type.dim[a];
+        low.size[1 + a] = more / 2, high.size[1 + a] = more - more / 2; /* of negative ones, towards 0, too */
+    }
+    return give(c, 0, kiln_pad_at(c->at, of(x), low, high, KILN_OPERAND(0)));
+}
+
 bool op_depth(Call *c)
 {
     const kiln_depth_order order = attr_is(c, "mode", "CRD") ? KILN_CRD : KILN_DCR;
@@ -290,6 +309,7 @@ bool op_constant(Call *c)
     int64_t whole[64];
     int n = -1;
     if (a && a->t) {
+        c->out[0].narrow = narrow_bits(a->t->type);
         return give(c, 0, tensor_value(c->t, c->at, c->m, a->t));
     }
     if (f) return give(c, 0, kiln_full_at(c->at, c->t->k, KILN_F32, KILN_SHAPE(), KILN_OPERAND((double)f->f)));

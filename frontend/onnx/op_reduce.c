@@ -78,30 +78,53 @@ bool op_cumsum(Call *c)
 
 /* ---- normalisation ----------------------------------------------------------------------------------- */
 
-/* In training mode with the statistics of x, and with new running ones, of which momentum is the old part. */
-static bool train_batchnorm(Call *c, double epsilon)
+/* New running statistics: momentum is the part of the old ones. */
+static bool give_running(Call *c, kiln_tensor *const *now, double keep)
 {
-    const double keep = attr_float(c, "momentum", 0.9f);
-    kiln_tensor *now[2],
-        *y = kiln_batchnorm_training_at(c->at, operand(c, 0), operand(c, 1), operand(c, 2), 1, epsilon, &now[0], &now[1]);
-    if (!give(c, 0, y)) return false;
     for (uint32_t i = 1; i < c->nout && i < 3; i++) {
+        if (c->node->out[i] == UINT32_MAX) continue;
         kiln_tensor *was = tensor(c, 2 + i),
                     *part = tensor_ok(was) ? cast_to(c->t, c->at, now[i - 1], (DType)was->type.dtype) : was;
         part = kiln_mul_at(c->at, of(part), KILN_OPERAND(1 - keep));
         if (!give(c, i, kiln_add_at(c->at, of(kiln_mul_at(c->at, of(was), KILN_OPERAND(keep))), of(part)))) return false;
     }
+    for (uint32_t i = 3; i < c->nout && i < 5; i++) /* up to version 9 */
+        if (c->node->out[i] != UINT32_MAX && !give(c, i, now[i - 3])) return false;
     return true;
 }
 
-/* The first versions are in training mode unless is_test says else. */
+/* In training mode with the statistics of x, and with new running ones. */
+static bool train_batchnorm(Call *c, double epsilon)
+{
+    kiln_tensor *now[2],
+        *y = kiln_batchnorm_training_at(c->at, operand(c, 0), operand(c, 1), operand(c, 2), 1, epsilon, &now[0], &now[1]);
+    return give(c, 0, y) && give_running(c, now, attr_float(c, "momentum", 0.9f));
+}
+
+/* Up to version 8 statistics may be those of each element, over the images alone: of spatial=0. */
+static bool batchnorm_of_elements(Call *c, double epsilon, bool training)
+{
+    kiln_tensor *x = tensor(c, 0), *now[2] = {NULL};
+    if (training) {
+        now[0] = kiln_mean_at(c->at, of(x), KILN_AXES(0));
+        now[1] = kiln_variance_at(c->at, of(x), KILN_AXES(0));
+    } else {
+        now[0] = tensor(c, 3), now[1] = tensor(c, 4);
+    }
+    kiln_tensor *by = kiln_rsqrt_at(c->at, of(kiln_add_at(c->at, of(now[1]), KILN_OPERAND(epsilon))));
+    kiln_tensor *y = kiln_mul_at(c->at, of(kiln_sub_at(c->at, of(x), of(now[0]))), of(by));
+    y = kiln_add_at(c->at, of(kiln_mul_at(c->at, of(y), operand(c, 1))), operand(c, 2));
+    return give(c, 0, y) && (!training || give_running(c, now, attr_float(c, "momentum", 0.9f)));
+}
+
+/* Up to version 6 it trains unless is_test says else; then, up to version 9, if it has further results. */
 bool op_batchnorm(Call *c)
 {
     const double epsilon = attr_float(c, "epsilon", 1e-5f);
-    if (c->node->version < 14 && (c->nout > 1 || (c->node->op->with.number && !attr_int(c, "is_test", 0))))
-        return unsupported(c, "training before version 14");
-    if (c->node->version < 9 && !attr_int(c, "spatial", 1)) return unsupported(c, "statistics of each element");
-    if (attr_int(c, "training_mode", 0)) return train_batchnorm(c, epsilon);
+    bool training = attr_int(c, "training_mode", 0) != 0;
+    if (c->node->version < 14) training = c->node->op->with.number ? !attr_int(c, "is_test", 0) : c->nout > 1;
+    if (c->node->version < 9 && !attr_int(c, "spatial", 1)) return batchnorm_of_elements(c, epsilon, training);
+    if (training) return train_batchnorm(c, epsilon);
     return give(
         c, 0, kiln_batchnorm_at(c->at, operand(c, 0), operand(c, 3), operand(c, 4), operand(c, 1), operand(c, 2), 1, epsilon));
 }

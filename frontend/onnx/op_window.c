@@ -36,31 +36,99 @@ static kiln_tensor *filters(Call *c, kiln_tensor *w)
     return kiln_transpose_at(c->at, of(w), perm);
 }
 
+/* Of a transposed convolution: padding that follows from the result's sizes, which are given, or are those of x times the strides.
+ * What is missing to a larger result is added behind. */
+static bool pads_of_result(Call *c, const kiln_tensor *x, const kiln_tensor *w, Window *v, int64_t *more)
+{
+    int64_t want[3];
+    int n;
+    if (!attr_ints(c, "output_shape", want, 3, &n)) return false;
+    if (n < 0 && !v->same && !v->same_lower) return true;
+    if (n >= 0 && n != v->n) return unsupported(c, "an output_shape of other than one number for each axis of space");
+    for (int i = 0; i < v->n; i++) {
+        const Dim in = x->type.dim[2 + i], taps = w->type.dim[2 + i];
+        if (!dim_is_const(taps) || (n >= 0 && !dim_is_const(in))) return unsupported(c, "an output_shape where a size is a symbol");
+        const int64_t all = (taps - 1) * v->dilation[i] + 1 + more[i] - v->stride[i];
+        const int64_t pad = all + (n >= 0 ? in * v->stride[i] - want[i] : 0), half = pad / 2;
+        v->pads[i] = pad <= 0 ? 0 : v->same ? half : pad - half;
+        v->pads[v->n + i] = pad <= 0 ? 0 : pad - v->pads[i];
+        if (pad < 0) more[i] -= pad;
+    }
+    v->same = v->same_lower = false;
+    return true;
+}
+
+static kiln_convolution convolution_of(Call *c, const Window *v, const int64_t *more)
+{
+    kiln_convolution o = {.groups = attr_int(c, "group", 1), .channels_first = true, .same = v->same, .same_lower = v->same_lower};
+    if (v->same_lower) o.same = false;
+    for (int i = 0; i < v->n; i++) {
+        o.stride[i] = v->stride[i], o.dilation[i] = v->dilation[i], o.output_pad[i] = more[i];
+        o.pad[i][0] = v->pads[i], o.pad[i][1] = v->pads[v->n + i];
+    }
+    return o;
+}
+
+/* A number for each channel, [o], as it is to be broadcast over the axes of space. */
+static kiln_tensor *of_channel(Call *c, kiln_tensor *x, int space)
+{
+    kiln_axes behind = {.count = space};
+    for (int i = 0; i < space; i++) behind.axis[1 + i] = 1 + i;
+    return tensor_ok(x) && x->type.rank == 1 ? kiln_expand_dims_at(c->at, of(x), behind) : x;
+}
+
 bool op_conv(Call *c)
 {
     kiln_tensor *x = tensor(c, 0), *w = tensor(c, 1);
     Window v;
     int64_t more[3] = {0};
     const bool transposed = c->node->op->with.number != 0;
-    int shape;
-    int64_t given[3];
     if (!tensor_ok(x) || !tensor_ok(w) || !window_of(c, x->type.rank - 2, &v)) return false;
-    if (!attr_ints(c, "output_shape", given, 3, &shape) || !three(c, "output_padding", v.n, more, 0)) return false;
-    if (transposed && (shape >= 0 || v.same || v.same_lower)) return unsupported(c, "padding that follows from the result's size");
-    kiln_convolution o = {.groups = attr_int(c, "group", 1), .channels_first = true, .same = v.same, .same_lower = v.same_lower};
-    if (v.same_lower) o.same = false;
-    for (int i = 0; i < v.n; i++) {
-        o.stride[i] = v.stride[i], o.dilation[i] = v.dilation[i], o.output_pad[i] = more[i];
-        o.pad[i][0] = v.pads[i], o.pad[i][1] = v.pads[v.n + i];
-    }
+    if (w->type.rank != x->type.rank) return unsupported(c, "filters of another rank than the images");
+    if (transposed && (!three(c, "output_padding", v.n, more, 0) || !pads_of_result(c, x, w, &v, more))) return false;
+    const kiln_convolution o = convolution_of(c, &v, more);
     w = filters(c, w);
     if (!tensor_ok(w)) return false;
     kiln_tensor *y = transposed ? kiln_convolve_transposed_sized(c->at, of(x), of(w), &o, sizeof o)
                                 : kiln_convolve_sized(c->at, of(x), of(w), &o, sizeof o);
     if (!has(c, 2)) return give(c, 0, y);
-    kiln_axes behind = {.count = v.n};
-    for (int i = 0; i < v.n; i++) behind.axis[1 + i] = 1 + i;
-    return give(c, 0, kiln_add_at(c->at, of(y), of(kiln_expand_dims_at(c->at, operand(c, 2), behind))));
+    return give(c, 0, kiln_add_at(c->at, of(y), of(of_channel(c, tensor(c, 2), v.n))));
+}
+
+/* One element in a row is a scalar, too; and zero points may be missing. */
+static kiln_tensor *zero_point(Call *c, uint32_t i)
+{
+    kiln_tensor *x = has(c, i) ? tensor(c, i) : NULL;
+    return x && tensor_ok(x) && x->type.rank == 1 && x->type.dim[0] == 1 ? reshape_to(c->t, c->at, x, NULL, 0) : x;
+}
+
+/* The sums of products of integers of images x and filters w, operands of the node, in i32. */
+static kiln_tensor *convolved(Call *c, uint32_t x_at, uint32_t w_at, uint32_t x_zero, uint32_t w_zero)
+{
+    kiln_tensor *x = tensor(c, x_at), *w = tensor(c, w_at), *none = &c->t->k->poison;
+    Window v;
+    const int64_t more[3] = {0};
+    if (!tensor_ok(x) || !tensor_ok(w) || !window_of(c, x->type.rank - 2, &v)) return none;
+    if (w->type.rank != x->type.rank) return unsupported(c, "filters of another rank than the images"), none;
+    const kiln_convolution o = convolution_of(c, &v, more);
+    w = filters(c, w);
+    if (!tensor_ok(w)) return none;
+    return kiln_convolve_integer_sized(c->at, of(x), of(w), of(zero_point(c, x_zero)), of(zero_point(c, w_zero)), &o, sizeof o);
+}
+
+bool op_conv_integer(Call *c) { return give(c, 0, convolved(c, 0, 1, 2, 3)); }
+
+/* round(sums x_scale w_scale / y_scale) + y_zero */
+bool op_conv_quantised(Call *c)
+{
+    kiln_tensor *y = convolved(c, 0, 3, 2, 5);
+    if (!tensor_ok(y)) return false;
+    const int space = y->type.rank - 2;
+    if (has(c, 8)) y = kiln_add_at(c->at, of(y), of(of_channel(c, tensor(c, 8), space)));
+    kiln_tensor *scale = kiln_mul_at(c->at, of(zero_point(c, 1)), of(zero_point(c, 4)));
+    y = kiln_mul_at(c->at, of(kiln_cast_at(c->at, of(y), KILN_F32)), of(of_channel(c, scale, space)));
+    return give(
+        c, 0, kiln_quantise_sized(c->at, of(y), of(zero_point(c, 6)), of(zero_point(c, 7)), NULL, sizeof(kiln_quantisation)));
 }
 
 bool op_pool(Call *c)

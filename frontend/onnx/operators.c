@@ -7,16 +7,18 @@
 #define TWO(name, since, f)
 #define OVER(name, since, f)
 #define ROW(name, since, f, n, known) OperatorFn f;
+#define DRAW(name, since, f, known) OperatorFn f;
 #define UNKNOWN(name, since)
 #include "operators.def"
 OperatorFn op_one, op_two, op_over;
 
 static const Operator operators[] = {
-#define ONE(name, since, f) {#name, since, op_one, 0, {.one = f}},
-#define TWO(name, since, f) {#name, since, op_two, 0, {.two = f}},
-#define OVER(name, since, f) {#name, since, op_over, 2, {.over = f}},
-#define ROW(name, since, f, n, known) {#name, since, f, known, {.number = n}},
-#define UNKNOWN(name, since) {#name, since, NULL, 0, {.number = 0}},
+#define ONE(name, since, f) {#name, since, op_one, false, 0, {.one = f}},
+#define TWO(name, since, f) {#name, since, op_two, false, 0, {.two = f}},
+#define OVER(name, since, f) {#name, since, op_over, false, 2, {.over = f}},
+#define ROW(name, since, f, n, known) {#name, since, f, false, known, {.number = n}},
+#define DRAW(name, since, f, known) {#name, since, f, true, known, {.number = 0}},
+#define UNKNOWN(name, since) {#name, since, NULL, false, 0, {.number = 0}},
 #include "operators.def"
 };
 

@@ -186,12 +186,16 @@ static Plan *plan_graph(Planner *w, const OnnxGraph *g, const Source *around, Na
     w->m->initializers += p->initializers;
     p->initializer = ARENA_ARRAY(w->arena, uint32_t, p->initializers + 1);
     p->input = ARENA_ARRAY(w->arena, uint32_t, g->input.n + 1);
+    p->narrow = ARENA_ARRAY(w->arena, uint8_t, g->input.n + 1);
     p->output = ARENA_ARRAY(w->arena, uint32_t, p->outputs + 1);
     for (uint32_t i = 0; i < p->initializers; i++) p->initializer[i] = number_of(&s, g->initializer.at[i].name);
     for (uint32_t i = 0; i < g->input.n; i++) {
         const bool held = names_have(&s.names, g->input.at[i].name);
         const uint32_t number = number_of(&s, g->input.at[i].name);
-        if (!held) p->input[p->inputs++] = number;
+        if (held) continue;
+        const OnnxType *type = g->input.at[i].type;
+        p->narrow[p->inputs] = type && type->tensor ? narrow_bits(type->tensor->type) : 0;
+        p->input[p->inputs++] = number;
     }
     if (!plan_nodes(w, p, &from, &s)) return NULL;
     for (uint32_t i = 0; i < p->outputs; i++) p->output[i] = number_read(&s, g->output.at[i].name);

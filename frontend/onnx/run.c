@@ -16,7 +16,7 @@ static bool few(const Held *h)
 /* In a trace a few constants, and sizes that are plain numbers, give a constant, so that sizes may follow from it. */
 static bool folds(const Call *c)
 {
-    if (!c->t->trace) return false;
+    if (!c->t->trace || c->node->op->draws) return false;
     for (uint32_t i = 0; i < c->nin; i++)
         if (has(c, i) && !few(&c->in[i])) return false;
     for (uint32_t j = 0; c->node->inner && j < c->node->node->attribute.n; j++) {
@@ -95,7 +95,8 @@ Env env_of(Run *r, const Plan *p)
 {
     Env e = {.plan = p, .value = ARENA_ARRAY(r->arena, Held, p->names + 1)};
     for (uint32_t i = 0; i < p->initializers; i++)
-        e.value[p->initializer[i]] = (Held){.t = r->m->weight[p->weight + i], .constant = true};
+        e.value[p->initializer[i]] =
+            (Held){.t = r->m->weight[p->weight + i], .constant = true, .narrow = narrow_bits(p->graph->initializer.at[i].type)};
     return e;
 }
 

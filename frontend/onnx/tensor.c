@@ -8,8 +8,9 @@ static const OnnxDType types[] = {{NULL, 0, 0}, {"float", DT_f32, 32}, {"uint8",
     {"uint16", DT_u16, 16}, {"int16", DT_i16, 16}, {"int32", DT_i32, 32}, {"int64", DT_i64, 64}, {"string", 0, 0},
     {"bool", DT_bool, 8}, {"float16", DT_f16, 16}, {"double", DT_f64, 64}, {"uint32", DT_u32, 32}, {"uint64", DT_u64, 64},
     {"complex64", 0, 64}, {"complex128", 0, 128}, {"bfloat16", DT_bf16, 16}, {"float8e4m3fn", DT_f8_e4m3, 8},
-    {"float8e4m3fnuz", 0, 8}, {"float8e5m2", DT_f8_e5m2, 8}, {"float8e5m2fnuz", 0, 8}, {"uint4", 0, 4}, {"int4", 0, 4},
-    {"float4e2m1", 0, 4}, {"float8e8m0", 0, 8}, {"uint2", 0, 2}, {"int2", 0, 2}, {"float6e2m3", 0, 6}, {"float6e3m2", 0, 6}};
+    {"float8e4m3fnuz", 0, 8}, {"float8e5m2", DT_f8_e5m2, 8}, {"float8e5m2fnuz", 0, 8}, {"uint4", DT_u8, 4}, {"int4", DT_i8, 4},
+    {"float4e2m1", 0, 4}, {"float8e8m0", 0, 8}, {"uint2", DT_u8, 2}, {"int2", DT_i8, 2}, {"float6e2m3", 0, 6},
+    {"float6e3m2", 0, 6}};
 
 const OnnxDType *onnx_dtype(int64_t type) { return type > 0 && type < (int64_t)COUNT_OF(types) ? &types[type] : NULL; }
 

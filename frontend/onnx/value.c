@@ -25,7 +25,7 @@ static void unlist(Numbers list, bool is_varint, size_t each, size_t element, ch
     }
 }
 
-static bool read_list(const OnnxTensor *x, size_t element, char *to, uint64_t n)
+static void read_list(const OnnxTensor *x, size_t element, char *to, uint64_t n)
 {
     const bool is_float = x->type == 1, is_double = x->type == 11;
     const Numbers list = is_float                         ? x->floats
@@ -34,7 +34,6 @@ static bool read_list(const OnnxTensor *x, size_t element, char *to, uint64_t n)
                          : x->type == 12 || x->type == 13 ? x->unsigneds
                                                           : x->ints;
     unlist(list, !is_float && !is_double, is_float ? 4 : 8, element, to, n);
-    return true;
 }
 
 static bool read_file(const kiln_onnx *m, const OnnxTensor *x, char *to, size_t bytes, Status *st)
@@ -55,6 +54,16 @@ static bool read_file(const kiln_onnx *m, const OnnxTensor *x, char *to, size_t 
     return ok;
 }
 
+/* Integers of 4 or 2 bits, the lowest first, as bytes; from the last one on, as they lie in the same memory. */
+static void unpack(char *at, uint64_t n, int bits, bool with_sign)
+{
+    for (uint64_t i = n; i-- > 0;) {
+        const uint64_t bit = i * (unsigned)bits;
+        const int v = ((unsigned char)at[bit / 8] >> bit % 8) & ((1 << bits) - 1);
+        at[i] = (char)(with_sign && v >> (bits - 1) ? v - (1 << bits) : v);
+    }
+}
+
 /* Of a file of one tensor the bytes go; a model's stay. */
 kiln_tensor *tensor_value(Thread *t, kiln_site at, const kiln_onnx *m, const OnnxTensor *x)
 {
@@ -66,16 +75,25 @@ kiln_tensor *tensor_value(Thread *t, kiln_site at, const kiln_onnx *m, const Onn
     if (type.dtype == DT_NONE)
         return fail(t, at, KILN_EUNSUPPORTED, "onnx: tensor '%s' has the dtype %s, which Kiln has not", shown(x->name).text,
             onnx_dtype(x->type)->name);
+    const int bits = onnx_dtype(x->type)->bits;
     const size_t element = dtype_bytes((DType)type.dtype), bytes = (size_t)n * element;
+    const size_t packed = bits < 8 ? ((size_t)n * (size_t)bits + 7) / 8 : bytes; /* as it lies in the model */
     const kiln_shape shape = shape_of(&type);
-    if (x->location == 0 && x->raw.n != 0 && n != 0) {
+    if (x->location == 0 && x->raw.n != 0 && n != 0 && packed == bytes) {
         if ((uintptr_t)x->raw.at % element == 0 && bytes >= 4096 && m->mapped)
             return kiln_borrow_at(at, t->k, (kiln_dtype)type.dtype, shape, x->raw.at, NULL, NULL);
         return kiln_from_at(at, t->k, (kiln_dtype)type.dtype, shape, x->raw.at, (int64_t)n);
     }
     char *room = mem_alloc(bytes + 1);
     if (!room) return fail(t, at, KILN_EMEMORY, "onnx: no memory for the %zu bytes of tensor '%s'", bytes, shown(x->name).text);
-    const bool ok = x->location == 1 ? read_file(m, x, room, bytes, &st) : read_list(x, element, room, n);
+    bool ok = true;
+    if (x->location == 1)
+        ok = read_file(m, x, room, packed, &st);
+    else if (x->raw.n != 0)
+        memcpy(room, x->raw.at, packed);
+    else
+        read_list(x, element, room, packed == bytes ? n : packed);
+    if (packed != bytes) unpack(room, n, bits, type.dtype == DT_i8);
     kiln_tensor *y = ok ? kiln_from_at(at, t->k, (kiln_dtype)type.dtype, shape, room, (int64_t)n)
                         : fail(t, at, (kiln_code)st.code, "onnx: tensor '%s': %s", shown(x->name).text, st.text);
     mem_free(room, bytes + 1);
