@@ -28,6 +28,8 @@ typedef struct Artifact {
     uint32_t noutput; /* the number of outputs; the results behind them are new values of state */
     const Dim *count; /* the last `ncount` outputs are the sizes, i64[], that nodes count and other outputs have: these symbols */
     uint32_t ncount;
+    const char *about; /* lines for the header's comment; NULL: none */
+    bool weights;      /* constants lie in a file of their own */
     uint32_t *changed; /* for each of those results: the input (a STATE) that it replaces */
 } Artifact;
 

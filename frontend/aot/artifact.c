@@ -29,6 +29,29 @@ static char *fill_block(const Artifact *a, const Program *p, PlaceKind kind, int
     return block;
 }
 
+/* What fill_block would make of constants, as a file that is never in memory as a whole. What fails is recorded where it does. */
+static bool write_weights(const Artifact *a, const Program *p, const char *path, Status *st)
+{
+    static const char zeros[ARTIFACT_ALIGN];
+    char *name = arena_printf(a->arena, "%s.weights", path);
+    FileOut f;
+    int64_t at = 0;
+    bool ok = file_begin(&f, a->t, a->at, "aot", name, NULL);
+    if (!ok) return status_fail(st, ST_IO, "aot: %s could not be written", name);
+    for (uint32_t i = 0; ok && i < p->ninput; i++) {
+        const int64_t bytes = p->buf.at[i].bytes;
+        if (a->input[i].kind != PLACE_CONSTANT || bytes == 0) continue;
+        kiln_tensor *x = tensor_host(a->t, a->at, a->input[i].value);
+        x = tensor_ok(x) ? tensor_contiguous(a->t, a->at, x) : x;
+        ok = tensor_ok(x) && file_write(&f, zeros, (size_t)(a->input[i].offset - at)) && file_write(&f, x->data, (size_t)bytes);
+        at = a->input[i].offset + bytes;
+    }
+    ok = ok && file_write(&f, zeros, (size_t)(artifact_align(at) - at));
+    if (ok) return file_commit(&f) || status_fail(st, ST_IO, "aot: %s could not be written", name);
+    file_abandon(&f);
+    return status_fail(st, ST_IO, "aot: %s could not be written", name);
+}
+
 /* ---- files ---------------------------------------------------------------------------------------------------------- */
 /* Both files or neither; each grows under a temporary name that follows no link (io/file.c). */
 static bool write_whole(const Artifact *a, const char *o, const char *h, const void *object, size_t len, const Text *header)
@@ -115,7 +138,8 @@ static void write_artifact(void *user, const void *bytes, size_t len)
     else
         artifact_header(&header, s->a, s->p, s->symbol, s->state, s->constant);
     s->ok = header.failed ? status_fail(s->st, ST_MEMORY, "aot: no memory for the header")
-                          : write_pair(s->a, s->path, bytes, len, &header, s->st);
+                          : (!s->a->weights || write_weights(s->a, s->p, s->path, s->st)) &&
+                                write_pair(s->a, s->path, bytes, len, &header, s->st);
     text_free(&header);
 }
 
@@ -147,9 +171,13 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
     snprintf(sizes, sizeof sizes, "%s_sizes", symbol);
     snprintf(initial, sizeof initial, "%s_initial", symbol);
     snprintf(constants, sizeof constants, "%s_constants", symbol);
+    a->about = o->about;
+    a->weights = o->weights_file;
+    if (a->weights && o->device) return status_fail(st, ST_UNSUPPORTED, "aot: weights in a file are for CPUs alone");
+    char *const held = a->weights ? NULL : fill_block(a, p, PLACE_CONSTANT, constant, st);
     ObjectData data[2] = {
         {initial, fill_block(a, p, PLACE_STATE, state, st), (size_t)state, false},
-        {constants, fill_block(a, p, PLACE_CONSTANT, constant, st), (size_t)constant, true},
+        {constants, held, a->weights ? 0 : (size_t)constant, true},
     };
     int64_t work = artifact_workspace(p, a->noutput) + (o->device ? artifact_dims(p) + on.backend->meeting(p) : 0);
     bool ok = !st->code;

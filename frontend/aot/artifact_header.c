@@ -66,6 +66,7 @@ void artifact_prototype(Text *out, const Artifact *a, const Program *p, const ch
 {
     char type[512];
     text_printf(out, "static inline int %svoid *state", begin);
+    if (a->weights) text_printf(out, ",\n    const void *weights /* as they lie in the file */");
     uint32_t n = 0;
     for (uint32_t i = 0; i < p->ninput; i++)
         if (a->input[i].kind == PLACE_ARGUMENT) {
@@ -94,6 +95,8 @@ void artifact_buffers(Text *out, const Artifact *a, const Program *p, const char
             text_printf(out, "\n        (void *)(uintptr_t)in%u,", n++);
         else if (place->kind == PLACE_STATE)
             write_state(out, place);
+        else if (p->buf.at[i].bytes == 0) /* no elements: there may be no block of constants */
+            text_printf(out, "\n        %s,", workspace);
         else
             text_printf(out, "\n        (void *)(uintptr_t)(%s + %lld),", constants, (long long)place->offset);
     }
@@ -146,7 +149,8 @@ static void write_body(Text *out, const Artifact *a, const Program *p, const cha
     text_printf(out, "{\n    (void)state;\n    (void)workspace;\n");
     artifact_bounds(out, p, symbol);
     char constants[160];
-    snprintf(constants, sizeof constants, "%s_constants", symbol);
+    snprintf(constants, sizeof constants, a->weights ? "(const char *)weights" : "%s_constants", symbol);
+    if (a->weights) text_printf(out, "    (void)weights;\n");
     artifact_buffers(out, a, p, constants, "(char *)workspace");
     text_printf(out, "    int rc = (int)%s_entry(buf, dim, workspace, (const void *)0) %% %d;\n", symbol, ENTRY_LOOP);
     if (p->noutput > a->noutput) {
@@ -173,6 +177,30 @@ void artifact_codes(Text *out, const char *big, bool device)
     text_printf(out, "\n");
 }
 
+static void write_about(Text *out, const char *about)
+{
+    char line[400];
+    for (const char *end; about && *about; about = *end ? end + 1 : end) {
+        end = about + strcspn(about, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)MIN_OF(end - about, (ptrdiff_t)sizeof line - 1), about);
+        text_printf(out, " * ");
+        text_comment(out, line);
+        text_printf(out, "\n");
+    }
+}
+
+static void write_sizes(Text *out, const Artifact *a, const Program *p, const char *symbol, const char *big, int64_t state_bytes,
+    int64_t constant_bytes)
+{
+    if (a->weights)
+        text_printf(out,
+            "/* the size of %s.weights, which must lie in memory aligned to %s_ALIGN */\n#define %s_WEIGHTS_BYTES %lld\n", symbol,
+            big, big, (long long)constant_bytes);
+    text_printf(out, "#define %s_STATE_BYTES %lld\n", big, (long long)MAX_OF(state_bytes, 1));
+    text_printf(out, "#define %s_WORKSPACE_BYTES %lld\n", big, (long long)artifact_workspace(p, a->noutput));
+    text_printf(out, "#define %s_ALIGN %d\n\n", big, ARTIFACT_ALIGN);
+}
+
 void artifact_header(
     Text *out, const Artifact *a, const Program *p, const char *symbol, int64_t state_bytes, int64_t constant_bytes)
 {
@@ -185,11 +213,11 @@ void artifact_header(
         " * State and workspace are yours, aligned to %s_ALIGN; calls with different state and "
         "workspace may run at once.\n",
         big);
-    text_printf(out, " * %s_init gives state its first value. */\n", symbol);
+    text_printf(out, " * %s_init gives state its first value.\n", symbol);
+    write_about(out, a->about);
+    text_printf(out, " */\n");
     text_printf(out, "#ifndef %s_H\n#define %s_H\n\n#include <stdint.h>\n#include <string.h>\n\n", big, big);
-    text_printf(out, "#define %s_STATE_BYTES %lld\n", big, (long long)MAX_OF(state_bytes, 1));
-    text_printf(out, "#define %s_WORKSPACE_BYTES %lld\n", big, (long long)artifact_workspace(p, a->noutput));
-    text_printf(out, "#define %s_ALIGN %d\n\n", big, ARTIFACT_ALIGN);
+    write_sizes(out, a, p, symbol, big, state_bytes, constant_bytes);
     artifact_codes(out, big, false);
     text_printf(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     text_printf(out,
@@ -197,7 +225,8 @@ void artifact_header(
         "void %s_sizes(const int64_t *dim, int64_t *out);\n",
         symbol, symbol);
     if (state_bytes) text_printf(out, "extern const unsigned char %s_initial[%lld];\n", symbol, (long long)state_bytes);
-    if (constant_bytes) text_printf(out, "extern const unsigned char %s_constants[%lld];\n", symbol, (long long)constant_bytes);
+    if (constant_bytes && !a->weights)
+        text_printf(out, "extern const unsigned char %s_constants[%lld];\n", symbol, (long long)constant_bytes);
     text_printf(out, "\nstatic inline void %s_init(void *state)\n{\n", symbol);
     if (state_bytes)
         text_printf(out, "    memcpy(state, %s_initial, %lld);\n}\n\n", symbol, (long long)state_bytes);

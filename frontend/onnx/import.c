@@ -5,6 +5,7 @@ typedef struct ModelRun {
     Run run;
     kiln_tensor *const *in;
     kiln_tensor **out;
+    kiln_tensor *const *given; /* values of fixed inputs, which `in` has as tensors, too; NULL: they are static arguments */
 } ModelRun;
 
 static kiln_tensor *fixed_input(Thread *t, const kiln_tensor *given)
@@ -22,19 +23,20 @@ static void run_all(void *arg)
     const kiln_onnx *m = r->run.m;
     const Plan *p = m->plan;
     const Env e = env_of(&r->run, p);
-    for (uint32_t i = 0; i < m->inputs; i++)
-        e.value[p->input[i]] =
-            (Held){.t = m->fixed[i] ? fixed_input(r->run.t, r->in[i]) : r->in[i], .constant = m->fixed[i], .narrow = p->narrow[i]};
+    for (uint32_t i = 0; i < m->inputs; i++) {
+        const bool fixed = r->given ? !!r->given[i] : m->fixed[i];
+        kiln_tensor *x = !fixed ? r->in[i] : r->given ? r->given[i] : fixed_input(r->run.t, r->in[i]);
+        e.value[p->input[i]] = (Held){.t = x, .constant = fixed, .narrow = p->narrow[i]};
+    }
     if (kiln_failed(r->run.t->k) || !env_run(&r->run, &e)) return;
     for (uint32_t i = 0; i < p->outputs; i++) r->out[i] = env_output(&r->run, &e, i);
 }
 
-static void body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+void onnx_run(Thread *t, kiln_onnx *m, kiln_tensor *const *in, kiln_tensor *const *given, kiln_tensor **out)
 {
     Arena arena;
-    ModelRun r = {{thread_of(k), user, &arena}, in, out};
+    ModelRun r = {{t, m, &arena}, in, out, given};
     Status st = {0};
-    if (!r.run.t) return;
     const char *outer = r.run.t->called;
     arena_init(&arena);
     if (!arena_try(&arena, &st, run_all, &r)) {
@@ -42,6 +44,12 @@ static void body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
         fail(r.run.t, KILN_HERE, (kiln_code)st.code, "onnx: %s", st.text);
     }
     arena_free(&arena);
+}
+
+static void body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    Thread *t = thread_of(k);
+    if (t) onnx_run(t, user, in, NULL, out);
 }
 
 typedef struct Planning {
@@ -73,20 +81,25 @@ static bool take_weights(Thread *t, kiln_site at, kiln_onnx *m)
     return ok;
 }
 
-static kiln_function *make_function(Thread *t, kiln_site at, kiln_onnx *m)
+bool onnx_ready(Thread *t, kiln_site at, kiln_onnx *m)
 {
     Status st = {0};
     Planning p = {m, &st, m->plan};
     if (!m->plan && (!arena_try(&m->arena, &st, plan, &p) || !p.ok)) {
         fail(t, at, (kiln_code)st.code, "onnx: %s: %s", m->path ? m->path : "a model in memory", st.text);
-        return NULL;
+        return false;
     }
     const size_t bytes = (m->initializers + 1) * sizeof *m->weight;
     if (!m->weight && !(m->weight = mem_zeros(1, bytes))) {
         fail(t, at, KILN_EMEMORY, "onnx: no memory for %zu bytes", bytes);
-        return NULL;
+        return false;
     }
-    if (!take_weights(t, at, m)) return NULL;
+    return take_weights(t, at, m);
+}
+
+static kiln_function *make_function(Thread *t, kiln_site at, kiln_onnx *m)
+{
+    if (!onnx_ready(t, at, m)) return NULL;
     const uint32_t outputs = m->plan->outputs;
     return kiln_function_new_sized(at, m->o.k, body, m,
         &(kiln_function_options){
@@ -135,6 +148,7 @@ bool kiln_onnx_call_at(kiln_site at, kiln_onnx *m, kiln_operands in, kiln_tensor
 void onnx_forget(kiln_onnx *m)
 {
     if (m->function) kiln_function_free(m->function);
+    onnx_forget_declared(m);
     generators_free(m);
     for (uint32_t i = 0; i < m->weights; i++)
         if (m->weight[i]) kiln_release(m->weight[i]);

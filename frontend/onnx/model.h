@@ -30,6 +30,8 @@ struct kiln_onnx {
     uint32_t inputs, initializers, weights; /* what a caller gives; initialisers of all graphs, and those that are tensors so far */
     kiln_tensor **weight;
     kiln_function *function;
+    kiln_onnx_value *value;    /* signature.c's: inputs, then outputs */
+    struct Declared *declared; /* declare.c's: functions of declared inputs */
     NodeGenerator *generators;
 };
 

@@ -19,6 +19,10 @@ typedef struct kiln_aot_options {
     /* NULL: code for a CPU. An architecture of NVIDIA cards ("sm_90", any that NVRTC knows): a binary and PTX, run by this machine's
      * libcuda; "sm_90a" is for cards of 9.0 alone, with the bits that functions have on them; "emu": a module of emulated devices. See below. */
     const char *device;
+    const char *about; /* lines for the comment at the header's top, such as what the arguments are called elsewhere; NULL: none */
+    /* Captured tensors do not lie in the object but in PATH.weights, SYMBOL_WEIGHTS_BYTES of them, which the caller brings into memory (or
+     * maps), 64-byte aligned, and hands to SYMBOL(state, const void *weights, in0, ...). For CPUs alone. */
+    bool weights_file;
 } kiln_aot_options;
 
 /* Writes PATH.o and PATH.h for f with the inputs that it declares or, if it declares none, with those of its latest call, eager or

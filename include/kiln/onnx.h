@@ -32,6 +32,41 @@ KILN_API bool kiln_onnx_call_at(kiln_site at, kiln_onnx *m, kiln_operands in, ki
 /* The function behind it, for gradients and all else that takes a function; inputs from which sizes follow cannot be given to it. It belongs
  * to the model. NULL after an error, as above. */
 KILN_API kiln_function *kiln_onnx_function_at(kiln_site at, kiln_onnx *m);
+
+/* What goes into a model that has no value in it, and what comes out: as many as there are, of which at most cap are stored; -1 after
+ * an error, as above. The texts last as long as the model. */
+typedef struct kiln_onnx_value {
+    const char *name;
+    kiln_dtype dtype; /* KILN_NONE: not stated, or one that Kiln does not have */
+    int rank;         /* -1: not stated */
+    int64_t size[KILN_MAX_RANK];           /* -1: left open */
+    const char *size_name[KILN_MAX_RANK];  /* of an open one; NULL: it has none */
+    bool fixed;       /* sizes follow from its numbers */
+} kiln_onnx_value;
+KILN_API int kiln_onnx_inputs_at(kiln_site at, kiln_onnx *m, kiln_onnx_value *to, int cap);
+KILN_API int kiln_onnx_outputs_at(kiln_site at, kiln_onnx *m, kiln_onnx_value *to, int cap);
+#define kiln_onnx_inputs(m, to, cap) kiln_onnx_inputs_at(KILN_HERE, (m), (to), (cap))
+#define kiln_onnx_outputs(m, to, cap) kiln_onnx_outputs_at(KILN_HERE, (m), (to), (cap))
+
+/* ---- functions for declared inputs, as objects need them (aot.h)
+ * A function of all the model's inputs, each a tensor of the dtype and the sizes that the model states. A size that it leaves open is
+ * given by its name there, or as "INPUT.AXIS" where it has none: from lo to hi, or one size where these are equal. Inputs from which
+ * sizes follow must have a value beforehand, others may; a call with another one fails (KILN_EVALUE; an object's entry returns
+ * SYMBOL_EVALUE). With as_called sizes are not declared: the function is for whatever it is called with. */
+typedef struct kiln_onnx_size { const char *name; int64_t lo, hi; } kiln_onnx_size;
+typedef struct kiln_onnx_fixed { const char *name; kiln_tensor *value; } kiln_onnx_fixed;
+typedef struct kiln_onnx_declaration {
+    const kiln_onnx_size *sizes;
+    int sizes_count;
+    const kiln_onnx_fixed *fixed;
+    int fixed_count;
+    bool as_called;
+} kiln_onnx_declaration;
+/* kiln_onnx_declared(m, &(kiln_onnx_declaration){...}); NULL: no size is open. The function belongs to the model. NULL after an error,
+ * which names all sizes that are still open, or what is not there. */
+KILN_API kiln_function *kiln_onnx_declared_sized(kiln_site at, kiln_onnx *m, const kiln_onnx_declaration *want, size_t size);
+#define kiln_onnx_declared(m, ...) kiln_onnx_declared_sized(KILN_HERE, (m), __VA_ARGS__, sizeof(kiln_onnx_declaration))
+
 /* A file that holds one tensor as ONNX's test data do (TensorProto). NULL-like poison after an error. */
 KILN_API kiln_tensor *kiln_onnx_tensor_at(kiln_site at, kiln *k, const char *path);
 #define kiln_onnx_tensor(k, path) kiln_onnx_tensor_at(KILN_HERE, (k), (path))

@@ -1,0 +1,55 @@
+/* signature: what goes into a model and what comes out, as a caller sees it. Relies on import.h. */
+#include "import.h"
+
+static void value_of(Arena *a, const OnnxValue *v, kiln_onnx_value *to)
+{
+    const OnnxArray *x = v->type ? v->type->tensor : NULL;
+    const OnnxDType *d = x ? onnx_dtype(x->type) : NULL;
+    *to = (kiln_onnx_value){.name = arena_printf(a, "%.*s", (int)MIN_OF(v->name.n, 4096), (const char *)v->name.at), .rank = -1};
+    if (d && d->dtype != DT_NONE) to->dtype = (kiln_dtype)d->dtype;
+    if (!x || !x->shape || x->shape->dim.n > MAX_RANK) return;
+    to->rank = (int)x->shape->dim.n;
+    for (int i = 0; i < to->rank; i++) {
+        const OnnxDim *n = &x->shape->dim.at[i];
+        to->size[i] = n->name.n == 0 && n->value > 0 ? n->value : -1;
+        if (n->name.n != 0) to->size_name[i] = arena_printf(a, "%.*s", (int)MIN_OF(n->name.n, 256), (const char *)n->name.at);
+    }
+}
+
+void onnx_signature(kiln_onnx *m)
+{
+    const OnnxGraph *g = m->model->graph;
+    if (m->value) return;
+    kiln_onnx_value *v = ARENA_ARRAY(&m->arena, kiln_onnx_value, m->inputs + g->output.n + 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->input.n && n < m->inputs; i++) {
+        bool held = false; /* an initialiser is its value */
+        for (uint32_t j = 0; !held && j < g->initializer.n; j++) held = bytes_equal(g->input.at[i].name, g->initializer.at[j].name);
+        if (held) continue;
+        value_of(&m->arena, &g->input.at[i], &v[n]);
+        v[n].fixed = m->fixed[n];
+        n++;
+    }
+    for (uint32_t i = 0; i < g->output.n; i++) value_of(&m->arena, &g->output.at[i], &v[m->inputs + i]);
+    m->value = v;
+}
+
+static void make(void *arg) { onnx_signature(arg); }
+
+static int tell(kiln_site at, kiln_onnx *m, bool out, kiln_onnx_value *to, int cap)
+{
+    Thread *t = m ? thread_of(m->o.k) : NULL;
+    Status st = {0};
+    if (!t) return -1;
+    pthread_mutex_lock(&m->lock);
+    const bool ok =
+        onnx_ready(t, at, m) && (arena_try(&m->arena, &st, make, m) || !fail(t, at, (kiln_code)st.code, "onnx: %s", st.text));
+    pthread_mutex_unlock(&m->lock);
+    if (!ok || !m->value) return -1;
+    const int n = (int)(out ? m->model->graph->output.n : m->inputs);
+    for (int i = 0; to && i < n && i < cap; i++) to[i] = m->value[(out ? (int)m->inputs : 0) + i];
+    return n;
+}
+
+int kiln_onnx_inputs_at(kiln_site at, kiln_onnx *m, kiln_onnx_value *to, int cap) { return tell(at, m, false, to, cap); }
+int kiln_onnx_outputs_at(kiln_site at, kiln_onnx *m, kiln_onnx_value *to, int cap) { return tell(at, m, true, to, cap); }
