@@ -351,7 +351,7 @@ test-emu: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## the tests of the public
 
 # On a card, or on the device that DEVICE names; without a card each program is skipped, and says what was looked for.
 DEVICE ?= gpu:0
-GPU_ALL := $(patsubst emu:%,gpu:%,$(sort $(EMU_FEW) $(EMU_ALL))) $(addprefix $(BUILD)/tests/test_,cuda card cuda_model)
+GPU_ALL := $(patsubst emu:%,gpu:%,$(sort $(EMU_FEW) $(EMU_ALL))) $(addprefix $(BUILD)/tests/test_,cuda card cuda_model) $(BUILD)/tests/conformance/test_onnx
 test-gpu: deps $(PRODUCTS) $(TEST_BIN) $(EXAMPLE_BIN) ## the tests of devices on a card (DEVICE=gpu:0)
 	@KILN_TEST_CARD='$(DEVICE)' $(RUN) $(GPU_ALL)
 
@@ -360,6 +360,15 @@ test-swap: deps $(PRODUCTS) $(TEST_BIN) ## the tests of the public interface wit
 
 test-late: deps $(PRODUCTS) $(TEST_BIN) ## the tests of the public interface on a device whose work is late and whose memory is out of reach (KILN_LATE_SEED=)
 	@$(RUN) $(LATE_ALL)
+
+# ONNX's own cases, all of them: those of the folder ONNX=, else of Debian's libonnx-testdata, which is unpacked beneath the build.
+ONNX ?= $(BUILD)/onnx
+conformance: TEST_TIMEOUT := 1200
+conformance: deps $(PRODUCTS) $(BUILD)/tests/conformance/test_onnx ## ONNX's own 1,072 cases in all modes but a device's (ONNX=FOLDER, ONNX_MODES=eager,device, RECORD=1)
+	@[ -d '$(ONNX)' ] || { mkdir -p '$(BUILD)/deb' && cd '$(BUILD)/deb' && apt-get download libonnx-testdata && \
+		dpkg -x libonnx-testdata_*.deb '$(abspath $(ONNX))'; } || { echo 'no cases: install libonnx-testdata and give ONNX=its folder'; exit 1; }
+	@ONNX='$(ONNX)' $(if $(RECORD),ONNX_RECORD=1) KILN_LIBDIR='$(abspath $(BUILD))' $(BUILD)/tests/conformance/test_onnx
+	$(if $(RECORD),@bash tests/conformance/table.sh --write)
 
 layers: deps $(PRODUCTS) ## the include table, file and function lengths, public headers alone
 	@CC='$(CC)' CXX='$(CXX)' bash tests/layers.sh
@@ -451,7 +460,7 @@ help: ## this list
 	@echo 'Variables: BUILD PREFIX LIBDIR DESTDIR CC CXX CFLAGS LDFLAGS WERROR LLVM_CONFIG LLVM_LINK SANITIZE V=1'
 	@echo 'A variable that was given stays as it is for this BUILD until it is given anew, or until make clean.'
 
-.PHONY: all demo test test-full test-emu test-gpu bench-gpu gpu-programs test-late test-swap fuzz fuzz-targets test-core bench bench-check bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
+.PHONY: all demo conformance test test-full test-emu test-gpu bench-gpu gpu-programs test-late test-swap fuzz fuzz-targets test-core bench bench-check bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
 FORCE:
 -include $(BUILD)/gen/walker.d $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
 	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN)) $(patsubst %.o,%.d,$(call bench_parts,tests/bench/peers/*.c tests/bench/check/*.c tests/bench/gpu/*.c))
