@@ -67,6 +67,7 @@ typedef struct KeyOrder {
     uint64_t largest; /* the bits of the largest float, behind which NaN begins */
 } KeyOrder;
 
+#define SORT_QUICK_ROWS 16  /* vectors in which few keys are sorted */
 #define SORT_LANES_BYTES 64 /* of the elements that lie side by side where many lines are sorted at once */
 typedef struct SortFns {    /* kernels_sort.h, of keys of one size */
     void (*keys)(void *to, const void *from, int64_t n, const KeyOrder *o);
@@ -80,6 +81,11 @@ typedef struct SortFns {    /* kernels_sort.h, of keys of one size */
     void (*count_two)(const void *keys, int64_t n, int byte, int64_t *count);
     void (*place)(void *to, const void *keys, int64_t n, int byte, int64_t *place);
     void (*insert)(void *keys, int64_t n);
+    int64_t few_most; /* kernels_quick.h, where vectors can be compressed; else 0: so many keys `few` sorts */
+    void (*few)(void *keys, int64_t n);
+    uint64_t (*pivot)(const void *keys, int64_t n);
+    int64_t (*below)(const void *keys, int64_t n, uint64_t pivot);
+    int64_t (*part)(void *low, void *high, const void *keys, int64_t n, uint64_t pivot);
 } SortFns;
 
 typedef struct Kernels {

@@ -136,9 +136,17 @@ static void OF(sort_place)(void *to, const void *keys, int64_t n, int byte, int6
     for (int64_t i = 0; i < n; i++) ((KEY *)to)[place[k[i] >> 8 * byte & 255]++] = k[i];
 }
 
-static const SortFns OF(sort) = {OF(sort_keys), OF(sort_elements), OF(sort_lanes), OF(sort_gather), OF(sort_pairs),
-    OF(sort_scatter), OF(sort_byte), OF(sort_count), OF(sort_count_two), OF(sort_place), OF(sort_insert)};
+#if defined __AVX512F__ && WIDTH >= 32
+#include "kernels_quick.h"
+#define QUICK OF(QUICK_MOST), OF(quick_few), OF(quick_pivot), OF(quick_below), OF(quick_part)
+#else
+#define QUICK 0, NULL, NULL, NULL, NULL
+#endif
 
+static const SortFns OF(sort) = {OF(sort_keys), OF(sort_elements), OF(sort_lanes), OF(sort_gather), OF(sort_pairs),
+    OF(sort_scatter), OF(sort_byte), OF(sort_count), OF(sort_count_two), OF(sort_place), OF(sort_insert), QUICK};
+
+#undef QUICK
 #undef KEY
 #undef OF
 #undef ALL

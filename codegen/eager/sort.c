@@ -1,7 +1,7 @@
 /* sort: sorts lines of elements along an axis for eager and compiled code. Elements become keys, which are all that counts, so it
  * does not matter who compares what, nor how many threads there are. Many lines, and short ones, are sorted side by side by the
- * same comparisons; others by the bytes of the keys, a line per task, or if there are few lines by all threads together. Kernels
- * for those who have no such routine: codegen/lower/lower_sort.c. Relies on kernels.h, contract_parts.h. */
+ * same comparisons; others about pivots or by the bytes of the keys, a line per task, or if there are few lines by all threads
+ * together. Kernels for those who have no such routine: codegen/lower/lower_sort.c. Relies on kernels.h, contract_parts.h. */
 #include "../contract/contract_parts.h"
 #include "../eager.h"
 #include "kernels.h"
@@ -200,6 +200,58 @@ static void sort_keys(Line x)
     }
 }
 
+/* ---- about pivots ----------------------------------------------------------------------------------- */
+
+static Line within(const Line *x, int64_t first, int64_t n)
+{
+    Line part = *x;
+    part.first += first;
+    part.n = n;
+    return part;
+}
+
+/* So often keys are parted; then bytes decide, so that no order of keys takes long. */
+static int turns_of(int64_t n)
+{
+    int turns = 8;
+    for (; n > 0; n /= 4) turns += 3;
+    return turns;
+}
+
+static void sort_about(Line x, int turns)
+{
+    const SortFns *f = x.g->fns;
+    if (x.n <= f->few_most) {
+        f->few(keys_of(&x), x.n);
+        put(&x);
+        return;
+    }
+    if (turns == 0) {
+        sort_keys(x);
+        return;
+    }
+    char *low = other_of(&x), *high = low + x.n * x.g->width;
+    const uint64_t pivot = f->pivot(keys_of(&x), x.n);
+    int64_t below = f->part(low, high, keys_of(&x), x.n, pivot);
+    const bool largest = below == x.n; /* what is not less then equals it */
+    if (largest) below = pivot == 0 ? 0 : f->part(low, high, keys_of(&x), x.n, pivot - 1);
+    turn(&x);
+    const Line above = within(&x, below, x.n - below);
+    if (below > 0) sort_about(within(&x, 0, below), turns - 1);
+    if (largest)
+        put(&above);
+    else
+        sort_about(above, turns - 1);
+}
+
+static void sort_line(Line x)
+{
+    if (x.g->fns->few_most)
+        sort_about(x, turns_of(x.n));
+    else
+        sort_keys(x);
+}
+
 static Line line_in(const Sorting *g, char *memory, int64_t column)
 {
     return (Line){g, first_of(g, column), 0, g->s->size, memory, memory + g->s->size * g->width, (int)g->width - 1};
@@ -217,7 +269,7 @@ static void run_slots(void *arg, int64_t lo, int64_t hi)
                 continue;
             }
             take(&x, 0, x.n);
-            sort_keys(x);
+            sort_line(x);
         }
     }
 }
@@ -233,7 +285,7 @@ typedef struct Shared {
 static int64_t piece_start(const Shared *w, int64_t p) { return p * w->x.n / w->pieces; }
 static int64_t *own_count(const Shared *w, int64_t p) { return w->count + ((w->x.byte + 1) * w->pieces + p) * DIGITS; }
 
-/* And counts them, while they are in the cache. */
+/* And counts bytes, if they are to decide, while they are in the cache. */
 static void take_pieces(void *arg, int64_t lo, int64_t hi)
 {
     const Shared *w = arg;
@@ -243,6 +295,7 @@ static void take_pieces(void *arg, int64_t lo, int64_t hi)
         for (int64_t first = piece_start(w, lo), n; first < end; first += n) {
             n = MIN_OF(end - first, CACHE_BYTES / 2 / w->x.g->width);
             take(&w->x, first, n);
+            if (w->x.g->fns->few_most) continue;
             w->x.g->fns->count(w->x.keys + first * w->x.g->width, n, w->x.byte, own_count(w, lo));
         }
     }
@@ -310,11 +363,95 @@ static void sort_shared(Shared w, bool counted)
     }
 }
 
+/* The same about pivots. Parts are listed, and sorted when none is heavy. */
+#define SHARED_TURNS 8
+#define SHARED_PARTS 256
+typedef struct Parts {
+    Shared w;
+    uint64_t pivot;
+    int n;
+    Line line[SHARED_PARTS]; /* with byte < 0: keys that are equal */
+} Parts;
+
+static void below_pieces(void *arg, int64_t lo, int64_t hi)
+{
+    const Parts *p = arg;
+    const Shared *w = &p->w;
+    for (; lo < hi; lo++) {
+        const int64_t first = piece_start(w, lo), n = piece_start(w, lo + 1) - first;
+        w->count[lo] = w->x.g->fns->below(keys_of(&w->x) + first * w->x.g->width, n, p->pivot);
+    }
+}
+
+/* count[p]: how many of the keys before piece p go below. */
+static void part_pieces(void *arg, int64_t lo, int64_t hi)
+{
+    const Parts *p = arg;
+    const Shared *w = &p->w;
+    const int64_t width = w->x.g->width, total = w->count[w->pieces];
+    for (; lo < hi; lo++) {
+        const int64_t first = piece_start(w, lo), end = piece_start(w, lo + 1);
+        char *to = other_of(&w->x), *high = to + (total + end - w->count[lo + 1]) * width;
+        w->x.g->fns->part(to + w->count[lo] * width, high, keys_of(&w->x) + first * width, end - first, p->pivot);
+    }
+}
+
+static int64_t count_below(Parts *p)
+{
+    int64_t sum = 0;
+    contract_each(p->w.x.g->threads, below_pieces, p, p->w.pieces);
+    for (int64_t i = 0; i < p->w.pieces; i++) {
+        const int64_t here = p->w.count[i];
+        p->w.count[i] = sum;
+        sum += here;
+    }
+    return p->w.count[p->w.pieces] = sum;
+}
+
+static void part_about(Parts *p, Line x, int turns)
+{
+    p->w.x = x;
+    if (!is_heavy(&p->w, &x) || turns == 0 || p->n >= SHARED_PARTS - 2 * SHARED_TURNS) {
+        p->line[p->n++] = x;
+        return;
+    }
+    p->pivot = x.g->fns->pivot(keys_of(&x), x.n);
+    int64_t below = count_below(p);
+    const bool largest = below == x.n;
+    if (largest && p->pivot > 0) p->pivot--, below = count_below(p);
+    if (below == x.n) below = 0; /* zeros alone */
+    contract_each(x.g->threads, part_pieces, p, p->w.pieces);
+    turn(&x);
+    Line above = within(&x, below, x.n - below);
+    if (largest) above.byte = -1;
+    if (below > 0) part_about(p, within(&x, 0, below), turns - 1);
+    if (largest)
+        p->line[p->n++] = above;
+    else
+        part_about(p, above, turns - 1);
+}
+
+static void sort_parts(void *arg, int64_t lo, int64_t hi)
+{
+    const Parts *p = arg;
+    for (; lo < hi; lo++)
+        if (p->line[lo].byte < 0)
+            put(&p->line[lo]);
+        else
+            sort_line(p->line[lo]);
+}
+
 static void share_line(const Sorting *g, int64_t column)
 {
     const Shared w = {line_in(g, g->memory, column), threads_count(g->threads), (int64_t *)(void *)(g->memory + g->room)};
     contract_each(g->threads, take_pieces, (void *)(uintptr_t)&w, w.pieces);
-    sort_shared(w, true);
+    if (g->fns->few_most == 0) {
+        sort_shared(w, true);
+        return;
+    }
+    Parts p = {.w = w, .n = 0};
+    part_about(&p, w.x, SHARED_TURNS);
+    contract_each(g->threads, sort_parts, &p, p.n);
 }
 
 /* ---- the door --------------------------------------------------------------------------------------- */
