@@ -2,12 +2,13 @@
  * family. */
 #include "family.h"
 
-/* Out-of-range indices clamp, which needs somewhere to clamp to. */
+/* Out-of-range indices clamp, which needs somewhere to clamp to. Of an axis that may be empty, whoever traces it asks at run time.
+ */
 static bool can_index(Infer *inf, Dim axis, const Type *indices)
 {
     DimTable *t = rule_dims(inf);
-    if (dim_lo(t, axis) >= 1 || type_elements(t, indices) == 0 || (dim_is_counted(t, axis) && dim_hi(t, axis) >= 1)) return true;
-    return infer_fail(inf, ST_SHAPE, "the indexed axis is empty, or may be");
+    if (dim_hi(t, axis) >= 1 || type_elements(t, indices) == 0) return true;
+    return infer_fail(inf, ST_SHAPE, "the indexed axis is empty");
 }
 
 bool infer_gather(Infer *inf)
@@ -178,6 +179,8 @@ bool map_gather(const Mapping *p)
     map_push(out, seen.dim[1], &seen.at[1]);
     if (p->k == 1) return true;
     IndexExpr e = index_const(0);
+    /* Of an axis that is empty nothing is read; where its size is counted, there is memory for more. */
+    if (!dim_is_counted(p->env->dims, x->dim[axis]) && !map_guard(p, &e, x->dim[axis])) return false;
     index_normalise(p->env, out);
     e.dyn = p->env->clamped ? p->env->clamped(p->env->user, p->n->in[1], out, x->dim[axis]) : -1;
     if (e.dyn < 0) return false;

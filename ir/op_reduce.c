@@ -16,14 +16,13 @@ static bool reduced(Infer *inf)
     return rule_result(inf, &out);
 }
 
-/* An empty set of numbers has no extreme; of bools the maximum is false, the minimum true. Call this when the axes are known to be
- * good. */
+/* An empty set of numbers has no extreme; of bools the maximum is false, the minimum true. Of an axis that may be empty, whoever
+ * traces it asks at run time. Call this when the axes are known to be good. */
 static bool not_empty(Infer *inf)
 {
     for (uint32_t i = 0; i < inf->nattr && inf->in[0]->dtype != DT_bool; i++)
-        if (dim_lo(rule_dims(inf), inf->in[0]->dim[inf->attr[i]]) < 1 &&
-            !dim_is_counted(rule_dims(inf), inf->in[0]->dim[inf->attr[i]])) /* whoever traces it asks at run time */
-            return infer_fail(inf, ST_SHAPE, "axis %lld is empty, or may be", (long long)inf->attr[i]);
+        if (dim_hi(rule_dims(inf), inf->in[0]->dim[inf->attr[i]]) < 1)
+            return infer_fail(inf, ST_SHAPE, "axis %lld is empty", (long long)inf->attr[i]);
     return true;
 }
 

@@ -74,16 +74,10 @@ static void errors_name_what_was_called(void **state)
     kiln *k = *state;
     KILN_SCOPE(k);
     kiln_tensor *x = kiln_zeros(k, KILN_F32, KILN_SHAPE(2, 0));
-    kiln_softmax(x, 1);
-    assert_error(k, KILN_ESHAPE, "softmax: axis 1 is empty, or may be: f32[2,0]");
-    kiln_log_softmax(x, -1);
-    assert_error(k, KILN_ESHAPE, "log_softmax: axis 1 is empty, or may be");
-    kiln_logsumexp(x, 1);
-    assert_error(k, KILN_ESHAPE, "logsumexp: axis 1 is empty, or may be");
     kiln_cross_entropy(x, kiln_zeros(k, KILN_I32, KILN_SHAPE(2)));
-    assert_error(k, KILN_ESHAPE, "cross_entropy: the axis of classes is empty, or may be");
+    assert_error(k, KILN_ESHAPE, "cross_entropy: axis 1 is empty: f32[2,0]");
     kiln_reduce_min(x, KILN_ALL);
-    assert_error(k, KILN_ESHAPE, "reduce_min: axis 1 is empty, or may be");
+    assert_error(k, KILN_ESHAPE, "reduce_min: axis 1 is empty: f32[2,0]");
 }
 
 int main(void)

@@ -50,12 +50,12 @@ FOLLOW(different_rows, kiln_unique(kiln_floor(kiln_mul(c, 0.25)), 0, 0, NULL, NU
 FOLLOW(different_columns, kiln_unique(kiln_sign(c), 1, KILN_FIRST_MET, NULL, NULL, NULL))
 FOLLOW(large, kiln_sum(kiln_exp(kiln_broadcast(kiln_expand(c, 0), S(700, -1, -1))), KILN_AXES(0, 2)))
 FOLLOW(turns, kiln_transpose(kiln_broadcast(kiln_expand(c, 2), S(-1, -1, 33)), KILN_AXES(2, 0, 1)))
+FOLLOW(down_columns, kiln_softmax(c, 0))
 /* of a row at least */
 FOLLOW(deviation, kiln_var(c, KILN_AXES(0), 0))
 FOLLOW(log_of_sum, kiln_logsumexp(c, 0))
 FOLLOW(largest, kiln_reduce_max(c, KILN_AXES(0)))
 FOLLOW(where_largest, kiln_argmax(c, 0))
-FOLLOW(down_columns, kiln_softmax(c, 0))
 FOLLOW(first_row, kiln_gather(c, kiln_i64(kiln_engine(c), S(1), 0), 0))
 
 static const struct {
@@ -69,7 +69,7 @@ static const struct {
     ANY(products), ANY(products_behind), ANY(recurring), ANY(recurring_back), ANY(running_max), ANY(running_log), ANY(changes), ANY(rolled),
     ANY(each_twice), ANY(tiled), ANY(upper), ANY(outer_product), SOME(deviation), SOME(log_of_sum),
     ANY(ordered), ANY(backwards), ANY(padded), ANY(twice), ANY(flat), ANY(numbered), ANY(again), ANY(rows_again), {"places", places, false, true},
-    ANY(different), ANY(met), ANY(different_rows), ANY(different_columns), ANY(large), ANY(turns), SOME(largest), {"where_largest", where_largest, true, true}, SOME(down_columns), SOME(first_row)};
+    ANY(different), ANY(met), ANY(different_rows), ANY(different_columns), ANY(large), ANY(turns), SOME(largest), {"where_largest", where_largest, true, true}, ANY(down_columns), SOME(first_row)};
 #define FOLLOWS (int)(sizeof follows / sizeof *follows)
 
 static kiln_tensor *positive_rows(kiln_tensor *x) { return kiln_compress(x, kiln_greater(kiln_squeeze(kiln_slice(x, 1, 0, 1, 1), 1), 0), 0); }

@@ -176,7 +176,7 @@ int32_t build_clamped(Build *b, int32_t index, Dim size)
 {
     DType t = build_type(b, index);
     int32_t last = build_prim(b, P_sub, DT_i64, build_dim(b, size), build_i64(b, 1), -1);
-    if (dim_is_counted(b->lw->dims, size)) { /* it may be 0, and there is memory for more */
+    if (dim_lo(b->lw->dims, size) < 1) { /* whoever uses the index then reads and writes nothing, or has memory for more */
         int32_t none = build_i64(b, 0);
         last = build_prim(b, P_select, DT_i64, build_prim(b, P_lt, DT_bool, last, none, -1), none, last);
     }

@@ -120,6 +120,17 @@ bool effect_holds(Thread *t, kiln_site at, kiln_tensor *holds, const char *text)
     return assert_that(t, &(Effect){.kind = ASSERT_HOLDS, .at = at, .text = (char *)(uintptr_t)text}, holds, NULL, 0);
 }
 
+bool effect_some(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, int axis)
+{
+    char text[160];
+    const Dim n = x->type.dim[axis];
+    if (extent_lo(t, n) > 0) return true;
+    if (extent_hi(t, n) < 1)
+        return fail(t, at, KILN_ESHAPE, "%s: axis %d is empty: %s", op, axis, tensor_text(x, text, sizeof text)), false;
+    kiln_tensor *none = constant_of(t, at, &(Type){.dtype = DT_i64}, kiln_of_i(0));
+    return effect_holds(t, at, apply2(t, at, OP_gt, dim_tensor(t, at, n, DT_i64), none, NULL, 0), "the axis has no elements");
+}
+
 bool kiln_assert_at(kiln_site at, kiln_operand o, const char *text)
 {
     char type[160];

@@ -20,16 +20,6 @@ static kiln_tensor *along(kiln_site at, const char *op, kiln_operand o, int *axi
     return x;
 }
 
-/* There is no maximum of no elements. */
-static kiln_tensor *along_some(kiln_site at, const char *op, kiln_operand o, int *axis, Thread **t, kiln_tensor **r)
-{
-    char text[160];
-    kiln_tensor *x = along(at, op, o, axis, t, r);
-    if (!x || extent_lo(*t, x->type.dim[*axis]) > 0 || extent_counted(*t, x->type.dim[*axis])) return x;
-    *r = fail(*t, at, KILN_ESHAPE, "%s: axis %d is empty, or may be: %s", op, *axis, tensor_text(x, text, sizeof text));
-    return NULL;
-}
-
 /* Ends a composite: casts r, computed wide, to the dtype of x. */
 static kiln_tensor *rounded(Thread *t, kiln_site at, Composite *s, kiln_tensor *r, const kiln_tensor *x)
 {
@@ -37,45 +27,45 @@ static kiln_tensor *rounded(Thread *t, kiln_site at, Composite *s, kiln_tensor *
 }
 
 /* x - max along the axis */
-static kiln_operand shifted(kiln_site at, kiln_operand x, int axis)
+static kiln_operand shifted(Thread *t, kiln_site at, kiln_operand x, int axis)
 {
-    return OP2(sub, x, OP1(stop_gradient, OP2(reduce_max, x, KILN_KEEP(axis))));
+    return OP2(sub, x, OP1(stop_gradient, largest_or_none(t, at, x, KILN_KEEP(axis))));
 }
 
 kiln_tensor *kiln_softmax_at(kiln_site at, kiln_operand o, int axis)
 {
     Thread *t;
-    kiln_tensor *r, *x = along_some(at, "softmax", o, &axis, &t, &r);
+    kiln_tensor *r, *x = along(at, "softmax", o, &axis, &t, &r);
     if (!x) return r;
     Composite s = composite_begin(t, "softmax");
-    kiln_operand e = OP1(exp, shifted(at, wide_of(t, at, x), axis));
+    kiln_operand e = OP1(exp, shifted(t, at, wide_of(t, at, x), axis));
     return rounded(t, at, &s, kiln_div_at(at, e, OP2(sum, e, KILN_KEEP(axis))), x);
 }
 
-static kiln_tensor *log_softmax(kiln_site at, kiln_operand x, int axis)
+static kiln_tensor *log_softmax(Thread *t, kiln_site at, kiln_operand x, int axis)
 {
-    kiln_operand z = shifted(at, x, axis);
+    kiln_operand z = shifted(t, at, x, axis);
     return kiln_sub_at(at, z, OP1(log, OP2(sum, OP1(exp, z), KILN_KEEP(axis))));
 }
 
 kiln_tensor *kiln_log_softmax_at(kiln_site at, kiln_operand o, int axis)
 {
     Thread *t;
-    kiln_tensor *r, *x = along_some(at, "log_softmax", o, &axis, &t, &r);
+    kiln_tensor *r, *x = along(at, "log_softmax", o, &axis, &t, &r);
     if (!x) return r;
     Composite s = composite_begin(t, "log_softmax");
-    return rounded(t, at, &s, log_softmax(at, wide_of(t, at, x), axis), x);
+    return rounded(t, at, &s, log_softmax(t, at, wide_of(t, at, x), axis), x);
 }
 
 kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand o, int axis)
 {
     Thread *t;
-    kiln_tensor *r, *x = along_some(at, "logsumexp", o, &axis, &t, &r);
+    kiln_tensor *r, *x = along(at, "logsumexp", o, &axis, &t, &r);
     if (!x) return r;
     Composite s = composite_begin(t, "logsumexp");
     /* An infinite maximum is not subtracted: inf - inf is NaN. */
     kiln_operand in = wide_of(t, at, x);
-    kiln_operand m = OP1(stop_gradient, OP2(reduce_max, in, KILN_KEEP(axis)));
+    kiln_operand m = OP1(stop_gradient, largest_or_none(t, at, in, KILN_KEEP(axis)));
     m = of(kiln_where_at(at, OP1(isfinite, m), m, kiln_of_f(0)));
     kiln_operand sum = OP2(sum, OP1(exp, OP2(sub, in, m)), KILN_AXES(axis));
     /* If every element is minus infinity, the slope of log(0) would turn their gradients, which are 0, into NaN. */
@@ -154,7 +144,7 @@ kiln_tensor *kiln_mse_at(kiln_site at, kiln_operand prediction, kiln_operand tar
 /* -log softmax at each label, [n]: log(sum(exp z)) - z[label], where z is the logits minus their maximum. */
 static kiln_operand label_losses(Thread *t, kiln_site at, kiln_operand logits, kiln_tensor *labels, Dim classes)
 {
-    kiln_operand z = shifted(at, logits, 1), hot = of(is_class(t, at, labels, classes));
+    kiln_operand z = shifted(t, at, logits, 1), hot = of(is_class(t, at, labels, classes));
     kiln_operand chosen = OP2(sum, of(kiln_where_at(at, hot, z, kiln_of_f(0))), KILN_AXES(1));
     return OP2(sub, OP1(log, OP2(sum, OP1(exp, z), KILN_AXES(1))), chosen);
 }
@@ -189,7 +179,7 @@ static kiln_tensor *label_loss(Thread *t, kiln_site at, kiln_tensor *logits, kil
 /* A class of probability 0 and logit minus infinity adds nothing, although 0 times its infinite logarithm is NaN. */
 static kiln_operand probability_losses(Thread *t, kiln_site at, kiln_tensor *logits, kiln_tensor *labels)
 {
-    kiln_operand p = wide_of(t, at, labels), l = of(log_softmax(at, wide_of(t, at, logits), 1));
+    kiln_operand p = wide_of(t, at, labels), l = of(log_softmax(t, at, wide_of(t, at, logits), 1));
     kiln_operand none = OP2(and, OP2(eq, p, kiln_of_i(0)), OP2(eq, l, kiln_of_f(-INFINITY)));
     l = of(kiln_where_at(at, none, kiln_of_i(0), l));
     return OP1(neg, OP2(sum, OP2(mul, p, l), KILN_AXES(1)));
@@ -215,9 +205,7 @@ kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand lo, kiln_operand y
             "cross_entropy: needs logits [n, classes] and labels, integers [n] or probabilities "
             "[n, classes]: %s x %s",
             tensor_text(logits, a, sizeof a), tensor_text(y, b, sizeof b));
-    if (extent_lo(t, logits->type.dim[1]) < 1)
-        return fail(
-            t, at, KILN_ESHAPE, "cross_entropy: the axis of classes is empty, or may be: %s", tensor_text(logits, a, sizeof a));
+    if (!effect_some(t, at, "cross_entropy", logits, 1)) return &t->k->poison;
     const bool labels = dtype_is_int((DType)y->type.dtype);
     if (labels && !effect_indices(t, at, "cross_entropy", y, logits->type.dim[1])) return &t->k->poison;
     Composite s = composite_begin(t, "cross_entropy");

@@ -211,6 +211,8 @@ kiln_tensor *scatter_flat(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *
 kiln_tensor *take_along(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *i, int axis);
 /* x with `low` elements before and `high` behind it along the axis; fill: a number of x's dtype. */
 kiln_tensor *pad_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim low, Dim high, kiln_operand fill);
+/* The largest float of x over the axes, which are kept; where there are none to choose from, minus infinity. */
+kiln_operand largest_or_none(Thread *t, kiln_site at, kiln_operand x, kiln_axes axes);
 /* The least value of the dtype, or with `most` the largest, which are infinite where it has infinities. */
 kiln_operand extreme_of(DType d, bool most);
 /* One-hot rows as bool, [..., classes], of integer indices. */

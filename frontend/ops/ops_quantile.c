@@ -1,5 +1,6 @@
 /* ops_quantile: quantiles and the median: the elements are sorted, and the result lies between two of them. Relies on ops.h. Never
  * reads an element. */
+#include "effect.h"
 #include "ops.h"
 
 #include <math.h>
@@ -110,7 +111,6 @@ static kiln_tensor *quantile(
 {
     kiln_operand both[2] = {o, qo};
     Axes a;
-    char text[160];
     Thread *t = op_thread(both, 2);
     if (!t) return NULL;
     kiln_tensor *x = operand_float(t, at, name, o), *q = tensor_ok(x) ? wanted(t, at, qo) : NULL;
@@ -120,9 +120,7 @@ static kiln_tensor *quantile(
         return fail(t, at, KILN_EVALUE, "%s: the method is %d (allowed: KILN_LINEAR to KILN_NORMAL_UNBIASED, %d to %d)", name,
             (int)method, KILN_LINEAR, KILN_NORMAL_UNBIASED);
     for (uint32_t i = 0; i < a.n; i++)
-        if (extent_lo(t, x->type.dim[a.at[i]]) < 1)
-            return fail(
-                t, at, KILN_ESHAPE, "%s: axis %d is empty, or may be: %s", name, (int)a.at[i], tensor_text(x, text, sizeof text));
+        if (!effect_some(t, at, name, x, (int)a.at[i])) return &t->k->poison;
     const Type kept = kept_of(x, &a);
     const int list = q->type.rank;
     if (kept.rank - (axes.keep ? 0 : (int)a.n) + list > MAX_RANK)

@@ -73,10 +73,21 @@ BODY(reduce_log_sum)
     return kiln_log_at(at, OP2(sum, x, axes));
 }
 
+/* An axis that may have no elements gets one more, which changes nothing else. */
+kiln_operand largest_or_none(Thread *t, kiln_site at, kiln_operand x, kiln_axes axes)
+{
+    Axes a;
+    if (!tensor_ok(x.as.tensor) || !reduced_axes(t, at, "reduce_max", &axes, x.as.tensor->type.rank, &a)) return of(&t->k->poison);
+    for (uint32_t i = 0; i < a.n && tensor_ok(x.as.tensor); i++)
+        if (extent_lo(t, x.as.tensor->type.dim[a.at[i]]) < 1)
+            x = of(pad_axis(t, at, x.as.tensor, (int)a.at[i], 0, 1, kiln_of_f(-INFINITY)));
+    return OP2(reduce_max, x, keeping(axes));
+}
+
 BODY(reduce_logsumexp)
 {
     /* An infinite maximum is not subtracted: inf - inf is NaN. */
-    kiln_operand most = OP1(stop_gradient, OP2(reduce_max, x, keeping(axes)));
+    kiln_operand most = OP1(stop_gradient, largest_or_none(t, at, x, axes));
     most = of(kiln_where_at(at, OP1(isfinite, most), most, kiln_of_f(0)));
     kiln_operand sum = OP2(sum, OP1(exp, OP2(sub, x, most)), keeping(axes)), none = OP2(eq, sum, kiln_of_i(0));
     /* If every element is minus infinity, the slope of log(0) would turn their gradients, which are 0, into NaN. */
@@ -84,7 +95,6 @@ BODY(reduce_logsumexp)
     log = OP2(add, of(kiln_where_at(at, none, kiln_of_f(-INFINITY), log)), most);
     /* It is a sum of one element over each axis. */
     return axes.keep || !tensor_ok(log.as.tensor) ? log.as.tensor : kiln_sum_at(at, log, axes);
-    (void)t;
 }
 
 OVER(reduce_log_sum, FLOATS)

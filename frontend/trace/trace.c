@@ -234,23 +234,25 @@ static Value append_op(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, u
     return a.out;
 }
 
-/* What cannot be done with an axis that has no elements is an error of the running program where its size is counted on the way. */
+/* What cannot be done with an axis that has no elements is an error of the running program where it may have none. */
 static bool holds_elements(Thread *t, kiln_site at, Op op, kiln_tensor *const *in, const int64_t *attr, uint32_t nattr)
 {
     const bool extreme = (op == OP_reduce_max || op == OP_reduce_min) && in[0]->type.dtype != DT_bool,
                place = op == OP_argmax || op == OP_argmin;
     const bool indexed = op == OP_gather || op == OP_scatter;
-    const DimTable *dims = t->trace ? &t->trace->module->dims : NULL;
-    if (!(extreme || place || indexed) || !dims || !dims->counts) return true;
-    for (uint32_t i = 0; indexed && i < in[1]->type.rank; i++)
-        if (dim_is_counted(dims, in[1]->type.dim[i])) return true;
+    DimTable *dims = t->trace ? &t->trace->module->dims : NULL;
+    if (!(extreme || place || indexed) || !dims) return true;
+    const Dim indices = indexed ? type_elements(dims, &in[1]->type) : 1;
     for (uint32_t i = 0; i < (extreme ? nattr : 1); i++) {
         const Dim n = attr[i] >= 0 && attr[i] < in[0]->type.rank ? in[0]->type.dim[attr[i]] : 1;
-        if (!dim_is_counted(dims, n) || dim_lo(dims, n) > 0) continue;
+        if (dim_lo(dims, n) > 0 || dim_hi(dims, n) < 1) continue;
         kiln_tensor *size = dim_tensor(t, at, n, DT_i64), *none = constant_of(t, at, &(Type){.dtype = DT_i64}, kiln_of_i(0));
+        kiln_tensor *holds = apply2(t, at, OP_gt, size, none, NULL, 0);
+        if (indexed && indices != DIM_BAD && dim_lo(dims, indices) < 1)
+            holds = apply2(t, at, OP_or, holds, apply2(t, at, OP_eq, dim_tensor(t, at, indices, DT_i64), none, NULL, 0), NULL, 0);
         const char *text =
             indexed ? "the indexed axis has no elements" : "the axis has no elements, so there is no largest or smallest";
-        if (!effect_holds(t, at, apply2(t, at, OP_gt, size, none, NULL, 0), text)) return false;
+        if (!effect_holds(t, at, holds, text)) return false;
     }
     return true;
 }

@@ -60,7 +60,7 @@ typedef struct kiln_function kiln_function;
 typedef void kiln_body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user);
 
 /* One declared input. rank < 0 allows any shape of the dtype; KILN_SPEC_STATIC is a static argument. A size may be a bounded
- * symbol: KILN_DIM("N", 1, 256). */
+ * symbol: KILN_DIM("N", 1, 256). From 0 on a call without elements gives what it gives eagerly, nothing, a value or an error. */
 typedef struct kiln_size { int64_t lo, hi; const char *name; } kiln_size;
 typedef struct kiln_spec { kiln_dtype dtype; int rank; kiln_size size[KILN_MAX_RANK]; } kiln_spec;
 

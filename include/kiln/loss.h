@@ -10,7 +10,7 @@ extern "C" {
 
 /* ---- normalisation and losses ------------------------------------------------------------------------------------------------ */
 /* Softmax is exp(x - max) / sum, and NaN in a row of minus infinities alone. kiln_logsumexp removes the axis; such a row then gives
- * minus infinity, with gradient 0. */
+ * minus infinity, with gradient 0, and so does one without elements. */
 KILN_API kiln_tensor *kiln_softmax_at(kiln_site at, kiln_operand x, int axis);
 KILN_API kiln_tensor *kiln_log_softmax_at(kiln_site at, kiln_operand x, int axis);
 KILN_API kiln_tensor *kiln_logsumexp_at(kiln_site at, kiln_operand x, int axis);

@@ -32,7 +32,7 @@ KILN_API kiln_tensor *kiln_argmin_over_at(kiln_site at, kiln_operand x, kiln_axe
 
 KILN_API kiln_tensor *kiln_count_nonzero_at(kiln_site at, kiln_operand x, kiln_axes axes); /* A; i64; NaN counts; no gradient */
 KILN_API kiln_tensor *kiln_ptp_at(kiln_site at, kiln_operand x, kiln_axes axes);   /* N; the largest minus the smallest */
-/* F; log(sum(exp(x))), right however large x is; empty is an error. kiln_logsumexp (loss.h) is this over one axis. */
+/* F; log(sum(exp(x))), right however large x is; empty: minus infinity. kiln_logsumexp (loss.h) is this over one axis. */
 KILN_API kiln_tensor *kiln_reduce_logsumexp_at(kiln_site at, kiln_operand x, kiln_axes axes);
 KILN_API kiln_tensor *kiln_reduce_log_sum_at(kiln_site at, kiln_operand x, kiln_axes axes);    /* F; log(sum(x)) */
 KILN_API kiln_tensor *kiln_reduce_sum_square_at(kiln_site at, kiln_operand x, kiln_axes axes); /* N; sum(x * x) */
