@@ -410,6 +410,13 @@ bench-peers: all $(BUILD)/bench/serve ## Kiln beside JAX, torch, TensorFlow ... 
 	@BUILD='$(BUILD)' KILN_LIBDIR='$(abspath $(BUILD))' sh tests/bench/peers/run.sh '$(PEERS)' --rows '$(ROWS)' --rounds '$(ROUNDS)' \
 		--also '$(PEERS_ALSO)' $(if $(REALTIME),--realtime) $(if $(call given,SECONDS),--seconds '$(SECONDS)')
 
+# Models without their weights (light_NAME.onnx); those with drawn ones are made in the build folder once.
+LIGHT ?= ../shared/data/onnx-light
+MODELS ?= $(BUILD)/bench/models
+bench-onnx: all $(BUILD)/bench/onnx/side ## ONNX models beside ONNX Runtime (PEERS=folder of its environment, LIGHT=light models, MODELS=folder of drawn ones, ONNX_ARGS=)
+	@[ -d '$(MODELS)' ] || '$(PEERS)/bin/python' tests/bench/onnx/draw.py '$(LIGHT)' '$(MODELS)'
+	@KILN_LIBDIR='$(abspath $(BUILD))' '$(PEERS)/bin/python' tests/bench/onnx/beside.py $(BUILD)/bench/onnx/side '$(MODELS)' $(ONNX_ARGS)
+
 bench-gpu: all $(BUILD)/bench/gpu ## Kiln on a card, beside torch and JAX where PEERS has them (DEVICE=gpu:0, GPU_ARGS='--small --seconds 1'; --compile: NVRTC's time, without a card)
 	@KILN_LIBDIR='$(abspath $(BUILD))' sh tests/bench/gpu/run.sh '$(BUILD)/bench/gpu' '$(DEVICE)' '$(PEERS)' '$(BUILD)/bench-gpu.json' $(GPU_ARGS)
 
@@ -460,7 +467,7 @@ help: ## this list
 	@echo 'Variables: BUILD PREFIX LIBDIR DESTDIR CC CXX CFLAGS LDFLAGS WERROR LLVM_CONFIG LLVM_LINK SANITIZE V=1'
 	@echo 'A variable that was given stays as it is for this BUILD until it is given anew, or until make clean.'
 
-.PHONY: all demo conformance test test-full test-emu test-gpu bench-gpu gpu-programs test-late test-swap fuzz fuzz-targets test-core bench bench-check bench-peers asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
+.PHONY: all demo conformance test test-full test-emu test-gpu bench-gpu gpu-programs test-late test-swap fuzz fuzz-targets test-core bench bench-check bench-peers bench-onnx asan tsan valgrind mutants layers deps remember install uninstall clean help FORCE
 FORCE:
 -include $(BUILD)/gen/walker.d $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MODULE_OBJ) $(TEST_LIB_OBJ)) \
 	$(addsuffix .d,$(TEST_BIN) $(EXAMPLE_BIN) $(BENCH_BIN)) $(patsubst %.o,%.d,$(call bench_parts,tests/bench/peers/*.c tests/bench/check/*.c tests/bench/gpu/*.c))

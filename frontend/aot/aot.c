@@ -5,6 +5,7 @@
 typedef struct Job {
     Artifact a;
     Traced *traced;
+    Beforehand *before; /* what hangs on captured tensors alone lies in the object as it comes out; NULL: nothing */
     const char *path;
     const kiln_aot_options *o;
     Status st;
@@ -66,14 +67,33 @@ static uint32_t state_input(Job *j, Graph *g, Place *input, uint32_t *n, kiln_va
     return (*n)++;
 }
 
+static void cut_body(void *arg)
+{
+    Job *j = arg;
+    j->before = beforehand_cut(j->traced, j->traced->module, &j->st);
+}
+
+static bool compute_beforehand(Thread *t, kiln_site at, kiln_function *f, Job *j)
+{
+    const Instance inst = {.traced = *j->traced};
+    if (!arena_try(&j->traced->arena, &j->st, cut_body, j) || j->st.code) return false;
+    return !j->before || beforehand_there(t, at, f, &inst, j->before);
+}
+
 static void job_body(void *arg)
 {
     Job *j = arg;
     Traced *traced = j->traced;
     Graph *g = traced->module->graph.at[0];
+    const Beforehand *before = j->before;
     uint32_t n = traced->nsource;
-    Place *input = ARENA_ARRAY(&traced->arena, Place, traced->nsource + traced->nchanged);
-    for (uint32_t i = 0; i < traced->nsource; i++) place_source(&input[i], &traced->source[i]);
+    Place *input = ARENA_ARRAY(&traced->arena, Place, traced->nsource + (before ? before->n : 0) + traced->nchanged);
+    for (uint32_t i = 0; i < traced->nsource; i++) {
+        place_source(&input[i], &traced->source[i]);
+        input[i].unread = before && input[i].kind == PLACE_CONSTANT && !before->reads[i];
+    }
+    for (uint32_t i = 0; before && i < before->n; i++)
+        input[n++] = (Place){.kind = PLACE_CONSTANT, .name = "", .value = before->value[i]};
     j->a.changed = ARENA_ARRAY(&traced->arena, uint32_t, traced->nchanged + 1);
     for (uint32_t i = 0; i < traced->nchanged; i++) j->a.changed[i] = state_input(j, g, input, &n, traced->changed[i]);
     j->a.input = input;
@@ -141,10 +161,11 @@ bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln
             .noutput = traced.noutput + traced.ncount,
             .count = traced.count,
             .ncount = traced.ncount};
-        if (!arena_try(&traced.arena, &j.st, job_body, &j)) j.ok = false;
-        if (!j.ok) fail_status(t, at, &j.st);
+        if (!compute_beforehand(t, at, f, &j) || !arena_try(&traced.arena, &j.st, job_body, &j)) j.ok = false;
+        if (!j.ok && j.st.code) fail_status(t, at, &j.st);
     }
     if (entered) call_leave(t);
+    beforehand_free(j.before);
     traced_free(&traced);
     latest_free(latest);
     kiln_scope_close(&scope);

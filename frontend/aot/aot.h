@@ -15,6 +15,7 @@ typedef struct Place { /* where one input of the entry comes from */
     const char *name;   /* of the argument or variable; for comments */
     int64_t offset;     /* STATE, CONSTANT: the offset in its block, set by artifact_write */
     kiln_tensor *value; /* STATE, CONSTANT: the value at the time of compiling */
+    bool unread;        /* CONSTANT: nothing reads it any more, so it takes no room */
 } Place;
 
 typedef struct Artifact {

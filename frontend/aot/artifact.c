@@ -12,7 +12,7 @@ static int64_t place_block(Artifact *a, const Program *p, PlaceKind kind)
 {
     int64_t at = 0;
     for (uint32_t i = 0; i < p->ninput; i++)
-        if (a->input[i].kind == kind) {
+        if (a->input[i].kind == kind && !a->input[i].unread) {
             a->input[i].offset = at;
             at = artifact_align(at + p->buf.at[i].bytes);
         }
@@ -23,7 +23,7 @@ static char *fill_block(const Artifact *a, const Program *p, PlaceKind kind, int
 {
     char *block = arena_zeros(a->arena, bytes > 0 ? (size_t)bytes : 1, 1);
     for (uint32_t i = 0; i < p->ninput; i++)
-        if (a->input[i].kind == kind && p->buf.at[i].bytes)
+        if (a->input[i].kind == kind && !a->input[i].unread && p->buf.at[i].bytes)
             if (!tensor_read(a->t, a->at, a->input[i].value, block + a->input[i].offset))
                 status_fail(st, ST_DEVICE, "aot: an input's values could not be read");
     return block;

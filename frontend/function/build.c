@@ -104,6 +104,8 @@ static void build_body(void *arg)
     o.target.blas = b->f->k->options.blas && !b->f->options.no_blas && traced->device != HOST;
     o.host_products = !b->f->options.no_blas && o.target.threads; /* where there is a host table */
     Module *m = module_copy(&code->arena, traced->module->graph.at, traced->module->graph.len, &traced->module->dims);
+    code->before = beforehand_cut(traced, m, b->st);
+    if (b->st->code) return;
     code->program = module_to_program(m, &code->arena, &o, b->st);
     if (!code->program) return;
     CompileOptions c = {.there = there,
@@ -126,13 +128,14 @@ static void build_body(void *arg)
     code->plain = traced->device == HOST && !marks && !code->program->calls_back && !code->program->nstack;
     code->nsize = program_sizes(code->program);
     bind_symbols(traced, code);
-    code->bytes = code->arena.used + code->backend->code_bytes(code->compiled);
+    code->bytes = code->arena.used + code->backend->code_bytes(code->compiled) + (code->before ? code->before->bytes : 0);
 }
 
 void code_free(Code *code)
 {
     if (!code) return;
     if (code->compiled) code->backend->release(code->compiled);
+    beforehand_free(code->before);
     arena_free(&code->arena);
     mem_free(code, sizeof *code);
 }

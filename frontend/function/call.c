@@ -72,10 +72,13 @@ static void *workspace(Thread *t, size_t bytes)
     return t->work;
 }
 
-static bool gather_inputs(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, Call *c)
+static bool gather_inputs(Thread *t, kiln_site at, kiln_function *f, const Instance *inst, kiln_tensor *const *in, Call *c)
 {
-    for (uint32_t i = 0; i < inst->traced.nsource; i++) {
-        kiln_tensor *x = source_tensor(t, at, f, &inst->traced.source[i], in);
+    Beforehand *before = c->code->before;
+    const uint32_t sources = inst->traced.nsource;
+    if (UNLIKELY(before && !beforehand_there(t, at, f, inst, before))) return false;
+    for (uint32_t i = 0; i < c->inputs; i++) {
+        kiln_tensor *x = i < sources ? source_tensor(t, at, f, &inst->traced.source[i], in) : before->value[i - sources];
         if (!x) return false;
         if (UNLIKELY(!x->contiguous || x->device != inst->traced.device) &&
             !(x = input_there(t, at, f, inst, &inst->traced.source[i], x)))
@@ -110,7 +113,7 @@ static bool make_results(Thread *t, kiln_site at, const kiln_function *f, const 
         }
         if (!x) return false;
         c->result[i] = x;
-        c->buf[inst->traced.nsource + i] = x->data;
+        c->buf[c->inputs + i] = x->data;
     }
     return true;
 }
@@ -126,17 +129,17 @@ static bool no_workspace(Thread *t, kiln_site at, const kiln_function *f, size_t
 /* On another device than the host. Only a program whose end tells whether the call succeeds is waited for. -1: recorded. */
 static int32_t launch(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c, const KilnHost *host)
 {
-    const uint32_t buffers = inst->traced.nsource + inst->traced.nresult;
+    const uint32_t buffers = c->inputs + inst->traced.nresult;
     const size_t bytes = (size_t)(c->size ? c->size[0] : c->code->program->workspace);
     Buffer *work = bytes ? buffer_there(t, inst->traced.device, bytes) : NULL;
     if (bytes && !work) return no_workspace(t, at, f, bytes, inst->traced.device), -1;
-    for (uint32_t i = 0; i < inst->traced.nresult; i++) c->held[inst->traced.nsource + i] = c->result[i]->buffer;
+    for (uint32_t i = 0; i < inst->traced.nresult; i++) c->held[c->inputs + i] = c->result[i]->buffer;
     c->held[buffers] = work;
     const Launch l = {.compiled = c->code->compiled,
         .entry = c->code->entry,
         .buf = c->buf,
         .nbuf = buffers,
-        .nin = inst->traced.nsource,
+        .nin = c->inputs,
         .dim = c->dim,
         .ndim = c->code->sized ? c->code->program->symbol.len : 0,
         .work = work ? work->data : NULL,
@@ -240,13 +243,14 @@ static bool note_sources(kiln_site at, const Instance *inst, kiln_tensor **sourc
 static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
 {
     const Code *code = c->code;
-    const uint32_t buffers = inst->traced.nsource + inst->traced.nresult, symbols = code->sized ? code->program->symbol.len : 0;
+    const uint32_t inputs = inst->traced.nsource + (code->before ? code->before->n : 0);
+    const uint32_t buffers = inputs + inst->traced.nresult, symbols = code->sized ? code->program->symbol.len : 0;
     size_t slots = (size_t)buffers + symbols + (code->sized ? code->nsize : 0);
     if (UNLIKELY(!code->plain))
         slots += buffers + 1 + code->program->nstack * (sizeof(HostStack) / sizeof(int64_t)) +
                  (code->marked ? code->program->nnumber * (sizeof(HostMark) / sizeof(int64_t)) : 0);
     else if (code->program->asks_host)
-        slots += inst->traced.nsource;
+        slots += inputs;
     int64_t *at_slot = SCRATCH(t, at, int64_t, slots);
     if (UNLIKELY(!at_slot)) return false;
     _Static_assert(
@@ -262,7 +266,7 @@ static bool call_arrays(Thread *t, kiln_site at, const Instance *inst, Call *c)
     c->nheld = 0;
     if (UNLIKELY(code->sized)) c->size = at_slot, at_slot += code->nsize;
     c->input = code->program->asks_host || !code->plain ? (Buffer **)at_slot : NULL;
-    c->inputs = inst->traced.nsource;
+    c->inputs = inputs;
     if (LIKELY(code->plain)) return true;
     c->held = c->input;
     at_slot += buffers + 1;

@@ -62,16 +62,28 @@ typedef struct Traced {
 typedef struct Marked Marked; /* marked.h */
 
 /* What a traced body is compiled to: immutable. */
+/* What of a code's graph hangs on captured tensors alone (beforehand.c); in the code's arena. */
+typedef struct Beforehand {
+    const Graph *graph; /* which computes it of the sources */
+    uint32_t n;
+    kiln_tensor **value; /* owned; the code's inputs behind the sources */
+    size_t bytes;
+    bool *reads; /* per source: something else reads it, too */
+    _Atomic bool there;
+    pthread_mutex_t making;
+} Beforehand;
+
 typedef struct Code {
     Program *program;
     const Backend *backend;
     Compiled *compiled;
-    EntryFn *entry; /* NULL: only the instance's device can launch it */
-    SizesFn *sizes; /* code_measure */
-    bool sized;     /* the program has symbols; else all sizes are constants */
-    uint32_t nsize; /* how many numbers code_measure writes */
-    bool looks;     /* whoever launches it waits for what was computed on the way: which way to go, how often to turn */
-    bool plain;     /* it runs on the host, calls nothing back and keeps no stacks, so a call needs only pointers */
+    EntryFn *entry;     /* NULL: only the instance's device can launch it */
+    SizesFn *sizes;     /* code_measure */
+    bool sized;         /* the program has symbols; else all sizes are constants */
+    uint32_t nsize;     /* how many numbers code_measure writes */
+    bool looks;         /* whoever launches it waits for what was computed on the way: which way to go, how often to turn */
+    bool plain;         /* it runs on the host, calls nothing back and keeps no stacks, so a call needs only pointers */
+    Beforehand *before; /* NULL: nothing */
     Binding *binding;
     uint32_t nbinding;
     int64_t *known; /* for each symbol of the program: its value, if its bounds allow only one, else -1 */
@@ -82,6 +94,12 @@ typedef struct Code {
     size_t bytes; /* code, graphs and program */
     Arena arena;
 } Code;
+
+/* Takes what hangs on captured tensors alone out of m, a copy of what was traced. NULL: there is nothing, or st. */
+Beforehand *beforehand_cut(const Traced *traced, Module *m, Status *st);
+/* Computes it if nobody has yet. False: recorded. */
+bool beforehand_there(Thread *t, kiln_site at, kiln_function *f, const Instance *inst, Beforehand *b);
+void beforehand_free(Beforehand *b);
 
 /* What a call with these symbols needs (program.h, `sizes`). Only of sized code. */
 static inline void code_measure(const Code *code, const int64_t *dim, int64_t *out)

@@ -76,23 +76,59 @@ static kiln_tensor *settled(Interpreter *r, kiln_tensor *x)
     return st.code ? NULL : own;
 }
 
-/* With scratch that the caller gives back, in a scope of its own. */
-static bool run(Interpreter *r, const kiln_function *f, const Instance *inst, kiln_tensor *const *in, kiln_tensor **result)
+/* The values of g's parameters, which are the instance's sources. */
+static bool take_sources(
+    Interpreter *r, const kiln_function *f, const Instance *inst, const Graph *g, kiln_tensor *const *in, kiln_tensor **value)
 {
-    const Graph *g = inst->traced.module->graph.at[0];
-    kiln_tensor **value = SCRATCH(r->t, r->at, kiln_tensor *, g->value.len);
-    r->symbol = SCRATCH(r->t, r->at, int64_t, inst->traced.module->dims.expr.len);
-    if (!value || !r->symbol || !bind(r, f, inst, in)) return false;
     for (uint32_t i = 0; i < inst->traced.nsource; i++) {
-        kiln_tensor *x = source_tensor(r->t, r->at, f, &inst->traced.source[i], in);
-        if (x && x->device != r->device) x = input_there(r->t, r->at, f, inst, &inst->traced.source[i], x);
+        const Source *s = &inst->traced.source[i];
+        if (!in && s->kind != FROM_CAPTURE && s->kind != FROM_LITERAL) continue;
+        kiln_tensor *x = source_tensor(r->t, r->at, f, s, in);
+        if (x && x->device != r->device) x = input_there(r->t, r->at, f, inst, s, x);
         /* a handle of our own, since a callback may assign or release what it is called with */
         if (!x || !(value[g->param.at[i]] = interpret_alias(r, x))) return false;
     }
+    return true;
+}
+
+/* With scratch that the caller gives back, in a scope of its own. in: NULL, of a graph that reads no argument and has no symbol. */
+static bool run(
+    Interpreter *r, const kiln_function *f, const Instance *inst, const Graph *g, kiln_tensor *const *in, kiln_tensor **result)
+{
+    kiln_tensor **value = SCRATCH(r->t, r->at, kiln_tensor *, g->value.len);
+    r->symbol = SCRATCH(r->t, r->at, int64_t, g->module->dims.expr.len);
+    if (!value || !r->symbol || (in && !bind(r, f, inst, in)) || !take_sources(r, f, inst, g, in, value)) return false;
     if (!interpret_results(r, g, value, result)) return false;
-    for (uint32_t i = 0; i < inst->traced.nresult; i++)
+    for (uint32_t i = 0; i < g->result.len; i++)
         if (!(result[i] = settled(r, result[i]))) return false;
     return true;
+}
+
+/* As the function's calls compute, on the device of the instance. */
+static bool run_alone(
+    Interpreter *r, const kiln_function *f, const Instance *inst, const Graph *g, kiln_tensor *const *in, kiln_tensor **result)
+{
+    Thread *t = r->t;
+    const uint8_t device = t->device, sums = t->sums;
+    const bool own_products = t->own_products;
+    ScratchMark mark = scratch_mark(&t->scratch);
+    t->recording = 0;
+    t->device = (uint8_t)r->device;
+    t->own_products = f->options.no_blas;
+    t->sums = function_sums(f);
+    const bool ok = run(r, f, inst, g, in, result);
+    t->device = device;
+    t->own_products = own_products;
+    t->sums = sums;
+    t->recording = r->recording;
+    scratch_reset(&t->scratch, mark);
+    return ok;
+}
+
+bool graph_interpreted(Thread *t, kiln_site at, kiln_function *f, const Instance *inst, const Graph *g, kiln_tensor **result)
+{
+    Interpreter r = {.t = t, .at = at, .name = f->name, .device = inst->traced.device, .recording = t->recording};
+    return run_alone(&r, f, inst, g, NULL, result);
 }
 
 bool instance_interpreted(Thread *t, kiln_site at, kiln_function *f, Instance *inst, kiln_tensor *const *in, kiln_tensor **result)
@@ -105,24 +141,11 @@ bool instance_interpreted(Thread *t, kiln_site at, kiln_function *f, Instance *i
         .device = inst->traced.device,
         .lives = inst->lives,
         .recording = t->recording};
-    const uint8_t device = t->device;
-    const bool own_products = t->own_products;
-    const uint8_t sums = t->sums;
     if (!scope_push(t)) return fail(t, at, KILN_EMEMORY, "%s: no memory for a scope", f->name), false;
-    ScratchMark mark = scratch_mark(&t->scratch);
     /* A loop that takes long asks for code of its own first, so the whole waits for the end of the call. */
     if (f->compile == KILN_BACKGROUND && !inst->loops) background_ask(t->k, &inst->job);
-    t->recording = 0;
-    t->device = (uint8_t)r.device;
-    t->own_products = f->options.no_blas;
-    t->sums = function_sums(f);
-    const bool ok = run(&r, f, inst, in, result);
-    t->device = device;
-    t->own_products = own_products;
-    t->sums = sums;
-    t->recording = r.recording;
+    const bool ok = run_alone(&r, f, inst, inst->traced.module->graph.at[0], in, result);
     for (uint32_t i = 0; ok && i < inst->traced.nresult; i++) scope_move_out(t, result[i]);
-    scratch_reset(&t->scratch, mark);
     scope_pop(t);
     if (f->compile == KILN_BACKGROUND && inst->loops) background_ask(t->k, &inst->job);
     atomic_fetch_add_explicit(&f->interpreted, 1, memory_order_relaxed);

@@ -53,6 +53,10 @@ static void count(const Instance *inst, const Code *code, kiln_function_bytes *s
     for (uint32_t i = 0; i < traced->nresult; i++)
         *(i < traced->noutput + traced->ncount ? &s->results : &s->assigned) += bytes_of(dims, &p->buf.at[p->ninput + i].type);
     count_sources(traced, s);
+    if (!code->before) return;
+    s->beforehand = (int64_t)code->before->bytes;
+    for (uint32_t i = 0; i < code->before->n && atomic_load(&code->before->there); i++)
+        if (traced->device == HOST) s->panels += (int64_t)panels_bytes(code->before->value[i]->buffer);
 }
 
 bool kiln_function_memory_sized(kiln_function *f, kiln_function_bytes *out, size_t size)

@@ -191,7 +191,8 @@ typedef struct kiln_function_bytes {
     int64_t assigned;      /* new values of the variables that it assigns, beside their old ones until the call ends */
     int64_t variables, captured, constants; /* values of what else it reads: now, where they are there */
     int64_t panels;        /* what products keep packed of these values (kiln_panels_count) */
-    bool bounded;          /* some sizes are bounded: all but the last four is for the bounds, and a call with smaller sizes takes less */
+    bool bounded;          /* some sizes are bounded: workspace, arguments and results are for the bounds, and a call with smaller sizes takes less */
+    int64_t beforehand;    /* what hangs on captured tensors alone, such as filters in another order: computed in the first call of the code, and kept */
 } kiln_function_bytes;
 /* False, and zeros, if nothing of f is compiled (yet: kiln_function_wait). It looks at variables' values, as a call does: nothing may
  * assign them meanwhile. */
