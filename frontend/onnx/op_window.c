@@ -131,6 +131,11 @@ bool op_conv_quantised(Call *c)
         c, 0, kiln_quantise_sized(c->at, of(y), of(zero_point(c, 6)), of(zero_point(c, 7)), NULL, sizeof(kiln_quantisation)));
 }
 
+static kiln_tensor *channels_moved(Call *c, kiln_tensor *x, int from, int to)
+{
+    return kiln_moveaxis_at(c->at, of(x), KILN_AXES(from), KILN_AXES(to));
+}
+
 bool op_pool(Call *c)
 {
     kiln_tensor *x = tensor(c, 0);
@@ -148,7 +153,12 @@ bool op_pool(Call *c)
         o.size[i] = v.size[i], o.stride[i] = v.stride[i], o.dilation[i] = v.dilation[i];
         o.pad[i][0] = v.pads[i], o.pad[i][1] = v.pads[v.n + i];
     }
-    if (c->nout < 2) return give(c, 0, kiln_pool_sized(c->at, of(x), kind, &o, sizeof o));
+    if (c->nout < 2) {
+        /* channels last, as convolutions compute, so that between them nothing is moved */
+        o.channels_first = false;
+        x = kiln_pool_sized(c->at, of(channels_moved(c, x, 1, -1)), kind, &o, sizeof o);
+        return give(c, 0, channels_moved(c, x, -1, 1));
+    }
     kiln_tensor *at;
     const kiln_plane_index how = attr_int(c, "storage_order", 0) ? KILN_INDEX_COLUMNS : KILN_INDEX_WHOLE;
     kiln_tensor *y = kiln_pool_indices_sized(c->at, of(x), &at, how, &o, sizeof o);
