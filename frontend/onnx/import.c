@@ -1,6 +1,8 @@
 /* import: a model as a function: its graph runs as the function's body. Relies on import.h. */
 #include "import.h"
 
+#include <sys/mman.h>
+
 typedef struct ModelRun {
     Run run;
     kiln_tensor *const *in;
@@ -118,6 +120,12 @@ kiln_function *kiln_onnx_function_at(kiln_site at, kiln_onnx *m)
     return f;
 }
 
+/* The first calls read all weights, most of them to keep them in another order; what is read of the file again comes again. */
+static void let_pages_go(kiln_onnx *m)
+{
+    if (m->mapped && atomic_fetch_add_explicit(&m->calls, 1, memory_order_relaxed) < 3) madvise(m->mapped, m->size, MADV_DONTNEED);
+}
+
 bool kiln_onnx_call_at(kiln_site at, kiln_onnx *m, kiln_operands in, kiln_tensor **out, int nout)
 {
     kiln_function *f = kiln_onnx_function_at(at, m);
@@ -138,6 +146,7 @@ bool kiln_onnx_call_at(kiln_site at, kiln_onnx *m, kiln_operands in, kiln_tensor
         if (!text[i]) in.count = i, ok = false;
     }
     ok = ok ? kiln_call_all_at(at, f, given, in.count, out, nout) : results_poison(t, out, nout);
+    let_pages_go(m);
     for (int i = 0; text && i < in.count; i++)
         if (text[i]) mem_free(text[i], bytes[i]);
     scratch_reset(&t->scratch, mark);

@@ -6,6 +6,7 @@
 #include <kiln/onnx.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "../engine/engine.h"
 #include "../engine/file.h"
@@ -30,6 +31,7 @@ struct kiln_onnx {
     uint32_t inputs, initializers, weights; /* what a caller gives; initialisers of all graphs, and those that are tensors so far */
     kiln_tensor **weight;
     kiln_function *function;
+    atomic_uint calls; /* of it, about */
     kiln_onnx_value *value;    /* signature.c's: inputs, then outputs */
     struct Declared *declared; /* declare.c's: functions of declared inputs */
     NodeGenerator *generators;
