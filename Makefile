@@ -324,10 +324,10 @@ NEVER_ALL := $(filter-out $(LATE_ALSO),$(patsubst late:%,never:%,$(filter-out $(
 # In the long run also with code that comes while calls are interpreted, and with the swap to it forced at random (KILN_COMPILE=swap:SEED).
 SWAP_ALL := $(patsubst late:%,background:%,$(filter-out $(LATE_LONG),$(LATE_ALL))) $(patsubst late:%,swap:%,$(LATE_ALL))
 # On an emulated CUDA device each kernel costs a start of the C++ compiler: a few broad tests always, the others in the long run. What
-# the tests left out say of compiled code, what it looks like and where it is kept, of OpenBLAS, and of memory that runs out while a
+# the tests left out say of compiled code, what it looks like and where it is kept, of the host's routines, and of memory that runs out while a
 # function is launched, holds on the CPU alone, or they open emulated devices themselves.
 EMU_FEW := $(addprefix emu:$(BUILD)/tests/test_,device_ops device_use function effects random)
-EMU_ALL := emu:$(BUILD)/tests/test_random $(filter-out $(addprefix emu:$(BUILD)/tests/test_,code_cache join launch step_program panels perf device device_api gpu blas oom_text replay long_rows),$(patsubst late:%,emu:%,$(filter-out $(LATE_LONG),$(LATE_ALL))))
+EMU_ALL := emu:$(BUILD)/tests/test_random $(filter-out $(addprefix emu:$(BUILD)/tests/test_,code_cache join launch step_program panels perf device device_api gpu blas oom_text replay long_rows factor),$(patsubst late:%,emu:%,$(filter-out $(LATE_LONG),$(LATE_ALL))))
 # An example prints on a device what it prints on the CPU. These look into memory with C, or take minutes where a device is emulated.
 EMU_ALL += $(addprefix emu:,$(filter-out $(addprefix $(BUILD)/examples/,basics convnet lstm mlp matmul_time),$(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(wildcard docs/examples/*.c))))
 TEST_ALL := $(sort $(TEST_BIN)) $(TEST_SH) $(sort $(EXAMPLE_BIN)) $(filter-out $(LATE_LONG) $(LATE_ALSO),$(LATE_ALL)) $(NEVER_ALL) $(EMU_FEW)
