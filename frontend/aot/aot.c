@@ -12,44 +12,6 @@ typedef struct Job {
     bool ok;
 } Job;
 
-/* Types to trace with: symbols at their upper bounds (function_trace puts the symbols in). Static arguments as in the latest call.
- */
-static bool declared_types(Thread *t, kiln_site at, kiln_function *f, const Latest *latest, kiln_tensor *arg)
-{
-    for (uint32_t i = 0; i < f->nspec; i++) {
-        const kiln_spec *s = &f->spec[i];
-        if (s->rank == KILN_RANK_STATIC && latest) {
-            latest_argument(latest, i, &arg[i]);
-            continue;
-        }
-        if (s->rank < 0) {
-            fail(t, at, KILN_EVALUE,
-                s->rank == KILN_RANK_STATIC ? "aot: %s declares input %u static; call it once before"
-                                            : "aot: %s declares input %u without a rank; an object needs one, see "
-                                              "KILN_SPEC",
-                f->name, i);
-            return false;
-        }
-        arg[i].type = (Type){.dtype = (uint8_t)s->dtype, .rank = (uint8_t)s->rank};
-        for (int d = 0; d < s->rank; d++) arg[i].type.dim[d] = s->size[d].hi;
-    }
-    return true;
-}
-
-static bool input_types(Thread *t, kiln_site at, kiln_function *f, const Latest *latest, kiln_tensor *arg, int nin)
-{
-    if (f->nspec) return declared_types(t, at, f, latest, arg);
-    if (!latest && f->options.inputs_count) {
-        fail(t, at, KILN_ESTATE,
-            "aot: %s declares no inputs and was never called, so their types are unknown; give "
-            ".inputs, or call it once before",
-            f->name);
-        return false;
-    }
-    for (int i = 0; i < nin; i++) latest_argument(latest, (uint32_t)i, &arg[i]);
-    return true;
-}
-
 static void place_source(Place *p, const Source *s)
 {
     p->kind = s->kind == FROM_ARGUMENT ? PLACE_ARGUMENT : s->kind == FROM_VARIABLE ? PLACE_STATE : PLACE_CONSTANT;
@@ -100,32 +62,6 @@ static void job_body(void *arg)
     j->ok = artifact_write(&j->a, j->path, j->o, &j->st);
 }
 
-/* Neither declared nor called, it was taken for a function of no arguments; says so if its body then failed. */
-static bool trace_job(Thread *t, kiln_site at, Job *j, kiln_function *f, const Latest *latest, kiln_tensor **in, int nin)
-{
-    bool failed = t->failure.code != KILN_OK;
-    if (function_trace(t, at, f, in, nin, j->traced)) return true;
-    if (failed || f->nspec || latest || t->failure.code == KILN_EMEMORY) return false;
-    char why[sizeof t->text];
-    kiln_code code = failure_take(t, why, sizeof why);
-    fail(t, at, code,
-        "aot: %s declares no inputs and was never called, so it was traced without any, and that "
-        "failed; give .inputs, or call it once before: %.300s",
-        f->name, why);
-    return false;
-}
-
-/* Traces with the inputs' types; under `compiling`. With scratch that the caller gives back. */
-static bool trace_inputs(Thread *t, kiln_site at, Job *j, kiln_function *f, const Latest *latest)
-{
-    const int nin = f->nspec ? (int)f->nspec : latest ? (int)latest->narg : 0;
-    kiln_tensor *arg = SCRATCH(t, at, kiln_tensor, nin), **in = SCRATCH(t, at, kiln_tensor *, nin);
-    if (!arg || !in) return false;
-    memset(arg, 0, (size_t)nin * sizeof *arg);
-    for (int i = 0; i < nin; i++) in[i] = &arg[i];
-    return input_types(t, at, f, latest, arg, nin) && trace_job(t, at, j, f, latest, in, nin);
-}
-
 bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln_aot_options *options, size_t size)
 {
     Thread *t = f ? thread_of(f->k) : thread_last();
@@ -143,14 +79,7 @@ bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln
     kiln_scope scope = kiln_scope_open(f->k);
     Job j = {.traced = &traced, .path = path, .o = &o};
     bool entered = call_enter(t, at, f), ok = entered;
-    bool starved = false;
-    Latest *latest = latest_copy(f, &starved);
-    if (starved) fail(t, at, KILN_EMEMORY, "aot: no memory");
-    pthread_mutex_lock(&f->compiling);
-    t->alone = true;
-    ok = ok && !starved && trace_inputs(t, at, &j, f, latest);
-    t->alone = false;
-    pthread_mutex_unlock(&f->compiling);
+    ok = ok && function_trace_ahead(t, at, "aot", f, &traced);
     if (ok) {
         j.a = (Artifact){.t = t,
             .at = at,
@@ -167,7 +96,6 @@ bool kiln_aot_sized(kiln_site at, kiln_function *f, const char *path, const kiln
     if (entered) call_leave(t);
     beforehand_free(j.before);
     traced_free(&traced);
-    latest_free(latest);
     kiln_scope_close(&scope);
     scratch_reset(&t->scratch, mark);
     return j.ok;

@@ -217,6 +217,8 @@ bool retrace_agrees(Thread *t, kiln_site at, kiln_function *f, const Instance *i
 /* traced.c: traces the body; sizes that traced->plan names become symbols. Compiles nothing. False: recorded; traced_free all the
  * same. */
 bool function_trace(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced);
+/* The same of its declared inputs, or those of its latest call (ahead.c). `what` begins the text of errors. False: recorded. */
+bool function_trace_ahead(Thread *t, kiln_site at, const char *what, kiln_function *f, Traced *traced);
 Instance *instance_zeros(Thread *t, kiln_site at, const char *name, uint64_t key); /* nothing is traced yet. NULL: recorded */
 /* Adds to the outputs of its graph the sizes that nodes count and outputs have; in its border. */
 void traced_add_counts(Traced *traced, Graph *g);
