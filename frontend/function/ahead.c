@@ -24,7 +24,7 @@ static bool declared_types(const Ahead *a, kiln_tensor *arg)
         if (s->rank < 0) {
             fail(a->t, a->at, KILN_EVALUE,
                 s->rank == KILN_RANK_STATIC ? "%s: %s declares input %u static; call it once before"
-                                            : "%s: %s declares input %u without a rank; which it needs here, see KILN_SPEC",
+                                            : "%s: %s declares input %u without a rank; an object needs one, see KILN_SPEC",
                 a->what, a->f->name, i);
             return false;
         }

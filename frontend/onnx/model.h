@@ -31,7 +31,7 @@ struct kiln_onnx {
     uint32_t inputs, initializers, weights; /* what a caller gives; initialisers of all graphs, and those that are tensors so far */
     kiln_tensor **weight;
     kiln_function *function;
-    atomic_uint calls; /* of it, about */
+    atomic_uint calls;         /* of it, about */
     kiln_onnx_value *value;    /* signature.c's: inputs, then outputs */
     struct Declared *declared; /* declare.c's: functions of declared inputs */
     NodeGenerator *generators;
