@@ -437,14 +437,11 @@ size_t graph_room(const Program *p, uint32_t result, const int64_t *symbol)
     return bytes;
 }
 
-static bool call(const GraphRun *r, const Program *p, EntryFn *entry, SizesFn *sizes, const void *const *in, void **result)
+bool graph_call(const GraphRun *r, const Program *p, EntryFn *entry, SizesFn *sizes, const KilnHost *host, const void *const *in, void **result)
 {
     const Graph *g = p->module->graph.at[0];
     void **buf = arena_zeros(r->arena, p->ninput + p->noutput + 1, sizeof *buf);
     int64_t *dim = arena_zeros(r->arena, p->symbol.len + 1, sizeof *dim);
-    HostStack *stacks = arena_zeros(r->arena, p->nstack + 1, sizeof *stacks);
-    Host host = {
-        {.run = host_run, .contract = host_contract, .convolve = host_convolve, .attend = host_attend, .factor = host_factor, .sort = host_sort, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->st};
     for (uint32_t i = 0; i < p->ninput; i++) buf[i] = (void *)(uintptr_t)in[i];
     for (uint32_t i = 0; i < p->noutput; i++)
         buf[p->ninput + i] = result[i] = bordered(r->arena, graph_room(p, i, r->symbol));
@@ -453,8 +450,7 @@ static bool call(const GraphRun *r, const Program *p, EntryFn *entry, SizesFn *s
     if (!needed(r, p, sizes, dim, &bytes)) return false;
     void *work = bordered(r->arena, bytes);
     const uint64_t before = inputs_hash(r, g, in);
-    int32_t code = entry(buf, dim, work, &host.h);
-    host_stacks_free(stacks, p->nstack);
+    int32_t code = entry(buf, dim, work, host);
     if (code != 0) return status_fail(r->st, ST_INTERNAL, "the entry returned %d", (int)code);
     if (!border_whole(work, bytes)) return status_fail(r->st, ST_INTERNAL, "wrote outside the workspace");
     if (inputs_hash(r, g, in) != before) return status_fail(r->st, ST_INTERNAL, "wrote to an input");
@@ -462,6 +458,16 @@ static bool call(const GraphRun *r, const Program *p, EntryFn *entry, SizesFn *s
         if (!border_whole(result[i], graph_room(p, i, r->symbol)))
             return status_fail(r->st, ST_INTERNAL, "wrote outside output %u", i);
     return true;
+}
+
+static bool hosted(const GraphRun *r, const Program *p, EntryFn *entry, SizesFn *sizes, const void *const *in, void **result)
+{
+    HostStack *stacks = arena_zeros(r->arena, p->nstack + 1, sizeof *stacks);
+    Host host = {
+        {.run = host_run, .contract = host_contract, .convolve = host_convolve, .attend = host_attend, .factor = host_factor, .sort = host_sort, .stack = host_stack_grow, .stacks = stacks}, r->threads, r->st};
+    bool ok = graph_call(r, p, entry, sizes, &host.h, in, result);
+    host_stacks_free(stacks, p->nstack);
+    return ok;
 }
 
 bool graph_compiled(const GraphRun *r, Module *m, const void *const *in, void **result)
@@ -477,7 +483,7 @@ bool graph_compiled(const GraphRun *r, Module *m, const void *const *in, void **
         return status_fail(r->st, ST_VALUE, "at its bounds it takes %lld bytes of workspace", (long long)p->workspace);
     Compiled *c = b->compile(p, &(CompileOptions){0}, r->st);
     if (c == NULL) return false;
-    bool ok = call(r, p, b->entry(c), b->sizes(c), in, result);
+    bool ok = hosted(r, p, b->entry(c), b->sizes(c), in, result);
     b->release(c);
     return ok;
 }

@@ -39,5 +39,9 @@ bool graph_can_compile(void); /* the LLVM module is there */
  * bounds is more than GRAPH_WORKSPACE bytes, where functions would keep the sizes constant. */
 #define GRAPH_WORKSPACE ((int64_t)256 << 20)
 bool graph_compiled(const GraphRun *r, Module *m, const void *const *in, void **result);
+/* The same as an object, linked by the C compiler. ST_VALUE also where an object cannot be: host routines, memory that grows. */
+bool graph_as_object(const GraphRun *r, Module *m, const void *const *in, void **result);
+/* One call of code, within borders; host NULL: an object's. */
+bool graph_call(const GraphRun *r, const Program *p, EntryFn *entry, SizesFn *sizes, const KilnHost *host, const void *const *in, void **result);
 
 #endif

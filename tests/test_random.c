@@ -1,5 +1,5 @@
 /* Random graphs, every op of ops.def many times over: eager against the reference interpreter, node by node and over whole graphs;
- * odd layouts against plain ones; what the passes make of a graph, interpreted and compiled calls, against eager, bit for bit. Text round trips,
+ * odd layouts against plain ones; what the passes make of a graph, interpreted and compiled calls, and objects, against eager, bit for bit. Text round trips,
  * the verifier after every pass. KILN_TEST_FULL=1: many more graphs. KILN_TEST_SEED=n or n-m: those graphs alone.
  * KILN_TEST_DEPTH=n: a node that is wrong is shown with n steps of what it depends on. */
 #include <math.h>
@@ -20,8 +20,8 @@
 #define FIRST_SEED 1000
 #define MOST_FAILURES 5
 
-typedef enum Mode { MODE_PASSES, MODE_INTERPRETED, MODE_COMPILED, MODE_EMITTED, MODES } Mode;
-static const char *const mode_name[MODES] = {"after the passes", "interpreted", "compiled", "compiled, its products emitted"};
+typedef enum Mode { MODE_PASSES, MODE_INTERPRETED, MODE_COMPILED, MODE_EMITTED, MODE_OBJECT, MODES } Mode;
+static const char *const mode_name[MODES] = {"after the passes", "interpreted", "compiled", "compiled, its products emitted", "as an object"};
 
 typedef struct Case {
     Arena *arena;
@@ -33,7 +33,7 @@ typedef struct Case {
 } Case;
 
 static struct {
-    uint32_t kernels, compiled, failures;
+    uint32_t kernels, compiled, objects, failures;
     double elements, undecided, worst[DT_COUNT]; /* worst: ulps of one node on exact operands */
 } total;
 static RandomCoverage seen;
@@ -161,6 +161,7 @@ static bool run_mode(Case *c, Mode mode, Module *m, const void *const *in, void 
     GraphRun r = runner(c, mode != MODE_EMITTED, 0);
     int64_t *symbol = r.symbol = symbols_in(c, m);
     if (mode == MODE_INTERPRETED) return text_run(&r, interpreting, m, in, result);
+    if (mode == MODE_OBJECT) return graph_as_object(&r, m, in, result);
     if (mode != MODE_PASSES) return graph_compiled(&r, m, in, result);
     static const Target target = {.name = "cpu", .vector_bytes = 32, .row_cache_bytes = 16 << 10, .fma = true, .threads = true};
     void **all;
@@ -242,10 +243,12 @@ static void check_mode(Case *c, Mode mode)
     void **result = arena_zeros(c->arena, g->result.len + 1u, sizeof *result);
     const uint32_t before = total.failures;
     c->st = (Status){0};
+    total.objects += mode == MODE_OBJECT;
     Module *m = copy_with(c, g);
     if (m == NULL || !run_mode(c, mode, m, c->in, result)) {
         /* more memory at its bounds than a test may take: functions keep such sizes constant */
         if (c->st.code != ST_VALUE) failed(c, mode_name[mode], c->st.text);
+        total.objects -= mode == MODE_OBJECT;
     } else if (mode != MODE_INTERPRETED || !late_keeps() || !check_allowed(c, result)) {
         for (uint32_t i = 0; i < g->result.len && total.failures == before; i++) {
             Value v = g->result.at[i];
@@ -349,7 +352,7 @@ static void check_layouts(Case *c)
 
 typedef struct Task {
     uint64_t seed;
-    bool compile;
+    bool compile, object;
     Arena *arena;
 } Task;
 
@@ -382,15 +385,16 @@ static void check_graph(void *arg)
     total.compiled++;
     check_mode(&c, MODE_COMPILED);
     check_mode(&c, MODE_EMITTED);
+    if (task->object) check_mode(&c, MODE_OBJECT);
 }
 
-static void one_seed(uint64_t seed, bool compile)
+static void one_seed(uint64_t seed, bool compile, bool object)
 {
     Arena arena;
     Status st = {0};
     running = seed;
     arena_init(&arena);
-    Task task = {.seed = seed, .compile = compile, .arena = &arena};
+    Task task = {.seed = seed, .compile = compile, .object = object, .arena = &arena};
     if (!arena_try(&arena, &st, check_graph, &task)) fail_msg("seed %llu: %s", (unsigned long long)seed, st.text);
     arena_free(&arena);
     running = 0;
@@ -398,8 +402,8 @@ static void one_seed(uint64_t seed, bool compile)
 
 static void report(void)
 {
-    printf("%u graphs (%u with gradients), %u nodes, %u compiled; %.2f %% of the elements undecided\n", seen.graphs, seen.gradients,
-           seen.nodes, total.compiled, 100 * total.undecided / fmax(total.elements, 1));
+    printf("%u graphs (%u with gradients), %u nodes, %u compiled, %u objects; %.2f %% of the elements undecided\n", seen.graphs, seen.gradients,
+           seen.nodes, total.compiled, total.objects, 100 * total.undecided / fmax(total.elements, 1));
     printf("worst elementwise error in ulp: f32 %.2f, f64 %.2f, f16 %.2f, bf16 %.2f\n", total.worst[DT_f32], total.worst[DT_f64],
            total.worst[DT_f16], total.worst[DT_bf16]);
     printf("%u fused kernels\n", total.kernels);
@@ -412,7 +416,8 @@ static void random_graphs(void **state)
     const char *one = getenv("KILN_TEST_SEED");
     const bool full = getenv("KILN_TEST_FULL") != NULL, elsewhere = getenv("KILN_TEST_DEVICE") != NULL;
     const bool compiler = !elsewhere && graph_can_compile();
-    const uint64_t graphs = elsewhere ? (full ? 1000 : 30) : full ? 8000 : 200, every = full ? 1 : 3;
+    const bool linker = compiler && system("${CC:-cc} --version > /dev/null 2>&1") == 0;
+    const uint64_t graphs = elsewhere ? (full ? 1000 : 30) : full ? 8000 : 200, every = full ? 1 : 3, each = full ? 3 : 6; /* compiled, and linked */
     threads = threads_new(2);
     random_counts = true;
     if (!(random_factors = graph_has_lapack())) printf("no LAPACK: it is not drawn\n");
@@ -420,7 +425,7 @@ static void random_graphs(void **state)
     if (one != NULL) {
         char *dash;
         uint64_t first = strtoull(one, &dash, 10), last = *dash == '-' ? strtoull(dash + 1, NULL, 10) : first;
-        for (uint64_t seed = first; seed <= last && total.failures < MOST_FAILURES; seed++) one_seed(seed, compiler);
+        for (uint64_t seed = first; seed <= last && total.failures < MOST_FAILURES; seed++) one_seed(seed, compiler, linker);
         report();
         assert_int_equal(total.failures, 0);
         threads_free(threads);
@@ -429,7 +434,7 @@ static void random_graphs(void **state)
     }
     if (!compiler && !elsewhere) printf("no LLVM module: nothing is compiled\n");
     for (uint64_t i = 0; (i < graphs || (!elsewhere && i < 4 * graphs && coverage_lacks(&seen, full) != NULL)) && total.failures < MOST_FAILURES; i++)
-        one_seed(FIRST_SEED + i, compiler && i / 2 % every == 0);
+        one_seed(FIRST_SEED + i, compiler && i / 2 % every == 0, linker && i / 2 % each == 0);
     threads_free(threads);
     kiln_close(interpreting);
     report();
@@ -438,7 +443,7 @@ static void random_graphs(void **state)
     const char *lacks = coverage_lacks(&seen, full);
     if (lacks != NULL) fail_msg("%s", lacks);
     assert_true(total.kernels >= 20);
-    if (full) assert_true(seen.graphs - seen.nested[0] >= 2000);
+    if (full) assert_true(seen.graphs - seen.nested[0] >= 2000 && (!linker || total.objects >= 2000));
     assert_true(total.undecided < 0.1 * total.elements);
 }
 
