@@ -8,7 +8,8 @@
 #include "pass.h"
 #include "stop.h"
 
-#define FUSE_MAPS 4      /* one kernel computes a value at no more than so many different index maps */
+#define FUSE_MAPS 8      /* one kernel moves a value by no more than so many different index maps */
+#define FUSE_PLACES 4    /* and computes one at no more */
 #define FUSE_MEMBERS 160 /* nodes of one kernel */
 #define FUSE_MOVES 512   /* bounds what moves elements in one kernel: index maps and guards, no arithmetic */
 #define FUSE_COPIES                                                                                             \
@@ -102,6 +103,7 @@ static inline void fuse_reads(Use *u, uint8_t why)
 uint32_t fuse_find(const Fuse *f, uint32_t group);
 Use *fuse_use(const Fuse *f, Value v, uint32_t group); /* NULL: none */
 Group *fuse_group(const Fuse *f, uint32_t group);
+uint32_t fuse_maps(const Fuse *f, Value v);            /* the most index maps of it in one group */
 bool fuse_add_map(Fuse *f, Use *u, const IndexMap *m); /* false: too many, so it has to be read */
 /* v is demanded in the group at m; false: at too many maps, so it has to be read. */
 bool fuse_demand(Fuse *f, Value v, uint32_t group, const IndexMap *m);

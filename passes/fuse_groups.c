@@ -418,7 +418,7 @@ static bool maps_fit(const Fuse *f, uint32_t a, const Group *b)
 {
     for (uint32_t i = 0; i < b->use.len; i++) {
         const Use *same = fuse_use(f, b->use.at[i]->v, a);
-        if (same && same->nmap + b->use.at[i]->nmap > FUSE_MAPS) return false;
+        if (same && same->nmap + b->use.at[i]->nmap > fuse_maps(f, same->v)) return false;
     }
     return true;
 }

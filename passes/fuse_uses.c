@@ -28,11 +28,17 @@ Use *fuse_use(const Fuse *f, Value v, uint32_t group)
 
 uint32_t fuse_operand_count(const Node *n) { return op_def[n->op].role == ROLE_SAME ? 1 : n->nin; }
 
+uint32_t fuse_maps(const Fuse *f, Value v)
+{
+    const OpRole role = (OpRole)op_def[graph_maker(f->g, v)->op].role;
+    return role == ROLE_ALIAS || role == ROLE_VIEW ? FUSE_MAPS : FUSE_PLACES;
+}
+
 bool fuse_add_map(Fuse *f, Use *u, const IndexMap *m)
 {
     for (uint32_t i = 0; i < u->nmap; i++)
         if (index_equal(u->map[i], m)) return true;
-    if (u->nmap == FUSE_MAPS) {
+    if (u->nmap == fuse_maps(f, u->v)) {
         fuse_reads(u, STOP_places);
         return false;
     }
