@@ -3,15 +3,17 @@
 
 #include <kiln/onnx.h>
 
-const char inspect_help[] = "usage: kiln inspect MODEL.onnx\n\n"
+const char inspect_help[] = "usage: kiln inspect MODEL.onnx [--json]\n\n"
                             "Reads and checks the model, and prints its format and producer, the versions of its operators, its "
                             "inputs and outputs, how many\n"
                             "parameters it has in how many bytes, and how often it has which operator. Nothing is run.\n\n"
-                            "  kiln inspect resnet50.onnx\n";
+                            "  kiln inspect resnet50.onnx\n\n"
+                            "  --json   one JSON object\n";
 
 int inspect_command(int argc, char **argv)
 {
-    const Option options[] = {{0}};
+    bool json = false;
+    const Option options[] = {{"--json", .flag = &json}, {0}};
     const char *path = NULL;
     int status = options_parse("inspect", argc, argv, options, &path, 1);
     if (status) return status;
@@ -22,8 +24,12 @@ int inspect_command(int argc, char **argv)
         return NO_RESOURCE;
     }
     kiln_onnx *m = kiln_onnx_load(k, path);
-    if (m)
+    if (m && json && kiln_onnx_describe_json(stdout, m))
+        puts("");
+    else if (m && !json)
         kiln_onnx_describe(stdout, m);
+    else if (m)
+        status = NO_RESOURCE;
     else
         status = engine_error("inspect", k);
     kiln_close(k);

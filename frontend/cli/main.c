@@ -74,15 +74,17 @@ int compile(int argc, char **argv);
 int run_command(int argc, char **argv);
 int profile_command(int argc, char **argv);
 int inspect_command(int argc, char **argv);
-extern const char demo_help[], bench_help[], info_help[], compile_help[], run_help[], profile_help[], inspect_help[];
+int check_command(int argc, char **argv);
+extern const char demo_help[], bench_help[], info_help[], compile_help[], run_help[], profile_help[], inspect_help[], check_help[];
 
 const Command commands[] = {
     {"demo", "train a small MLP and a convnet, eager and traced, and compare", demo_help, demo, false},
     {"bench", "time workloads, eager against graph", bench_help, bench, false},
-    {"compile", "a traced module in text form to an object file and a header", compile_help, compile, false},
-    {"run", "a module in text form on tensors from .npy files", run_help, run_command, false},
+    {"compile", "a traced module in text form, or an ONNX model, to an object file and a header", compile_help, compile, false},
+    {"run", "a module in text form, or an ONNX model, on tensors from files", run_help, run_command, false},
     {"profile", "where the time of compiled code goes, in a program or a module in text form", profile_help, profile_command, true},
     {"inspect", "what an ONNX model holds", inspect_help, inspect_command, false},
+    {"check", "an ONNX model against results that are known", check_help, check_command, false},
     {"info", "what this build and this machine offer", info_help, info, false},
     {"version", "the version of Kiln", "usage: kiln version\n", version, false},
     {"help", "this list, or the help of one command", "usage: kiln help [COMMAND]\n", help, false},

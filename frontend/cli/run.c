@@ -3,12 +3,14 @@
 #include <kiln/io.h>
 
 #include "module.h"
+#include "run_model.h"
 #include "options.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-const char run_help[] = "usage: kiln run FILE [--input X.npy]... [--output Y.npy]... [OPTION]...\n\n"
+const char run_help[] = "usage: kiln run FILE [--input X.npy]... [--output Y.npy]... [OPTION]...\n"
+                        "       kiln run MODEL.onnx [--input [NAME=]X]... [--output FOLDER] [OPTION]...\n\n"
                         "  kiln run net.kiln --input x.npy                  prints the results as text\n"
                         "  kiln run net.kiln --input x.npy --output y.npy   writes the first one as a .npy file\n\n"
                         "FILE holds a module in text form (docs/ir.md), such as KILN_DUMP=ir writes; `-` is standard\n"
@@ -17,7 +19,10 @@ const char run_help[] = "usage: kiln run FILE [--input X.npy]... [--output Y.npy
                         "  --output Y.npy   where the next result goes\n"
                         "  --dim N=4        the value of a size that no input has\n"
                         "  --device NAME    where to run, one that kiln info lists (KILN_DEVICE, else cpu)\n"
-                        "  --threads N      in all, 1 to 1024 (one per core)\n";
+                        "  --threads N      in all, 1 to 1024 (one per core)\n\n"
+                        "An ONNX model takes .npy files, tensors of ONNX (.pb) and files of bare elements, in the order of its "
+                        "inputs or by their names.\n"
+                        "--output FOLDER writes each result as NAME.npy; files are .npy, or bare elements as .raw or .bin.\n";
 
 enum { RESULTS = 64 }; /* a graph with more results is run a second time, with room for the number that the first run returned */
 
@@ -69,6 +74,17 @@ static int run_graph(kiln *k, const RunOptions *o, const Text *text, kiln_tensor
     return status;
 }
 
+static int run_onnx(kiln *k, const RunOptions *o)
+{
+    KILN_SCOPE(k);
+    KILN_DEVICE(k, o->device);
+    ModelOptions m = {.command = "run", .file = o->file};
+    if (o->inputs > VALUES) return usage_error("run", "--input: given more than %d times", VALUES);
+    if (o->dims) return usage_error("run", "--dim: an ONNX model's sizes are those of its inputs");
+    for (; m.inputs < o->inputs; m.inputs++) m.input[m.inputs] = o->input[m.inputs];
+    return run_model(k, &m, o->output, o->outputs);
+}
+
 static int run_module(kiln *k, const RunOptions *o, const Text *text)
 {
     KILN_SCOPE(k);
@@ -94,13 +110,14 @@ static int run_options(RunOptions *o, int argc, char **argv)
     if (!o->file) return usage_error("run", "no FILE given");
     if ((status = module_dims("run", o->dim, o->dims, o->value, o->name))) return status;
     Text text = {0};
-    if (!module_read("run", o->file, &text)) {
+    const bool onnx = ends_in(o->file, ".onnx");
+    if (!onnx && !module_read("run", o->file, &text)) {
         text_free(&text);
         return BAD_INPUT;
     }
     kiln *k = kiln_open(&(kiln_options){.threads = (int)o->threads, .device = "cpu"});
     status = k ? device_check("run", k, o->device) : NO_RESOURCE;
-    if (k && status == FINE) status = run_module(k, o, &text);
+    if (k && status == FINE) status = onnx ? run_onnx(k, o) : run_module(k, o, &text);
     if (!k) fprintf(stderr, "kiln run: no memory for an engine\n");
     kiln_close(k);
     text_free(&text);

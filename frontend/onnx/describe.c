@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../engine/escape.h"
+
 static const char *type_name(int64_t type)
 {
     const OnnxDType *d = onnx_dtype(type);
@@ -63,21 +65,31 @@ static void print_values(FILE *to, const char *title, const OnnxValue *v, uint32
     }
 }
 
-static void print_parameters(FILE *to, const OnnxGraph *g)
+typedef struct Parameters {
+    uint64_t elements, bytes, outside;
+} Parameters;
+
+static Parameters count_parameters(const OnnxGraph *g)
 {
-    uint64_t elements = 0, bytes = 0, outside = 0;
+    Parameters p = {0, 0, 0};
     for (uint32_t i = 0; i < g->initializer.n; i++) {
         const OnnxTensor *x = &g->initializer.at[i];
         Type t;
         uint64_t n;
         Status st = {0};
         if (!tensor_shape(x, &t, &n, &st)) continue; /* checked when it was loaded */
-        elements += n;
-        bytes += (n * onnx_dtype(x->type)->bits + 7) / 8;
-        outside += x->location == 1;
+        p.elements += n;
+        p.bytes += (n * onnx_dtype(x->type)->bits + 7) / 8;
+        p.outside += x->location == 1;
     }
-    fprintf(to, "parameters %" PRIu64 " in %u tensors, %" PRIu64 " bytes", elements, g->initializer.n, bytes);
-    if (outside) fprintf(to, ", %" PRIu64 " of them in other files", outside);
+    return p;
+}
+
+static void print_parameters(FILE *to, const OnnxGraph *g)
+{
+    const Parameters p = count_parameters(g);
+    fprintf(to, "parameters %" PRIu64 " in %u tensors, %" PRIu64 " bytes", p.elements, g->initializer.n, p.bytes);
+    if (p.outside) fprintf(to, ", %" PRIu64 " of them in other files", p.outside);
     fputc('\n', to);
 }
 
@@ -129,13 +141,21 @@ static int by_count(const void *a, const void *b)
     return x->count != y->count ? (x->count < y->count ? 1 : -1) : by_name(&x->op, &y->op);
 }
 
-static void print_operators(FILE *to, const OnnxModel *m)
+static Operators count_operators(const OnnxModel *m, Counted *room, size_t cap)
 {
-    Counted room[512]; /* ONNX has about 200 */
-    Operators o = {.at = room, .cap = COUNT_OF(room)};
+    Operators o = {.at = room, .cap = cap};
     count_graph(&o, m->graph);
     for (uint32_t i = 0; i < m->function.n; i++) count_nodes(&o, m->function.at[i].node.at, m->function.at[i].node.n);
     qsort(o.at, o.n, sizeof *o.at, by_count);
+    return o;
+}
+
+enum { KINDS = 512 }; /* ONNX has about 200 */
+
+static void print_operators(FILE *to, const OnnxModel *m)
+{
+    Counted room[KINDS];
+    const Operators o = count_operators(m, room, KINDS);
     for (size_t i = 0; i < o.n; i++) {
         fputs(i == 0 ? "operators  " : i % 6 == 0 ? ",\n           " : ", ", to);
         if (o.at[i].domain.n != 0) fprintf(to, "%s.", shown(o.at[i].domain).text);
@@ -180,4 +200,57 @@ void kiln_onnx_describe(FILE *to, const kiln_onnx *m)
     print_parameters(to, g);
     print_operators(to, m->model);
     if (held) mem_free(held, (g->initializer.n + 1) * sizeof *held);
+}
+
+/* ---- for machines ------------------------------------------------------------------------------------- */
+
+static void json_key(Text *to, const char *between, Bytes domain, Bytes name)
+{
+    char key[160];
+    snprintf(key, sizeof key, "%s%s%s", domain.n != 0 ? shown(domain).text : "", domain.n != 0 && name.n != 0 ? "." : "",
+        name.n != 0 ? shown(name).text : "");
+    text_printf(to, "%s", between);
+    text_json(to, key);
+}
+
+static void json_operators(Text *to, const OnnxModel *m)
+{
+    Counted room[KINDS];
+    const Operators o = count_operators(m, room, KINDS);
+    const char *between = "";
+    text_printf(to, "\"operators\": {");
+    for (size_t i = 0; i < o.n; i++) {
+        json_key(to, i ? ", " : "", o.at[i].domain, o.at[i].op);
+        text_printf(to, ": %" PRIu64, o.at[i].count);
+    }
+    text_printf(to, "}, \"missing\": [");
+    for (size_t i = 0; i < o.n; i++) {
+        if (operator_of(o.at[i].domain, o.at[i].op, opset_version(m->opset.at, m->opset.n, o.at[i].domain))) continue;
+        json_key(to, between, o.at[i].domain, o.at[i].op);
+        between = ", ";
+    }
+    text_printf(to, "]");
+}
+
+bool kiln_onnx_describe_json(FILE *to, const kiln_onnx *m)
+{
+    Text t = {0};
+    if (!to || !m) return false;
+    const OnnxModel *x = m->model;
+    const Parameters p = count_parameters(x->graph);
+    text_printf(&t, "{\"ir_version\": %" PRId64 ", \"producer\": ", x->ir_version);
+    json_key(&t, "", x->producer, (Bytes){0});
+    text_printf(&t, ", \"opsets\": {");
+    for (uint32_t i = 0; i < x->opset.n; i++) {
+        json_key(&t, i ? ", " : "", x->opset.at[i].domain.n ? x->opset.at[i].domain : (Bytes){(const uint8_t *)"ai.onnx", 7},
+            (Bytes){0});
+        text_printf(&t, ": %" PRId64, x->opset.at[i].version);
+    }
+    text_printf(&t, "}, \"nodes\": %u, \"parameters\": %" PRIu64 ", \"parameter_tensors\": %u, \"parameter_bytes\": %" PRIu64 ", ",
+        x->graph->node.n, p.elements, x->graph->initializer.n, p.bytes);
+    json_operators(&t, x);
+    text_printf(&t, "}");
+    const bool ok = !t.failed && fwrite(t.at, 1, t.len, to) == t.len;
+    text_free(&t);
+    return ok;
 }

@@ -21,6 +21,7 @@ KILN_API void kiln_onnx_free(kiln_onnx *m); /* m may be NULL; kiln_close frees i
 /* What the model is, in lines: who made it, the versions of its operators, its inputs, outputs and parameters, and how often it has
  * which operator, those of inner graphs and of its own functions included, and which of them Kiln does not have. */
 KILN_API void kiln_onnx_describe(FILE *to, const kiln_onnx *m);
+KILN_API bool kiln_onnx_describe_json(FILE *to, const kiln_onnx *m); /* one JSON object; false: it could not be written */
 
 /* Calls the model: kiln_onnx_call(m, KILN_IN(x), y, 1). Inputs in the model's order, without those that the model has values for; as many
  * outputs as it has. The first call with other dtypes or sizes traces and compiles it, as any function (function.h); in an eager

@@ -1,0 +1,11 @@
+/* run_model: `kiln run` of an ONNX model. */
+#ifndef KILN_FRONTEND_CLI_RUN_MODEL_H
+#define KILN_FRONTEND_CLI_RUN_MODEL_H
+
+#include "../../runtime/base.h"
+#include "value.h"
+
+/* Results go to the files of `output`, or into the folder that is the only one of them; others are printed. An Exit. */
+int run_model(kiln *k, const ModelOptions *o, const char *const *output, int outputs);
+
+#endif

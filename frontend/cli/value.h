@@ -1,0 +1,38 @@
+/* value: tensors from files and to files, by what their names end in: .npy, .pb (a tensor of ONNX), else the bytes of the elements
+ * alone; and models with the inputs that a command line gives them. */
+#ifndef KILN_FRONTEND_CLI_VALUE_H
+#define KILN_FRONTEND_CLI_VALUE_H
+
+#include <kiln/onnx.h>
+
+#include "cli.h"
+
+enum { VALUES = 64 }; /* inputs, outputs, and options of one kind at most */
+
+bool ends_in(const char *path, const char *end);
+/* FOLDER/NAME and the end, in which characters that file names should not have are _. */
+void value_path(char *path, size_t cap, const char *folder, const char *name, const char *end);
+bool value_write(kiln *k, kiln_tensor *x, const char *path); /* .npy, or else bare elements; false: the engine has the error */
+
+/* What a command is told of a model's inputs. */
+typedef struct ModelOptions {
+    const char *command, *file;
+    const char *input[VALUES], *fix[VALUES], *dim[VALUES]; /* [NAME=]FILE, NAME=VALUE|FILE, NAME=LO..HI */
+    int inputs, fixes, dims;
+} ModelOptions;
+
+typedef struct Model {
+    kiln_onnx *m;
+    kiln_onnx_value in[VALUES], out[VALUES];
+    int nin, nout;
+    kiln_onnx_size size[VALUES];
+    kiln_onnx_fixed fixed[VALUES];
+    int sizes, fixes;
+    kiln_tensor *value[VALUES]; /* per input, of --input and --fix; NULL: not given */
+    char name[VALUES][100];     /* of sizes */
+} Model;
+
+/* Loads it and reads what the options name; an Exit. Everything belongs to the engine and its innermost scope. */
+int model_open(kiln *k, const ModelOptions *o, Model *model);
+
+#endif

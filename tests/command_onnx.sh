@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# The kiln command on ONNX models: compile, run, check, inspect; exit statuses and what is written. TAP on stdout. Relies on a built
+# $BUILD/kiln and on the cases in tests/conformance/onnx.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+build=${BUILD:-build}
+export KILN_LIBDIR=${KILN_LIBDIR:-$PWD/$build}
+kiln=$PWD/$build/kiln cases=$PWD/tests/conformance/onnx
+[ -x "$kiln" ] || { echo "the kiln command is not built"; exit 77; }
+scratch=$(mktemp -d) && trap 'rm -rf "$scratch"' EXIT
+n=0 failed=0
+verdict() # name, 0 or not
+{
+    n=$((n + 1))
+    [ "$2" = 0 ] && echo "ok $n - $1" && return
+    failed=$((failed + 1))
+    echo "not ok $n - $1"
+    head -n 20 "$scratch/out" "$scratch/err" | sed 's/^/# /'
+}
+# name, wanted status, pattern on stdout ('': anything), pattern on stderr (''; nothing), arguments
+expect()
+{
+    local name=$1 status=$2 out=$3 err=$4 rc=0
+    shift 4
+    "$kiln" "$@" >"$scratch/out" 2>"$scratch/err" </dev/null
+    [ $? = "$status" ] || rc=1
+    grep -q -- "$out" "$scratch/out" || [ -z "$out" ] || rc=1
+    if [ -n "$err" ]; then grep -q -- "$err" "$scratch/err" || rc=1; else [ ! -s "$scratch/err" ] || rc=1; fi
+    verdict "$name" $rc
+}
+is_json() { ! command -v python3 >/dev/null || python3 -m json.tool "$1" >/dev/null; }
+
+reshape=$cases/test_reshape_allowzero_reordered tril=$cases/test_tril_zero gemm=$cases/test_gemm_default_scalar_bias
+expect 'inspect for machines' 0 '"operators": {"Gemm": 1}' '' inspect "$gemm/model.onnx" --json
+is_json "$scratch/out"
+verdict 'which is JSON' $?
+
+# run
+expect 'a model on tensors of ONNX' 0 '' '' run "$gemm/model.onnx" --input "$gemm/test_data_set_0/input_0.pb" \
+    --input c="$gemm/test_data_set_0/input_2.pb" --input b="$gemm/test_data_set_0/input_1.pb" --output "$scratch/y"
+[ -s "$scratch/y/y.npy" ]
+verdict 'its result stands in the folder' $?
+expect 'an input without a value' 2 '' 'input b has no value: --input b=FILE' run "$gemm/model.onnx" --input "$gemm/test_data_set_0/input_0.pb"
+head -c 24 /dev/zero >"$scratch/a.raw" && head -c 48 /dev/zero >"$scratch/b.raw" && head -c 4 /dev/zero >"$scratch/c.raw"
+expect 'bare elements' 0 '0. 0. 0. 0.' '' run "$gemm/model.onnx" --input "$scratch/a.raw" --input "$scratch/b.raw" --input "$scratch/c.raw"
+expect 'bare elements, too few' 3 '' 'its bytes fit no size of the input' run "$gemm/model.onnx" --input "$scratch/c.raw"
+expect 'a file that is not there' 3 '' 'No such file' run "$gemm/model.onnx" --input "$scratch/none.npy"
+expect 'an input too many' 2 '' 'has 3 inputs, fewer than are given' run "$gemm/model.onnx" --input "$scratch/a.raw" --input "$scratch/b.raw" \
+    --input "$scratch/c.raw" --input "$scratch/c.raw"
+
+# check
+expect 'known results' 0 '^compiled  *y  *ok' '' check "$gemm/model.onnx"
+expect 'known results of one set' 0 '^eager  *y  *ok' '' check "$gemm/model.onnx" --against "$gemm/test_data_set_0"
+cp -r "$gemm" "$scratch/gemm" && cp "$scratch/gemm/test_data_set_0/input_1.pb" "$scratch/gemm/test_data_set_0/output_0.pb"
+expect 'known results that differ' 1 'another dtype, or other sizes' '' check "$scratch/gemm/model.onnx"
+expect 'no known results' 3 '' 'there is neither output_0.pb nor test_data_set_0' check "$gemm/model.onnx" --against "$scratch"
+
+# compile
+expect 'an input that must be fixed' 2 '' 'sizes follow from the numbers of an input, which must be fixed: shape' compile "$reshape/model.onnx" -o "$scratch/r"
+expect 'a size that is open' 2 '' 'sizes that the model leaves open: data.0' compile "$reshape/model.onnx" -o "$scratch/r" --fix shape=3,4,0
+expect 'a size that is none' 2 '' "^kiln compile: --dim: 'x.1=4..2' is not NAME=SIZE or NAME=LOWEST..HIGHEST" compile "$tril/model.onnx" --dim x.1=4..2
+expect 'a value of no input' 2 '' "^kiln compile: --fix: 'z=1' is not NAME=VALUE" compile "$tril/model.onnx" --fix z=1
+expect 'weights of no kind' 2 '' "--weights: 'none' is neither embed nor file" compile "$gemm/model.onnx" --weights none
+expect 'an option that a module has not' 2 '' 'are for ONNX models' compile module.kiln --example
+expect 'a model with a symbol' 0 '' '' compile "$tril/model.onnx" -o "$scratch/t" --symbol net --dim x.1=1..8 --fix k=6 --example
+grep -q '"sizes": \[{"argument": "n_x_1", "lowest": 1, "highest": 8}\]' "$scratch/t/manifest.json" && is_json "$scratch/t/manifest.json" &&
+    grep -q 'in1 is k, which must be .6., or the call returns an error' "$scratch/t/net.h"
+verdict 'is told by manifest and header' $?
+if command -v make >/dev/null && command -v cc >/dev/null; then
+    make -C "$scratch/t" >"$scratch/out" 2>"$scratch/err" && grep -q '^out0:' "$scratch/out"
+    verdict 'its example builds and runs' $?
+    expect 'a model with weights in a file' 0 '' '' compile "$cases/test_Linear_no_bias/model.onnx" -o "$scratch/w" --weights file --example
+    head -c 160 /dev/zero | tr '\0' '\001' >"$scratch/in.raw"
+    make -C "$scratch/w" main >"$scratch/out" 2>"$scratch/err" && (cd "$scratch/w" && ./main "$scratch/in.raw") >"$scratch/out" 2>"$scratch/err" &&
+        grep -q '^out0:' "$scratch/out" && [ -s "$scratch/w/model.weights" ]
+    verdict 'its example reads them' $?
+fi
+echo "1..$n"
+[ $failed -eq 0 ]
