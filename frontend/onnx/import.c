@@ -158,6 +158,7 @@ void onnx_forget(kiln_onnx *m)
 {
     if (m->function) kiln_function_free(m->function);
     onnx_forget_declared(m);
+    onnx_forget_variables(m);
     generators_free(m);
     for (uint32_t i = 0; i < m->weights; i++)
         if (m->weight[i]) kiln_release(m->weight[i]);

@@ -148,7 +148,8 @@ kiln_tensor *known_tensor(Thread *t, kiln_site at, const char *text);
 bool onnx_ready(Thread *t, kiln_site at, kiln_onnx *m); /* planned, with weights; under m->lock. False: recorded */
 /* given: NULL, or per input a value that is known, NULL where it is not. What fails is recorded. */
 void onnx_run(Thread *t, kiln_onnx *m, kiln_tensor *const *in, kiln_tensor *const *given, kiln_tensor **out);
-void onnx_signature(kiln_onnx *m);       /* m->value; under m->lock, of a model that is planned. The arena's border must be set. */
+void onnx_signature(kiln_onnx *m); /* m->value; under m->lock, of a model that is planned. The arena's border must be set. */
+void onnx_forget_variables(kiln_onnx *m);
 void onnx_forget_declared(kiln_onnx *m); /* functions of declare.c */
 void generators_free(kiln_onnx *m);      /* of the nodes that draw */
 bool sizes_run(Call *c);                 /* the node computes sizes of sizes, and has; false: it is like any other */

@@ -30,6 +30,7 @@ struct kiln_onnx {
     bool *fixed;                            /* per input: its numbers are part of what is traced, because sizes follow from them */
     uint32_t inputs, initializers, weights; /* what a caller gives; initialisers of all graphs, and those that are tensors so far */
     kiln_tensor **weight;
+    kiln_variable **variable; /* variables.c's: per initialiser, NULL where it is none; NULL: none is */
     kiln_function *function;
     atomic_uint calls;         /* of it, about */
     kiln_onnx_value *value;    /* signature.c's: inputs, then outputs */

@@ -94,9 +94,12 @@ static bool run_node(Run *r, const Env *e, const PlanNode *n)
 Env env_of(Run *r, const Plan *p)
 {
     Env e = {.plan = p, .value = ARENA_ARRAY(r->arena, Held, p->names + 1)};
-    for (uint32_t i = 0; i < p->initializers; i++)
-        e.value[p->initializer[i]] =
-            (Held){.t = r->m->weight[p->weight + i], .constant = true, .narrow = narrow_bits(p->graph->initializer.at[i].type)};
+    for (uint32_t i = 0; i < p->initializers; i++) {
+        kiln_variable *v = r->m->variable ? r->m->variable[p->weight + i] : NULL;
+        e.value[p->initializer[i]] = (Held){.t = v ? kiln_value_at(KILN_HERE, kiln_of_variable(v)) : r->m->weight[p->weight + i],
+            .constant = !v,
+            .narrow = narrow_bits(p->graph->initializer.at[i].type)};
+    }
     return e;
 }
 

@@ -49,6 +49,13 @@ KILN_API int kiln_onnx_outputs_at(kiln_site at, kiln_onnx *m, kiln_onnx_value *t
 #define kiln_onnx_inputs(m, to, cap) kiln_onnx_inputs_at(KILN_HERE, (m), (to), (cap))
 #define kiln_onnx_outputs(m, to, cap) kiln_onnx_outputs_at(KILN_HERE, (m), (to), (cap))
 
+/* The model's weights as variables of their names: all initialisers of floats but those from which sizes follow. From then on the model's
+ * functions read them, so that they have gradients, an optimiser trains them, and kiln_aot makes them an object's state. It is to be asked before
+ * the model is called or its function is asked for (else KILN_ESTATE). As many as there are, of which at most cap are stored; -1 after an
+ * error. They belong to the model. */
+KILN_API int kiln_onnx_variables_at(kiln_site at, kiln_onnx *m, kiln_variable **v, int cap);
+#define kiln_onnx_variables(m, v, cap) kiln_onnx_variables_at(KILN_HERE, (m), (v), (cap))
+
 /* ---- functions for declared inputs, as objects need them (aot.h)
  * A function of all the model's inputs, each a tensor of the dtype and the sizes that the model states. A size that it leaves open is
  * given by its name there, or as "INPUT.AXIS" where it has none: from lo to hi, or one size where these are equal. Inputs from which
