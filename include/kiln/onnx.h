@@ -1,4 +1,4 @@
-/* onnx.h: models of the ONNX format: read, checked, described, run and compiled. Not part of kiln.h; compiles alone as C11 and
+/* onnx.h: models of the ONNX format: read, checked, described, run, compiled and written. Not part of kiln.h; compiles alone as C11 and
  * C++17. */
 #ifndef KILN_ONNX_H
 #define KILN_ONNX_H
@@ -74,6 +74,14 @@ typedef struct kiln_onnx_declaration {
  * which names all sizes that are still open, or what is not there. */
 KILN_API kiln_function *kiln_onnx_declared_sized(kiln_site at, kiln_onnx *m, const kiln_onnx_declaration *want, size_t size);
 #define kiln_onnx_declared(m, ...) kiln_onnx_declared_sized(KILN_HERE, (m), __VA_ARGS__, sizeof(kiln_onnx_declaration))
+
+/* ---- models out
+ * Writes f as a model of ONNX (opset 20, IR version 9): what it computes of its declared inputs (.inputs), or those of its latest call.
+ * Inputs are x0, x1, ..., open sizes by their names, results y0, y1, ...; captured tensors and variables are initialisers, at their values
+ * now. The file appears whole or not at all. False after an error: KILN_EUNSUPPORTED names all operators that ONNX does not have, or
+ * regions, effects, sizes that nodes count and assignments, which a model cannot hold. Indices must lie within: ONNX does not clamp them. */
+KILN_API bool kiln_onnx_save_at(kiln_site at, kiln_function *f, const char *path);
+#define kiln_onnx_save(f, path) kiln_onnx_save_at(KILN_HERE, (f), (path))
 
 /* A file that holds one tensor as ONNX's test data do (TensorProto). NULL-like poison after an error. */
 KILN_API kiln_tensor *kiln_onnx_tensor_at(kiln_site at, kiln *k, const char *path);

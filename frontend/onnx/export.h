@@ -1,0 +1,61 @@
+/* export: a traced graph as nodes of ONNX, opset 20. export.c has the model around them and its file, export_scalar.c what is
+ * elementwise, export_moves.c all other operators. Private to the room. */
+#ifndef KILN_FRONTEND_ONNX_EXPORT_H
+#define KILN_FRONTEND_ONNX_EXPORT_H
+
+#include "../function/function.h"
+#include "message.h"
+
+enum { EXPORT_OPSET = 20, EXPORT_IR = 9 };
+
+/* A value's name in the model; NULL: it could not be written, and Export.wrong says why. "" as an operand is one that is left out.
+ */
+typedef const char *Named;
+
+typedef struct Turned { /* a transpose: of what, in which order */
+    Named of;
+    uint32_t rank;
+    const int64_t *from;
+} Turned;
+
+typedef struct Export {
+    Arena *arena; /* with a border */
+    const Graph *g;
+    Text node, weight; /* of the graph; small initialisers */
+    uint32_t names;    /* so far */
+    Named *name;       /* per value; NULL: not written */
+    Map size;          /* a Dim -> its i64[1], a Named */
+    Map turned;        /* a Named -> its number in `turns` + 1 */
+    VEC(Turned) turns;
+    VEC(const char *) wrong; /* what ONNX does not have, each once */
+} Export;
+
+typedef struct Given { /* an attribute: the first of these that is not NULL, else the integer */
+    const char *name;
+    const char *text;
+    const int64_t *ints;
+    uint32_t n;
+    int64_t i;
+} Given;
+
+/* A node with one result; NULL if an operand is. */
+Named export_node(Export *x, const char *op, const Named *in, uint32_t n, const Given *attr, uint32_t nattr);
+#define OPERANDS(...) (const Named[]){__VA_ARGS__}, sizeof((const Named[]){__VA_ARGS__}) / sizeof(Named)
+#define NODE(x, op, ...) export_node(x, op, OPERANDS(__VA_ARGS__), NULL, 0)
+#define NODE_WITH(x, op, given, ...) export_node(x, op, OPERANDS(__VA_ARGS__), (const Given[]){given}, 1)
+Named export_transpose(Export *x, Named v, const int64_t *from, uint32_t rank); /* what undoes another transpose is no node */
+Named export_reshape(Export *x, Named v, const Dim *d, uint32_t n);
+Named export_numbers(Export *x, const int64_t *v, uint32_t n); /* i64[n] */
+Named export_scalar(Export *x, DType t, Scalar v);             /* of rank 0 */
+Named export_sizes(Export *x, const Dim *d, uint32_t n);       /* i64[n] */
+Named export_cast(Export *x, Named v, DType to);
+Named export_wrong(Export *x, const char *what, const char *why); /* NULL */
+Named export_value(Export *x, Value v);
+/* As it was before a broadcast, where ONNX spreads operands itself; then *whole is not set. */
+Named export_loose(Export *x, Value v, bool *whole);
+static inline const Type *type_of(const Export *x, Value v) { return graph_type(x->g, v); }
+
+Named export_elementwise(Export *x, const Node *n);
+Named export_structured(Export *x, const Node *n);
+
+#endif

@@ -1,0 +1,233 @@
+/* export_moves: operators that are not elementwise as nodes of ONNX. Relies on export.h. */
+#include "export.h"
+
+static Named with_axis(Export *x, const char *op, int64_t axis, const Named *in, uint32_t n)
+{
+    return export_node(x, op, in, n, &(Given){.name = "axis", .i = axis}, 1);
+}
+
+/* ---- moves ------------------------------------------------------------------------------------------------------------ */
+static Named sliced(Export *x, const Node *n)
+{
+    const struct slice_attrs *a = ATTRS(slice, n->attr->at);
+    const Type *t = type_of(x, n->in[0]);
+    DimTable *dims = &x->g->module->dims;
+    Dim first[MAX_RANK], end[MAX_RANK];
+    int64_t step[MAX_RANK], axis[MAX_RANK];
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < t->rank; i++) {
+        if (a->axis[i].first == 0 && a->axis[i].step == 1 && a->axis[i].size == t->dim[i]) continue;
+        first[k] = a->axis[i].first;
+        end[k] = dim_add(dims, first[k], dim_mul(dims, a->axis[i].size, a->axis[i].step)); /* ONNX cuts it off at the axis' end */
+        step[k] = a->axis[i].step;
+        axis[k++] = i;
+    }
+    const Named in = export_value(x, n->in[0]);
+    if (k == 0) return in;
+    return NODE(
+        x, "Slice", in, export_sizes(x, first, k), export_sizes(x, end, k), export_numbers(x, axis, k), export_numbers(x, step, k));
+}
+
+static Named flipped(Export *x, const Node *n)
+{
+    int64_t from[MAX_RANK], to[MAX_RANK], step[MAX_RANK];
+    const uint32_t k = n->attr->len;
+    for (uint32_t i = 0; i < k; i++) from[i] = -1, to[i] = INT64_MIN + 1, step[i] = -1;
+    return NODE(x, "Slice", export_value(x, n->in[0]), export_numbers(x, from, k), export_numbers(x, to, k),
+        export_numbers(x, n->attr->at, k), export_numbers(x, step, k));
+}
+
+static Named padded(Export *x, const Node *n)
+{
+    const struct pad_attrs *a = ATTRS(pad, n->attr->at);
+    const Type *t = type_of(x, n->in[0]);
+    const DType type = (DType)t->dtype;
+    Dim pads[2 * MAX_RANK];
+    for (uint32_t i = 0; i < t->rank; i++) pads[i] = a->axis[i].low, pads[t->rank + i] = a->axis[i].high;
+    const Scalar fill = dtype_is_float(type) ? (Scalar){.f = attr_f64(a->fill)} : (Scalar){.i = a->fill};
+    return NODE(x, "Pad", export_value(x, n->in[0]), export_sizes(x, pads, 2u * t->rank), export_scalar(x, type, fill));
+}
+
+static Named joined(Export *x, const Node *n)
+{
+    Named *in = ARENA_ARRAY(x->arena, Named, n->nin);
+    for (uint32_t i = 0; i < n->nin; i++) in[i] = export_value(x, n->in[i]);
+    return with_axis(x, "Concat", ATTRS(concat, n->attr->at)->axis, in, n->nin);
+}
+
+/* [places, taps] of one axis: where each place's taps lie. */
+static Named taps_of(Export *x, int64_t places, const struct window_attrs *w, uint32_t axis)
+{
+    int64_t *at = ARENA_ARRAY(x->arena, int64_t, places * w->size[axis] + 1);
+    for (int64_t p = 0; p < places; p++)
+        for (int64_t i = 0; i < w->size[axis]; i++) at[p * w->size[axis] + i] = p * w->stride[axis] + i * w->dilation[axis];
+    return export_reshape(x, export_numbers(x, at, (uint32_t)(places * w->size[axis])), (const Dim[]){places, w->size[axis]}, 2);
+}
+
+static Named windowed(Export *x, const Node *n)
+{
+    const struct window_attrs *w = ATTRS(window, n->attr->at);
+    const Type *out = type_of(x, n->out);
+    if (out->dim[1] < 0 || out->dim[2] < 0) return export_wrong(x, "window", "of an image whose size is open");
+    Named v = with_axis(x, "Gather", 1, OPERANDS(export_value(x, n->in[0]), taps_of(x, out->dim[1], w, 0)));
+    v = with_axis(x, "Gather", 3, OPERANDS(v, taps_of(x, out->dim[2], w, 1)));
+    return export_transpose(x, v, (const int64_t[]){0, 1, 3, 2, 4, 5}, 6);
+}
+
+static Named scattered(Export *x, const Node *n)
+{
+    static const char *const folds[] = {"add", "mul", "max", "min", "none"};
+    const struct scatter_attrs *a = ATTRS(scatter, n->attr->at);
+    const uint32_t rank = type_of(x, n->in[0])->rank, places = type_of(x, n->in[1])->rank, axis = (uint32_t)a->axis;
+    int64_t front[MAX_RANK], back[MAX_RANK], updates[2 * MAX_RANK];
+    uint32_t k = 0;
+    front[k++] = axis;
+    for (uint32_t i = 0; i < rank; i++)
+        if (i != axis) front[k++] = i;
+    for (uint32_t i = 0; i < rank; i++) back[front[i]] = i;
+    k = 0;
+    for (uint32_t i = 0; i < places; i++) updates[k++] = axis + i;
+    for (uint32_t i = 0; i < rank - 1 + places; i++)
+        if (i < axis || i >= axis + places) updates[k++] = i;
+    const int64_t last = -1;
+    const Named to = export_transpose(x, export_value(x, n->in[0]), front, rank),
+                at = NODE(x, "Unsqueeze", export_value(x, n->in[1]), export_numbers(x, &last, 1));
+    Named y = export_node(x, "ScatterND", OPERANDS(to, at, export_transpose(x, export_value(x, n->in[2]), updates, k)),
+        &(Given){.name = "reduction", .text = folds[a->fold]}, 1);
+    return export_transpose(x, y, back, rank);
+}
+
+/* ---- along axes ------------------------------------------------------------------------------------------------------ */
+static Named reduced(Export *x, const char *op, const Node *n)
+{
+    return export_node(x, op, OPERANDS(export_value(x, n->in[0]), export_numbers(x, n->attr->at, n->attr->len)),
+        &(Given){.name = "keepdims", .i = 0}, 1);
+}
+
+static Named largest(Export *x, const char *op, const Node *n)
+{
+    const Named in = export_value(x, n->in[0]);
+    return export_node(x, op, &in, 1, (const Given[]){{.name = "axis", .i = n->attr->at[0]}, {.name = "keepdims", .i = 0}}, 2);
+}
+
+static Named summed_up(Export *x, const Node *n)
+{
+    const struct cumsum_attrs *a = ATTRS(cumsum, n->attr->at);
+    const Named axis = export_scalar(x, DT_i64, (Scalar){.i = a->axis});
+    return export_node(x, "CumSum", OPERANDS(export_value(x, n->in[0]), axis),
+        (const Given[]){{.name = "exclusive", .i = a->exclusive}, {.name = "reverse", .i = a->reverse}}, 2);
+}
+
+/* TopK has two results, of which one is wanted. */
+static Named sorted(Export *x, const Node *n, bool places)
+{
+    const struct sort_attrs *a = ATTRS(sort, n->attr->at);
+    const Dim size = type_of(x, n->in[0])->dim[a->axis];
+    return export_node(x, places ? "TopK.1" : "TopK", OPERANDS(export_value(x, n->in[0]), export_sizes(x, &size, 1)),
+        (const Given[]){{.name = "axis", .i = a->axis}, {.name = "largest", .i = a->descending}}, 2);
+}
+
+/* ---- products ----------------------------------------------------------------------------------------------------------- */
+static Named multiplied(Export *x, const Node *n)
+{
+    const DType a = (DType)type_of(x, n->in[0])->dtype, to = (DType)type_of(x, n->out)->dtype;
+    const bool bytes = a == DT_i8 || a == DT_u8;
+    if (a != to && !bytes) return export_wrong(x, "matmul", "of 16-bit integers");
+    return NODE(x, a != to ? "MatMulInteger" : "MatMul", export_value(x, n->in[0]), export_value(x, n->in[1]));
+}
+
+static Named convolved(Export *x, const Node *n)
+{
+    const struct conv_attrs *a = ATTRS(conv, n->attr->at);
+    const Type *t = type_of(x, n->in[0]), *w = type_of(x, n->in[1]), *out = type_of(x, n->out);
+    const uint32_t space = t->rank - 2u, off = 3 - space; /* axes that are not there come first */
+    int64_t first[MAX_RANK], filters[MAX_RANK], last[MAX_RANK], pads[2 * MAX_RANK];
+    first[0] = last[0] = 0, first[1] = space + 1, last[space + 1] = 1;
+    filters[0] = space + 1, filters[1] = space;
+    for (uint32_t i = 0; i < space; i++) {
+        const uint32_t j = off + i;
+        if (a->spread[j] != 1) return export_wrong(x, "conv", "transposed");
+        if (t->dim[1 + i] < 0 || out->dim[1 + i] < 0) return export_wrong(x, "conv", "of images whose sizes are open");
+        first[2 + i] = 1 + i, last[1 + i] = 2 + i, filters[2 + i] = i;
+        pads[i] = a->low[j];
+        pads[space + i] = (out->dim[1 + i] - 1) * a->stride[j] + (w->dim[i] - 1) * a->dilation[j] + 1 - t->dim[1 + i] - a->low[j];
+        /* what strides leave over at the end needs no padding, but may not be cut off by less either */
+        if (pads[space + i] < 0 && pads[space + i] > -a->stride[j]) pads[space + i] = 0;
+        if (pads[i] < 0 || pads[space + i] < 0) return export_wrong(x, "conv", "with padding below 0");
+    }
+    const Named y = export_node(x, "Conv",
+        OPERANDS(export_transpose(x, export_value(x, n->in[0]), first, t->rank),
+            export_transpose(x, export_value(x, n->in[1]), filters, w->rank)),
+        (const Given[]){{.name = "strides", .ints = a->stride + off, .n = space},
+            {.name = "dilations", .ints = a->dilation + off, .n = space}, {.name = "pads", .ints = pads, .n = 2 * space},
+            {.name = "group", .i = a->groups}},
+        4);
+    return export_transpose(x, y, last, t->rank);
+}
+
+/* Row r sees key j if r mod period + after >= j + before. */
+static Named causal(Export *x, const Node *n, const struct attention_attrs *a, Named scores)
+{
+    const int64_t rows = type_of(x, n->in[0])->dim[1], keys = type_of(x, n->in[1])->dim[1];
+    if (rows < 0 || keys < 0 || a->period < 1 || a->before < 0 || a->after < 0)
+        return export_wrong(x, "attention", "causal, of open sizes");
+    const Scalar zero = {.i = 0}, step = {.i = 1};
+    const Named row = NODE(
+        x, "Range", export_scalar(x, DT_i64, zero), export_scalar(x, DT_i64, (Scalar){.i = rows}), export_scalar(x, DT_i64, step));
+    const Named key = NODE(x, "Range", export_scalar(x, DT_i64, (Scalar){.i = a->before - a->after}),
+        export_scalar(x, DT_i64, (Scalar){.i = a->before - a->after + keys}), export_scalar(x, DT_i64, step));
+    const Named place = NODE(x, "Mod", row, export_scalar(x, DT_i64, (Scalar){.i = a->period}));
+    const Named sees = NODE(x, "GreaterOrEqual", export_reshape(x, place, (const Dim[]){rows, 1}, 2), key);
+    const DType t = (DType)type_of(x, n->in[0])->dtype;
+    return NODE(x, "Where", sees, scores, export_scalar(x, t, (Scalar){.f = -__builtin_inf()}));
+}
+
+static Named attended(Export *x, const Node *n)
+{
+    const struct attention_attrs *a = ATTRS(attention, n->attr->at);
+    const DType t = (DType)type_of(x, n->in[0])->dtype;
+    const int64_t turn[] = {0, 2, 1};
+    Named scores = NODE(x, "MatMul", export_value(x, n->in[0]), export_transpose(x, export_value(x, n->in[1]), turn, 3));
+    scores = NODE(x, "Mul", scores, export_scalar(x, t, (Scalar){.f = attr_f64(a->scale)}));
+    const double cap = attr_f64(a->cap);
+    if (cap != 0) {
+        const Named c = export_scalar(x, t, (Scalar){.f = cap});
+        scores = NODE(x, "Mul", NODE(x, "Tanh", NODE(x, "Div", scores, c)), c);
+    }
+    bool whole = true;
+    scores = NODE(x, "Add", scores, export_loose(x, n->in[3], &whole));
+    if (a->causal) scores = causal(x, n, a, scores);
+    return NODE(x, "MatMul", with_axis(x, "Softmax", -1, &scores, 1), export_value(x, n->in[2]));
+}
+
+Named export_structured(Export *x, const Node *n)
+{
+    const int64_t *at = n->attr->at;
+    switch ((Op)n->op) {
+    case OP_cast: return export_cast(x, export_value(x, n->in[0]), (DType)ATTRS(cast, at)->to);
+    case OP_leaf:
+    case OP_custom: return export_value(x, n->in[0]);
+    case OP_reshape: return export_reshape(x, export_value(x, n->in[0]), at, n->attr->len);
+    case OP_transpose: return export_transpose(x, export_value(x, n->in[0]), at, n->attr->len);
+    case OP_slice: return sliced(x, n);
+    case OP_flip: return flipped(x, n);
+    case OP_pad: return padded(x, n);
+    case OP_concat: return joined(x, n);
+    case OP_window: return windowed(x, n);
+    case OP_gather: return with_axis(x, "Gather", at[0], OPERANDS(export_value(x, n->in[0]), export_value(x, n->in[1])));
+    case OP_scatter: return scattered(x, n);
+    case OP_sum: return reduced(x, "ReduceSum", n);
+    case OP_prod: return reduced(x, "ReduceProd", n);
+    case OP_reduce_max: return reduced(x, "ReduceMax", n);
+    case OP_reduce_min: return reduced(x, "ReduceMin", n);
+    case OP_argmax: return largest(x, "ArgMax", n);
+    case OP_argmin: return largest(x, "ArgMin", n);
+    case OP_cumsum: return summed_up(x, n);
+    case OP_sort: return sorted(x, n, false);
+    case OP_argsort: return sorted(x, n, true);
+    case OP_matmul: return multiplied(x, n);
+    case OP_conv: return convolved(x, n);
+    case OP_attention: return attended(x, n);
+    default: return export_wrong(x, op_def[n->op].name, "ONNX has no such operator");
+    }
+}

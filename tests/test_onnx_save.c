@@ -1,0 +1,193 @@
+/* test_onnx_save: traced functions as files of ONNX: read again they compute the same, of all kinds of operators and with open sizes; what
+ * ONNX does not have is named, all of it, and no file is left. */
+#include "remove_all.h"
+
+
+#include <kiln/nn.h>
+#include <kiln/onnx.h>
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "front.h"
+
+#define S KILN_SHAPE
+
+static kiln *k;
+static char folder[] = "/tmp/kiln-onnx-save-XXXXXX";
+static kiln_tensor *w, *filters, *rows;
+static kiln_variable *v;
+
+#define X in[0]
+#define BODY(name, value)                                                            \
+    static void name(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)   \
+    {                                                                                  \
+        (void)e, (void)user;                                                           \
+        out[0] = value;                                                                \
+    }
+
+BODY(arithmetic, kiln_div(kiln_sub(kiln_mul(X, 3), kiln_add(X, 1)), kiln_sqrt(kiln_add(kiln_square(X), 2))))
+BODY(functions, kiln_add(kiln_exp(X), kiln_add(kiln_log1p(kiln_abs(X)), kiln_add(kiln_sin(X), kiln_add(kiln_erf(X), kiln_exp2(X))))))
+BODY(activations, kiln_add(kiln_gelu(X), kiln_add(kiln_silu(X), kiln_add(kiln_relu(X), kiln_add(kiln_sigmoid(X), kiln_softplus(X))))))
+BODY(choices, kiln_where(kiln_greater(X, 0), kiln_max(X, 0.5), kiln_min(kiln_floor(X), -1)))
+BODY(conditions, kiln_cast(kiln_or(kiln_not(kiln_greater(X, 1)), kiln_not_equal(X, 2)), KILN_F32))
+BODY(integers, kiln_add(kiln_mod(kiln_cast(kiln_mul(X, 10), KILN_I32), 7), kiln_floor_div(kiln_cast(kiln_mul(X, 10), KILN_I32), 4)))
+BODY(softmax, kiln_softmax(X, -1))
+BODY(layernorm, kiln_layernorm(X, rows, rows, 1e-5))
+BODY(reductions, kiln_concat(KILN_IN(kiln_sum(X, KILN_AXES(0)), kiln_reduce_max(X, KILN_AXES(0)), kiln_prod(X, KILN_AXES(0)), kiln_cast(kiln_argmax(X, 0), KILN_F32)), 0))
+BODY(moves, kiln_concat(KILN_IN(kiln_pad(kiln_flip(kiln_transpose(X, KILN_ALL), KILN_AXES(1)), S(1, 0), S(0, 2), 0.5), kiln_zeros(e, KILN_F32, S(1, 8))), 0))
+BODY(slices, kiln_slice(X, 1, 1, 6, 2))
+BODY(gathered, kiln_gather(X, kiln_i64(e, S(2, 2), 1, 0, 3, 3), 1))
+BODY(scattered, kiln_scatter(X, kiln_i64(e, S(2), 4, 1), kiln_slice(X, 1, 0, 2, 1), 1, KILN_SCATTER_ADD))
+BODY(ordered, kiln_add(kiln_sort(X, 1, KILN_DESCENDING), kiln_cast(kiln_argsort(X, 0, 0), KILN_F32)))
+BODY(running, kiln_cumsum(X, 1, KILN_REVERSE | KILN_EXCLUSIVE))
+BODY(product, kiln_add(kiln_matmul(X, w), v))
+BODY(spread, kiln_add(kiln_broadcast(kiln_sum(X, KILN_AXES(1)), S(6, -1)), kiln_expand(kiln_iota(e, KILN_F32, S(6), 0), 1)))
+
+static const struct {
+    const char *name;
+    kiln_body *body;
+} rows_of[] = {{"arithmetic", arithmetic}, {"functions", functions}, {"activations", activations}, {"choices", choices}, {"conditions", conditions}, {"integers", integers},
+    {"softmax", softmax}, {"layernorm", layernorm}, {"reductions", reductions}, {"moves", moves}, {"slices", slices}, {"gathered", gathered}, {"scattered", scattered},
+    {"ordered", ordered}, {"running", running}, {"product", product}, {"spread", spread}};
+
+static void close_enough(const char *name, kiln_tensor *got, kiln_tensor *want)
+{
+    if (kiln_failed(k)) fail_msg("%s: %s", name, kiln_error(k)->text);
+    assert_int_equal(kiln_dtype_of(got), kiln_dtype_of(want));
+    assert_int_equal(kiln_rank(got), kiln_rank(want));
+    for (int i = 0; i < kiln_rank(got); i++)
+        if (kiln_dim(got, i) != kiln_dim(want, i)) fail_msg("%s: axis %d: %lld, not %lld", name, i, (long long)kiln_dim(got, i), (long long)kiln_dim(want, i));
+    const double off = kiln_item(kiln_reduce_max(kiln_div(kiln_abs(kiln_sub(kiln_cast(got, KILN_F64), kiln_cast(want, KILN_F64))), kiln_add(kiln_abs(kiln_cast(want, KILN_F64)), 1)), KILN_ALL));
+    if (!(off < 2e-6)) fail_msg("%s: off by %g", name, off);
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s.onnx", folder, name);
+    return path;
+}
+
+/* Saves f, reads it again and calls both. */
+static void goes_round(const char *name, kiln_function *f, kiln_operands in)
+{
+    kiln_tensor *want = NULL, *got = NULL;
+    if (!kiln_onnx_save(f, path_of(name))) fail_msg("%s: %s", name, kiln_error(k)->text);
+    kiln_onnx *m = kiln_onnx_load(k, path_of(name));
+    if (!m) fail_msg("%s: %s", name, kiln_error(k)->text);
+    assert_true(kiln_call_all(f, in, &want, 1));
+    if (!kiln_onnx_call(m, in, &got, 1)) fail_msg("%s: %s", name, kiln_error(k)->text);
+    close_enough(name, got, want);
+    kiln_onnx_free(m);
+}
+
+static kiln_tensor *drawn(int64_t n, kiln_shape s)
+{
+    return kiln_reshape(kiln_mul(kiln_sin(kiln_mul(kiln_iota(k, KILN_F32, S(n), 0), 0.7)), 2), s);
+}
+
+static void open_folder(kiln *engine)
+{
+    static bool made;
+    k = engine;
+    if (!made) assert_non_null(mkdtemp(folder));
+    made = true;
+}
+
+static void operators_go_round(void **state)
+{
+    open_folder(*state);
+    KILN_SCOPE(k);
+    w = drawn(48, S(8, 6)), rows = drawn(8, S(8));
+    v = kiln_variable_new(k, "bias", drawn(6, S(6)));
+    for (size_t i = 0; i < sizeof rows_of / sizeof *rows_of; i++) {
+        KILN_SCOPE(k);
+        kiln_tensor *x = drawn(48, S(6, 8));
+        kiln_function *f = kiln_function_new(k, rows_of[i].body, NULL, &(kiln_function_options){.name = rows_of[i].name, .inputs = {KILN_SPEC(KILN_F32, 6, 8)}});
+        goes_round(rows_of[i].name, f, KILN_IN(x));
+        kiln_function_free(f);
+    }
+    kiln_variable_free(v);
+}
+
+BODY(open_sizes, kiln_softmax(kiln_reshape(kiln_concat(KILN_IN(X, kiln_mul(X, 2)), 0), S(-1, 4)), 0))
+BODY(counted_up, kiln_add(X, kiln_expand(kiln_iota_along(X, 0, KILN_F32), 1)))
+
+static void sizes_stay_open(void **state)
+{
+    open_folder(*state);
+    KILN_SCOPE(k);
+    kiln_body *const body[] = {open_sizes, counted_up};
+    for (int i = 0; i < 2; i++) {
+        kiln_function *f = kiln_function_new(k, body[i], NULL, &(kiln_function_options){.name = "open", .inputs = {KILN_SPEC(KILN_F32, KILN_DIM("N", 1, 64), 8)}});
+        for (int64_t n = 1; n < 30; n += 9) goes_round("open", f, KILN_IN(drawn(n * 8, S(n, 8))));
+        kiln_function_free(f);
+    }
+}
+
+BODY(conv, kiln_convolve(X, filters, &(kiln_convolution){.channels_first = true, .stride = {2, 1}, .pad = {{1, 1}, {0, 2}}, .dilation = {1, 2}, .groups = 2}))
+BODY(pooled, kiln_max_pool(X, &(kiln_window){.size = {3, 2}, .stride = {2, 2}}))
+BODY(attended, kiln_attention(X, X, X, &(kiln_attention_options){.causal = true}))
+
+static void images_and_attention(void **state)
+{
+    open_folder(*state);
+    KILN_SCOPE(k);
+    filters = drawn(3 * 3 * 2 * 6, S(3, 3, 2, 6));
+    kiln_function *f = kiln_function_new(k, conv, NULL, &(kiln_function_options){.name = "conv", .inputs = {KILN_SPEC(KILN_F32, 2, 4, 9, 11)}});
+    goes_round("conv", f, KILN_IN(drawn(2 * 4 * 99, S(2, 4, 9, 11))));
+    kiln_function_free(f);
+    f = kiln_function_new(k, pooled, NULL, &(kiln_function_options){.name = "pooled", .inputs = {KILN_SPEC(KILN_F32, 2, 9, 8, 3)}});
+    goes_round("pooled", f, KILN_IN(drawn(2 * 72 * 3, S(2, 9, 8, 3))));
+    kiln_function_free(f);
+    f = kiln_function_new(k, attended, NULL, &(kiln_function_options){.name = "attended", .inputs = {KILN_SPEC(KILN_F32, 2, 3, 70, 8)}});
+    goes_round("attended", f, KILN_IN(drawn(2 * 3 * 70 * 8, S(2, 3, 70, 8))));
+    kiln_function_free(f);
+}
+
+static void counts(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)e, (void)user;
+    out[0] = kiln_add(kiln_lgamma(in[0]), kiln_cumprod(in[0], 0, 0));
+}
+
+static void assigns(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)e;
+    kiln_assign((kiln_variable *)user, in[0]);
+    out[0] = in[0];
+}
+
+static void what_cannot_be_is_named(void **state)
+{
+    open_folder(*state);
+    KILN_SCOPE(k);
+    kiln_function *f = kiln_function_new(k, counts, NULL, &(kiln_function_options){.name = "counts", .inputs = {KILN_SPEC(KILN_F32, 3)}});
+    assert_false(kiln_onnx_save(f, path_of("counts")));
+    assert_non_null(strstr(kiln_error(k)->text, "lgamma"));
+    assert_error(k, KILN_EUNSUPPORTED, "cumprod");
+    assert_int_equal(access(path_of("counts"), F_OK), -1);
+    kiln_function_free(f);
+    kiln_variable *to = kiln_variable_new(k, "memory", kiln_zeros(k, KILN_F32, S(3)));
+    f = kiln_function_new(k, assigns, to, &(kiln_function_options){.name = "assigns", .inputs = {KILN_SPEC(KILN_F32, 3)}});
+    assert_false(kiln_onnx_save(f, path_of("assigns")));
+    assert_error(k, KILN_EUNSUPPORTED, "assigns variable memory");
+    kiln_function_free(f);
+    f = kiln_function_new(k, arithmetic, NULL, &(kiln_function_options){.name = "undeclared", .inputs_count = 1});
+    assert_false(kiln_onnx_save(f, path_of("undeclared")));
+    assert_error(k, KILN_ESTATE, "onnx: undeclared declares no inputs and was never called");
+    kiln_call(f, drawn(4, S(4)));
+    assert_true(kiln_onnx_save(f, path_of("undeclared")));
+    assert_false(kiln_onnx_save(f, "/nowhere/at/all.onnx"));
+    assert_error(k, KILN_EIO, "/nowhere/at/all.onnx");
+    kiln_function_free(f);
+    kiln_variable_free(to);
+    remove_all(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {FRONT_TEST(operators_go_round), FRONT_TEST(sizes_stay_open), FRONT_TEST(images_and_attention), FRONT_TEST(what_cannot_be_is_named)};
+    return cmocka_run_group_tests_name("onnx_save", tests, NULL, NULL);
+}
