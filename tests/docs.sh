@@ -24,7 +24,7 @@ shown() # FILE: whether all its lines stand in the page, one after the other, wi
     [ -n "$want" ] && [[ $page == *"$want"* ]]
 }
 
-echo 1..5
+echo 1..6
 if KILN_DUMP=ir,passes,program KILN_DUMP_DIR=$scratch "$build/examples/one_layer" >"$scratch/out" 2>&1 && ls "$scratch"/*.program >/dev/null 2>&1; then
     for stage in ir fuse program; do
         shown "$(ls "$scratch"/*-layer.$stage)"
@@ -51,4 +51,6 @@ conforms()
 wrong=$(conforms)
 [ -z "$wrong" ] || printf '%s\n' "$wrong" | sed 's/^/# /'
 verdict 'docs/conformance.md names what there is' "$([ -z "$wrong" ]; echo $?)"
+sed -n '/^## ONNX$/,$p' docs/conformance.md | cmp -s - <(bash tests/conformance/table.sh)
+verdict 'docs/conformance.md has what tests/conformance/onnx.list has (bash tests/conformance/table.sh --write)' $?
 [ $failed -eq 0 ]

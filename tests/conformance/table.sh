@@ -8,14 +8,14 @@ table()
     cat <<'END'
 ## ONNX
 
-The cases of ONNX 1.12's own suite, as Debian's libonnx-testdata has them: `make conformance` runs them, `make conformance RECORD=1` writes `tests/conformance/onnx.list` and this part, and `make test` runs 150 of them. *Object*: compiled ahead of time, with the bits of compiled code. *Reference*: each value of the graph as the reference interpreter has it. *Device*: `emu:0`, of those that were tried there.
+The cases of ONNX 1.12's own suite, as Debian's libonnx-testdata has them: `make conformance` runs them, `make conformance RECORD=1` writes `tests/conformance/onnx.list` and this part, and `make test` runs those in `tests/conformance/onnx`. *Object*: compiled ahead of time, with the bits of compiled code. *Reference*: each value of the graph as the reference interpreter has it. *Device*: `emu:0`, of those that were tried there.
 
 | cases | number | eager | compiled | object | reference | device |
 |---|---|---|---|---|---|---|
 END
     awk '!/^#/ { of[$2]++; of["all"]++
         for (i = 1; i <= 5; i++) { m = substr($3, i, 1); if (m == "+") { good[$2, i]++; good["all", i]++ } if (m != ".") { had[$2, i]++; had["all", i]++ } } }
-        function row(f,   i, s) { s = "| " f " | " of[f]; for (i = 1; i <= 5; i++) s = s " | " good[f, i] + 0 (had[f, i] == of[f] ? "" : " of " had[f, i] + 0); return s " |" }
+        function row(f,   i, s) { s = "| " f " | " of[f]; for (i = 1; i <= 5; i++) s = s " | " (had[f, i] ? good[f, i] + 0 : "-") (had[f, i] == of[f] || !had[f, i] ? "" : " of " had[f, i] + 0); return s " |" }
         END { for (f in of) if (f != "all") print row(f) | "sort"; close("sort"); print row("all") }' tests/conformance/onnx.list
     printf '\nWhat fails, and why:\n\n'
     awk '!/^#/ && $3 ~ /-/ { modes = ""; split("eager compiled object reference device", name, " "); failed = 0
@@ -23,7 +23,7 @@ END
         if (!($1 in some)) modes = ""
         why = $0; sub(/^[^ ]+ [^ ]+ [^ ]+ ?/, "", why); gsub(/[`|*<>_]/, "\\\\&", why); sub(/^onnx: /, "", why)
         sub(/^[^ ]*model\.onnx: /, "", why); key = (modes ? modes ": " : "") why
-        list[key] = list[key] (key in list ? ", " : "") "`" $1 "`" }
+        before = (key in list) ? list[key] ", " : ""; list[key] = before "`" $1 "`" }
         END { for (k in list) print "- " k ": " list[k] }' tests/conformance/onnx.list | sort
 }
 [ "${1:-}" = --write ] || { table; exit; }

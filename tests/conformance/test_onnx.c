@@ -156,6 +156,10 @@ static void run_objects(void)
         int status = 0;
         Verdict *v = &all[i].verdict[OBJECT];
         if (!v->ok || !(all[i].tried & 1u << OBJECT)) continue;
+        if (all[i].tried & 1u << COMPILED && !all[i].verdict[COMPILED].ok) { /* whose bits it is to have */
+            *v = all[i].verdict[COMPILED];
+            continue;
+        }
         if (!linked) {
             wrong(v, "the objects make no program");
             continue;
