@@ -75,5 +75,19 @@ if command -v make >/dev/null && command -v cc >/dev/null; then
         grep -q '^out0:' "$scratch/out" && [ -s "$scratch/w/model.weights" ]
     verdict 'its example reads them' $?
 fi
+
+# export
+printf 'module {\n  dims N in [1,9]\n}\ngraph @main(%%1: f32[N,4], %%2: f32[4]) -> (%%4) {\n  %%3 = broadcast(%%2) {[N, 4]} : f32[N,4]\n  %%4 = mul(%%1, %%3) : f32[N,4]\n}\n' >"$scratch/m.kiln"
+expect 'a module as a model' 0 '' '' export "$scratch/m.kiln" -o "$scratch/m.onnx"
+expect 'which can be read' 0 '^operators  Identity 1, Mul 1$' '' inspect "$scratch/m.onnx"
+expect 'whose size is open' 0 '^input      x0: f32.N,4.$' '' inspect "$scratch/m.onnx"
+printf 'module {}\ngraph @main(%%1: f32[4]) -> (%%2) {\n  %%2 = lgamma(%%1) : f32[4]\n}\n' >"$scratch/m.kiln"
+expect 'what ONNX does not have' 4 '' 'main cannot be a model of ONNX: lgamma (ONNX has no such function)$' export "$scratch/m.kiln" -o "$scratch/n.onnx"
+[ ! -e "$scratch/n.onnx" ]
+verdict 'is no file' $?
+echo 'module' >"$scratch/m.kiln"
+expect 'no module' 3 '' 'm.kiln:2:' export "$scratch/m.kiln" -o "$scratch/n.onnx"
+expect 'no place' 2 '' '^kiln export: no -o MODEL.onnx given$' export "$scratch/m.kiln"
+
 echo "1..$n"
 [ $failed -eq 0 ]

@@ -75,7 +75,9 @@ int run_command(int argc, char **argv);
 int profile_command(int argc, char **argv);
 int inspect_command(int argc, char **argv);
 int check_command(int argc, char **argv);
-extern const char demo_help[], bench_help[], info_help[], compile_help[], run_help[], profile_help[], inspect_help[], check_help[];
+int export_command(int argc, char **argv);
+extern const char demo_help[], bench_help[], info_help[], compile_help[], run_help[], profile_help[], inspect_help[], check_help[],
+    export_help[];
 
 const Command commands[] = {
     {"demo", "train a small MLP and a convnet, eager and traced, and compare", demo_help, demo, false},
@@ -85,6 +87,7 @@ const Command commands[] = {
     {"profile", "where the time of compiled code goes, in a program or a module in text form", profile_help, profile_command, true},
     {"inspect", "what an ONNX model holds", inspect_help, inspect_command, false},
     {"check", "an ONNX model against results that are known", check_help, check_command, false},
+    {"export", "a module in text form as an ONNX model", export_help, export_command, false},
     {"info", "what this build and this machine offer", info_help, info, false},
     {"version", "the version of Kiln", "usage: kiln version\n", version, false},
     {"help", "this list, or the help of one command", "usage: kiln help [COMMAND]\n", help, false},

@@ -1,15 +1,11 @@
-/* export: a traced function as a file of ONNX: nodes, inputs, weights, results, and the file. What an operator becomes is said in
- * export_scalar.c and export_moves.c. Fields' numbers are onnx.proto's. */
+/* export: nodes, small initialisers and sizes, as all operators' files need them. What an operator becomes is said in
+ * export_scalar.c and export_moves.c, the model around them is save.c's. Fields' numbers are onnx.proto's. */
 #include "export.h"
 
-#include <stdlib.h>
-
-#include "../engine/file.h"
 #include "model.h"
 
 /* ---- small things ------------------------------------------------------------------------------------------------------- */
-/* onnx.proto's number; 0: there is none */
-static int number_of(DType t)
+int export_number(DType t)
 {
     for (int i = 1; onnx_dtype(i); i++)
         if (onnx_dtype(i)->dtype == t && (size_t)onnx_dtype(i)->bits == 8 * dtype_bytes(t)) return i;
@@ -61,11 +57,10 @@ Named export_node(Export *x, const char *op, const Named *in, uint32_t n, const 
 }
 
 /* ---- initialisers --------------------------------------------------------------------------------------------------------- */
-/* Of a tensor without its data, which follow. */
-static void put_tensor_head(Text *to, const char *name, DType t, const int64_t *size, uint32_t rank)
+void export_tensor_head(Text *to, const char *name, DType t, const int64_t *size, uint32_t rank)
 {
     for (uint32_t i = 0; i < rank; i++) put_number(to, 1, size[i]);
-    put_number(to, 2, number_of(t));
+    put_number(to, 2, export_number(t));
     put_text(to, 8, name);
 }
 
@@ -73,7 +68,7 @@ static Named small_tensor(Export *x, DType t, const void *data, size_t bytes, co
 {
     Text tensor = {0};
     const Named name = new_name(x);
-    put_tensor_head(&tensor, name, t, size, rank);
+    export_tensor_head(&tensor, name, t, size, rank);
     put_bytes(&tensor, 9, data, bytes);
     put_message(&x->weight, 5, &tensor);
     return name;
@@ -92,7 +87,7 @@ Named export_scalar(Export *x, DType t, Scalar v)
         dtype_store_f64(t, &room, v.f);
     else
         dtype_store_i64(t, &room, v.i);
-    if (number_of(t) == 0) return export_wrong(x, dtype_info[t].name, "ONNX has no such dtype");
+    if (export_number(t) == 0) return export_wrong(x, dtype_info[t].name, "ONNX has no such dtype");
     return small_tensor(x, t, &room, dtype_bytes(t), NULL, 0);
 }
 
@@ -157,8 +152,8 @@ Named export_reshape(Export *x, Named v, const Dim *d, uint32_t n)
 
 Named export_cast(Export *x, Named v, DType to)
 {
-    if (number_of(to) == 0) return export_wrong(x, dtype_info[to].name, "ONNX has no such dtype");
-    return export_node(x, "Cast", &v, 1, &(Given){.name = "to", .i = number_of(to)}, 1);
+    if (export_number(to) == 0) return export_wrong(x, dtype_info[to].name, "ONNX has no such dtype");
+    return export_node(x, "Cast", &v, 1, &(Given){.name = "to", .i = export_number(to)}, 1);
 }
 
 Named export_transpose(Export *x, Named v, const int64_t *from, uint32_t rank)
@@ -232,7 +227,7 @@ Named export_loose(Export *x, Value v, bool *whole)
     return export_value(x, v);
 }
 
-static void write_nodes(Export *x)
+void export_nodes(Export *x)
 {
     for (uint32_t i = 0; i < x->g->node.len; i++) {
         const Node *n = &x->g->node.at[i];
@@ -241,191 +236,4 @@ static void write_nodes(Export *x)
         const Named y = op_def[op].flags & OPF_ELEMENTWISE && op != OP_cast ? export_elementwise(x, n) : export_structured(x, n);
         if (n->nout != 0) x->name[n->out] = y;
     }
-}
-
-/* ---- the model ------------------------------------------------------------------------------------------------------------ */
-typedef struct Job {
-    Thread *t;
-    kiln_site at;
-    const char *path;
-    const kiln_function *f;
-    Traced *traced;
-    Export x;
-    Text graph;       /* but for the weights of sources */
-    Text *head;       /* per source: of the tensor that it is in the file; empty: it is an input */
-    uint64_t weights; /* bytes of those, with their heads */
-    Status st;
-} Job;
-
-static bool is_weight(const Source *s) { return s->kind != FROM_ARGUMENT; }
-static const kiln_tensor *value_of(const Source *s) { return s->kind == FROM_VARIABLE ? s->variable->value : s->tensor; }
-
-static void put_value(Text *to, uint32_t field, const char *name, const Graph *g, const Type *t)
-{
-    Text value = {0}, type = {0}, array = {0}, shape = {0};
-    for (uint32_t i = 0; i < t->rank; i++) {
-        Text dim = {0};
-        char text[128];
-        if (t->dim[i] >= 0)
-            put_number(&dim, 1, t->dim[i]);
-        else
-            dim_print(&g->module->dims, t->dim[i], text, sizeof text), put_text(&dim, 2, text);
-        put_message(&shape, 1, &dim);
-    }
-    put_number(&array, 1, number_of((DType)t->dtype));
-    put_message(&array, 2, &shape);
-    put_message(&type, 1, &array);
-    put_text(&value, 1, name);
-    put_message(&value, 2, &type);
-    put_message(to, field, &value);
-}
-
-static void name_sources(Job *j)
-{
-    Export *x = &j->x;
-    for (uint32_t i = 0; i < j->traced->nsource; i++) {
-        const Source *s = &j->traced->source[i];
-        const bool variable = s->kind == FROM_VARIABLE && s->variable->name && *s->variable->name;
-        x->name[x->g->param.at[i]] =
-            is_weight(s) ? arena_printf(x->arena, variable ? "%s.%u" : "%sw%u", variable ? s->variable->name : "", i)
-                         : arena_printf(x->arena, "x%u", s->argument);
-        if (number_of((DType)s->type.dtype) == 0) export_wrong(x, dtype_info[s->type.dtype].name, "ONNX has no such dtype");
-    }
-}
-
-/* A result is a value under a name of its own, since one may be a result twice, or an input. */
-static void put_results(Job *j)
-{
-    Export *x = &j->x;
-    for (uint32_t i = 0; i < j->traced->noutput; i++) {
-        const Value v = x->g->result.at[i];
-        const Named is = export_value(x, v), name = arena_printf(x->arena, "y%u", i);
-        Text node = {0};
-        if (!is) continue;
-        put_text(&node, 1, is);
-        put_text(&node, 2, name);
-        put_text(&node, 4, "Identity");
-        put_message(&x->node, 1, &node);
-        put_value(&j->graph, 12, name, x->g, type_of(x, v));
-    }
-}
-
-static void job_body(void *arg)
-{
-    Job *j = arg;
-    Export *x = &j->x;
-    x->name = ARENA_ARRAY(x->arena, Named, x->g->value.len);
-    j->head = ARENA_ARRAY(x->arena, Text, j->traced->nsource + 1);
-    put_text(&j->graph, 2, x->g->name);
-    name_sources(j);
-    write_nodes(x);
-    put_results(j);
-    for (uint32_t i = 0; i < j->traced->nsource; i++) {
-        const Source *s = &j->traced->source[i];
-        const char *name = x->name[x->g->param.at[i]];
-        if (!is_weight(s)) {
-            put_value(&j->graph, 11, name, x->g, &s->type);
-            continue;
-        }
-        const uint64_t bytes = kiln_bytes(value_of(s));
-        put_tensor_head(&j->head[i], name, (DType)s->type.dtype, s->type.dim, s->type.rank);
-        put_head(&j->head[i], 9, bytes);
-        Text begin = {0};
-        put_head(&begin, 5, j->head[i].len + bytes);
-        j->weights += begin.len + j->head[i].len + bytes;
-        j->graph.failed |= j->head[i].failed || begin.failed;
-        text_free(&begin);
-    }
-}
-
-static bool told(Job *j)
-{
-    char all[400] = "";
-    size_t n = 0;
-    for (uint32_t i = 0; i < j->x.wrong.len && n + 4 < sizeof all; i++)
-        n += (size_t)snprintf(all + n, sizeof all - n, "%s%s", i ? ", " : "", j->x.wrong.at[i]);
-    if (j->x.wrong.len != 0)
-        return fail(j->t, j->at, KILN_EUNSUPPORTED, "onnx: %s cannot be a model of ONNX: %s", j->f->name, all), false;
-    if (j->traced->nchanged != 0)
-        return fail(j->t, j->at, KILN_EUNSUPPORTED, "onnx: %s assigns variable %s, which a model of ONNX cannot", j->f->name,
-                   j->traced->changed[0]->name),
-               false;
-    if (j->graph.len + j->x.node.len + j->x.weight.len + j->weights > INT32_MAX - 1024)
-        return fail(j->t, j->at, KILN_EUNSUPPORTED, "onnx: %s: a file of protobuf has less than 2 GiB", j->f->name), false;
-    return true;
-}
-
-static bool put_weights(Job *j, FileOut *out)
-{
-    bool ok = true;
-    for (uint32_t i = 0; i < j->traced->nsource && ok; i++) {
-        const Source *s = &j->traced->source[i];
-        if (!is_weight(s)) continue;
-        kiln_tensor *x = tensor_host(j->t, j->at, (kiln_tensor *)(uintptr_t)value_of(s));
-        x = tensor_ok(x) ? tensor_contiguous(j->t, j->at, x) : x;
-        if (!tensor_ok(x)) return false;
-        Text begin = {0};
-        put_head(&begin, 5, j->head[i].len + kiln_bytes(x));
-        ok = !begin.failed && file_write(out, begin.at, begin.len) && file_write(out, j->head[i].at, j->head[i].len) &&
-             file_write(out, x->data, kiln_bytes(x));
-        text_free(&begin);
-    }
-    return ok;
-}
-
-static bool write_file(Job *j)
-{
-    Text model = {0}, opset = {0};
-    FileOut out;
-    put_number(&model, 1, EXPORT_IR);
-    put_text(&model, 2, "kiln");
-    put_text(&opset, 1, "");
-    put_number(&opset, 2, EXPORT_OPSET);
-    put_message(&model, 8, &opset);
-    put_head(&model, 7, j->x.node.len + j->x.weight.len + j->graph.len + j->weights);
-    bool ok = !model.failed && !j->x.node.failed && !j->x.weight.failed && !j->graph.failed;
-    if (!ok) fail(j->t, j->at, KILN_EMEMORY, "onnx: no memory");
-    ok = ok && file_begin(&out, j->t, j->at, "onnx", j->path, NULL);
-    if (ok) {
-        ok = file_write(&out, model.at, model.len) && file_write(&out, j->x.node.at, j->x.node.len) &&
-             file_write(&out, j->x.weight.at, j->x.weight.len) && file_write(&out, j->graph.at, j->graph.len) &&
-             put_weights(j, &out);
-        if (ok)
-            ok = file_commit(&out);
-        else
-            file_abandon(&out);
-    }
-    text_free(&model);
-    return ok;
-}
-
-static bool save_traced(Job *j)
-{
-    if (!function_trace_ahead(j->t, j->at, "onnx", (kiln_function *)(uintptr_t)j->f, j->traced)) return false;
-    j->x = (Export){.arena = &j->traced->arena, .g = j->traced->module->graph.at[0]};
-    j->x.size.arena = j->x.turned.arena = j->x.arena;
-    bool ok = arena_try(j->x.arena, &j->st, job_body, j);
-    if (!ok) fail_status(j->t, j->at, &j->st);
-    ok = ok && told(j) && write_file(j);
-    for (uint32_t i = 0; j->head && i < j->traced->nsource; i++) text_free(&j->head[i]);
-    text_free(&j->graph);
-    text_free(&j->x.node);
-    text_free(&j->x.weight);
-    return ok;
-}
-
-bool kiln_onnx_save_at(kiln_site at, kiln_function *f, const char *path)
-{
-    Thread *t = f ? thread_of(f->k) : thread_last();
-    if (!f || !t) return fail(t, at, KILN_ESTATE, "onnx: the function is NULL"), false;
-    if (!file_allowed(t, at, "onnx", path) || !function_alive(t, at, f) || !call_enter(t, at, f)) return false;
-    Traced traced = {0};
-    traced_init(&traced);
-    kiln_scope scope = kiln_scope_open(f->k);
-    Job j = {.t = t, .at = at, .path = path, .f = f, .traced = &traced};
-    const bool ok = save_traced(&j);
-    call_leave(t);
-    traced_free(&traced);
-    kiln_scope_close(&scope);
-    return ok;
 }

@@ -1,5 +1,5 @@
-/* export: a traced graph as nodes of ONNX, opset 20. export.c has the model around them and its file, export_scalar.c what is
- * elementwise, export_moves.c all other operators. Private to the room. */
+/* export: a traced graph as nodes of ONNX, opset 20. export.c has what all operators need, export_scalar.c what is elementwise,
+ * export_moves.c all others; save.c makes a model and a file of them. Private to the room. */
 #ifndef KILN_FRONTEND_ONNX_EXPORT_H
 #define KILN_FRONTEND_ONNX_EXPORT_H
 
@@ -54,6 +54,11 @@ Named export_value(Export *x, Value v);
 /* As it was before a broadcast, where ONNX spreads operands itself; then *whole is not set. */
 Named export_loose(Export *x, Value v, bool *whole);
 static inline const Type *type_of(const Export *x, Value v) { return graph_type(x->g, v); }
+
+int export_number(DType t);   /* onnx.proto's; 0: there is none */
+void export_nodes(Export *x); /* of the whole graph; names of parameters are given */
+/* A tensor without its data, which follow. */
+void export_tensor_head(Text *to, const char *name, DType t, const int64_t *size, uint32_t rank);
 
 Named export_elementwise(Export *x, const Node *n);
 Named export_structured(Export *x, const Node *n);

@@ -82,6 +82,9 @@ KILN_API kiln_function *kiln_onnx_declared_sized(kiln_site at, kiln_onnx *m, con
  * regions, effects, sizes that nodes count and assignments, which a model cannot hold. Indices must lie within: ONNX does not clamp them. */
 KILN_API bool kiln_onnx_save_at(kiln_site at, kiln_function *f, const char *path);
 #define kiln_onnx_save(f, path) kiln_onnx_save_at(KILN_HERE, (f), (path))
+/* The same of the first graph of a module in text form (docs/ir.md), all of whose parameters are inputs. */
+KILN_API bool kiln_onnx_save_text_at(kiln_site at, kiln *k, const char *text, size_t len, const char *path);
+#define kiln_onnx_save_text(k, text, len, path) kiln_onnx_save_text_at(KILN_HERE, (k), (text), (len), (path))
 
 /* A file that holds one tensor as ONNX's test data do (TensorProto). NULL-like poison after an error. */
 KILN_API kiln_tensor *kiln_onnx_tensor_at(kiln_site at, kiln *k, const char *path);
