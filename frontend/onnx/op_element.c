@@ -78,8 +78,7 @@ bool op_leaky_relu(Call *c)
     return give(c, 0, kiln_leaky_relu_at(c->at, operand(c, 0), KILN_OPERAND(attr_float(c, "alpha", 0.01f))));
 }
 
-/* ---- the first versions of arithmetic: the second operand lies along the axes from `axis` on, or along the last ones
- * ------------- */
+/* ---- the first versions of arithmetic: the second operand lies along the axes from `axis` on, or along the last ones */
 
 /* A row of numbers as it is to be broadcast, from axis `first` on. */
 static kiln_tensor *along(Call *c, kiln_tensor *x, kiln_tensor *y, int64_t first)
@@ -90,17 +89,12 @@ static kiln_tensor *along(Call *c, kiln_tensor *x, kiln_tensor *y, int64_t first
     return kiln_expand_dims_at(c->at, of(y), behind);
 }
 
-static kiln_tensor *second(Call *c)
+bool op_along(Call *c)
 {
     kiln_tensor *x = tensor(c, 0), *y = tensor(c, 1);
-    return attribute(c, "axis") ? along(c, x, y, attr_int(c, "axis", 0)) : y;
+    if (attribute(c, "axis")) y = along(c, x, y, attr_int(c, "axis", 0));
+    return give(c, 0, c->node->op->with.two(c->at, of(x), of(y)));
 }
-
-bool op_broadcast_add(Call *c) { return give(c, 0, kiln_add_at(c->at, operand(c, 0), of(second(c)))); }
-bool op_broadcast_div(Call *c) { return give(c, 0, kiln_div_at(c->at, operand(c, 0), of(second(c)))); }
-bool op_broadcast_mul(Call *c) { return give(c, 0, kiln_mul_at(c->at, operand(c, 0), of(second(c)))); }
-bool op_broadcast_sub(Call *c) { return give(c, 0, kiln_sub_at(c->at, operand(c, 0), of(second(c)))); }
-bool op_broadcast_pow(Call *c) { return give(c, 0, kiln_pow_at(c->at, operand(c, 0), of(second(c)))); }
 
 /* Up to version 6 a slope is that of a channel. */
 bool op_prelu(Call *c)
@@ -115,6 +109,27 @@ bool op_prelu(Call *c)
 bool op_bit_shift(Call *c)
 {
     return give(c, 0, (attr_is(c, "direction", "LEFT") ? kiln_shl_at : kiln_shr_at)(c->at, operand(c, 0), operand(c, 1)));
+}
+
+/* Integers of one width alone: Kiln looks at no float's bits. */
+bool op_bit_cast(Call *c)
+{
+    const kiln_tensor *x = tensor(c, 0);
+    const OnnxDType *d = onnx_dtype(attr_int(c, "to", 0));
+    if (!tensor_ok(x)) return false;
+    const bool bools = d && x->type.dtype == DT_bool && (d->dtype == DT_u8 || d->dtype == DT_i8) && d->bits == 8;
+    const bool same = bools || (d && d->dtype == x->type.dtype && d->bits >= 8);
+    if (!same && (!d || !dtype_is_int((DType)d->dtype) || !dtype_is_int((DType)x->type.dtype) ||
+                     d->bits != 8 * dtype_bytes((DType)x->type.dtype)))
+        return unsupported(c, "other than integers of one width");
+    return give(c, 0, kiln_cast_at(c->at, operand(c, 0), (kiln_dtype)d->dtype));
+}
+
+bool op_swiglu(Call *c)
+{
+    kiln_tensor *x = tensor(c, 0);
+    kiln_tensor *gate = kiln_sigmoid_at(c->at, of(kiln_mul_at(c->at, of(x), KILN_OPERAND(attr_float(c, "alpha", 1)))));
+    return give(c, 0, kiln_mul_at(c->at, of(kiln_mul_at(c->at, of(x), of(gate))), operand(c, 1)));
 }
 
 bool op_elu(Call *c) { return give(c, 0, kiln_elu_at(c->at, operand(c, 0), KILN_OPERAND(attr_float(c, "alpha", 1)))); }

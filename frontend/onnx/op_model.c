@@ -94,18 +94,18 @@ bool op_eye_like(Call *c)
 /* Numbers that must be known: the result's size follows from them. */
 bool op_range(Call *c)
 {
-    int64_t v[3];
-    int n;
     const kiln_tensor *x = tensor(c, 0);
     if (!tensor_ok(x)) return false;
     if (dtype_is_float((DType)x->type.dtype)) {
-        if (c->t->trace) return unsupported(c, "a range of floats in a trace");
+        double r[3] = {0};
+        for (uint32_t i = 0; i < 3; i++)
+            if (!real(c, i, &r[i])) return false;
         return give(c, 0,
-            kiln_arange_at(c->at, c->t->k, (kiln_dtype)x->type.dtype, KILN_OPERAND(kiln_item_at(c->at, operand(c, 0))),
-                KILN_OPERAND(kiln_item_at(c->at, operand(c, 1))), KILN_OPERAND(kiln_item_at(c->at, operand(c, 2)))));
+            kiln_arange_at(c->at, c->t->k, (kiln_dtype)x->type.dtype, KILN_OPERAND(r[0]), KILN_OPERAND(r[1]), KILN_OPERAND(r[2])));
     }
+    int64_t v[3] = {0};
     for (uint32_t i = 0; i < 3; i++)
-        if (!numbers(c, i, &v[i], 1, &n)) return false;
+        if (!number(c, i, &v[i])) return false;
     return give(c, 0,
         kiln_arange_at(c->at, c->t->k, (kiln_dtype)x->type.dtype, KILN_OPERAND(v[0]), KILN_OPERAND(v[1]), KILN_OPERAND(v[2])));
 }

@@ -36,6 +36,15 @@ bool op_size(Call *c)
     return true;
 }
 
+/* Up to version 4 sizes are an attribute. */
+static bool shape_given(Call *c, const Known **want, int *n)
+{
+    if (c->node->version >= 5) return sizes(c, 1, want, n);
+    int64_t *at = ARENA_ARRAY(c->arena, int64_t, MAX_RANK);
+    *want = at;
+    return attr_ints(c, "shape", at, MAX_RANK, n) && (*n >= 0 || unsupported(c, "no shape"));
+}
+
 /* 0 stands for the operand's size unless allowzero, -1 for what is left. */
 bool op_reshape(Call *c)
 {
@@ -43,7 +52,7 @@ bool op_reshape(Call *c)
     Dim dim[MAX_RANK], known = 1;
     int n, rest = -1;
     kiln_tensor *x = tensor(c, 0);
-    if (!tensor_ok(x) || !sizes(c, 1, &want, &n)) return false;
+    if (!tensor_ok(x) || !shape_given(c, &want, &n)) return false;
     if (n > MAX_RANK) return unsupported(c, "so many axes");
     for (int i = 0; i < n; i++) {
         if (want[i] == -1 && rest >= 0) return unsupported(c, "more than one size of -1");
@@ -148,6 +157,18 @@ bool op_tile(Call *c)
     return give(c, 0, kiln_tile_at(c->at, operand(c, 0), times));
 }
 
+/* Of version 1: along one axis. */
+bool op_tile_axis(Call *c)
+{
+    int64_t times = 1, axis = 0;
+    const kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x) || !number(c, 1, &times) || !number(c, 2, &axis)) return false;
+    kiln_shape all = {.rank = x->type.rank};
+    if (axis < 0 || axis >= x->type.rank) return unsupported(c, "an axis out of range");
+    for (int i = 0; i < all.rank; i++) all.size[1 + i] = i == axis ? times : 1;
+    return give(c, 0, kiln_tile_at(c->at, operand(c, 0), all));
+}
+
 /* ---- parts ------------------------------------------------------------------------------------------- */
 
 bool op_concat(Call *c)
@@ -245,7 +266,8 @@ bool op_pad(Call *c)
     int n = -1, axes = -1;
     kiln_tensor *x = tensor(c, 0);
     if (!tensor_ok(x)) return false;
-    if (c->node->version < 11 ? !attr_ints(c, "pads", pads, 2 * MAX_RANK, &n) : !numbers(c, 1, pads, 2 * MAX_RANK, &n))
+    const char *name_of = c->node->version < 2 ? "paddings" : "pads";
+    if (c->node->version < 11 ? !attr_ints(c, name_of, pads, 2 * MAX_RANK, &n) : !numbers(c, 1, pads, 2 * MAX_RANK, &n))
         return false;
     if (has(c, 3) && !numbers(c, 3, axis, MAX_RANK, &axes)) return false;
     const int count = axes < 0 ? x->type.rank : axes;

@@ -160,9 +160,16 @@ bool op_matmul_integer(Call *c)
     return give(c, 0, kiln_matmul_integer_at(c->at, operand(c, 0), operand(c, 1), operand(c, 2), operand(c, 3)));
 }
 
+/* Scales may be 16-bit floats, since version 21. */
+static kiln_operand scale_of(Call *c, uint32_t i)
+{
+    kiln_tensor *x = level(c, i);
+    return of(x && tensor_ok(x) ? cast_to(c->t, c->at, x, DT_f32) : x);
+}
+
 bool op_matmul_quantised(Call *c)
 {
     return give(c, 0,
-        kiln_matmul_quantised_at(c->at, operand(c, 0), of(level(c, 1)), of(level(c, 2)), operand(c, 3), of(level(c, 4)),
-            of(level(c, 5)), of(level(c, 6)), of(level(c, 7))));
+        kiln_matmul_quantised_at(c->at, operand(c, 0), scale_of(c, 1), of(level(c, 2)), operand(c, 3), scale_of(c, 4),
+            of(level(c, 5)), scale_of(c, 6), of(level(c, 7))));
 }

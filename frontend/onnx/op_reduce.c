@@ -1,5 +1,31 @@
 /* op_reduce: ONNX's reductions, softmax, products and normalisations. Relies on import.h. */
+#include <math.h>
+
 #include "import.h"
+
+/* Of no elements: the largest is the smallest number that there is, and the other way round. NULL: it is asked of some. */
+static kiln_tensor *over_nothing(Call *c, kiln_tensor *x, kiln_axes axes)
+{
+    const char *name = c->node->op->name;
+    const bool least = !strcmp(name, "ReduceMin"), most = !strcmp(name, "ReduceMax") || !strcmp(name, "ReduceLogSumExp");
+    bool none = false;
+    for (int i = 0; i < (axes.count < 0 ? x->type.rank : axes.count); i++) {
+        const int a = axes.count < 0 ? i : axes.axis[1 + i] < 0 ? axes.axis[1 + i] + x->type.rank : axes.axis[1 + i];
+        none |= a >= 0 && a < x->type.rank && x->type.dim[a] == 0;
+    }
+    if (!none || !(least || most)) return NULL;
+    kiln_tensor *sum = kiln_sum_at(c->at, of(x), axes); /* of the result's shape */
+    const DType d = (DType)x->type.dtype;
+    if (!tensor_ok(sum)) return sum;
+    if (d == DT_bool) return kiln_cast_at(c->at, of(kiln_full_like_at(c->at, of(sum), KILN_OPERAND(least))), KILN_BOOL);
+    if (dtype_is_float(d)) return kiln_full_like_at(c->at, of(sum), KILN_OPERAND(least ? INFINITY : -INFINITY));
+    const int bits = 8 * (int)dtype_bytes(d);
+    const bool with_sign = d == DT_i8 || d == DT_i16 || d == DT_i32 || d == DT_i64;
+    kiln_tensor *ones = kiln_not_at(c->at, of(cast_to(c->t, c->at, sum, d))); /* -1, or the largest without a sign */
+    if (!with_sign) return least ? ones : kiln_zeros_like_at(c->at, of(ones));
+    ones = kiln_shl_at(c->at, of(ones), KILN_OPERAND(bits - 1)); /* the smallest */
+    return least ? kiln_not_at(c->at, of(ones)) : ones;
+}
 
 /* Axes are an attribute first, later an operand. Absent or empty: all of them, or if noop_with_empty_axes none. */
 bool op_over(Call *c)
@@ -11,7 +37,8 @@ bool op_over(Call *c)
     kiln_axes axes = {.keep = attr_int(c, "keepdims", 1) != 0, .count = n};
     if (n <= 0) axes.count = attr_int(c, "noop_with_empty_axes", 0) ? 0 : -1;
     for (int i = 0; i < n; i++) axes.axis[1 + i] = (int)at[i];
-    return give(c, 0, c->node->op->with.over(c->at, of(x), axes));
+    kiln_tensor *none = over_nothing(c, x, axes);
+    return give(c, 0, none ? none : c->node->op->with.over(c->at, of(x), axes));
 }
 
 bool op_arg(Call *c)
@@ -67,13 +94,12 @@ bool op_einsum(Call *c)
     return give(c, 0, kiln_einsum_at(c->at, text, kiln_tensors(x, (int)c->nin)));
 }
 
-bool op_cumsum(Call *c)
+bool op_cumulate(Call *c)
 {
-    int64_t axis;
-    int n;
-    if (!numbers(c, 1, &axis, 1, &n)) return false;
+    int64_t axis = 0;
+    if (!number(c, 1, &axis)) return false;
     const int how = (attr_int(c, "exclusive", 0) ? KILN_EXCLUSIVE : 0) | (attr_int(c, "reverse", 0) ? KILN_REVERSE : 0);
-    return give(c, 0, kiln_cumsum_at(c->at, operand(c, 0), (int)axis, how));
+    return give(c, 0, (c->node->op->with.number ? kiln_cumprod_at : kiln_cumsum_at)(c->at, operand(c, 0), (int)axis, how));
 }
 
 /* ---- normalisation ----------------------------------------------------------------------------------- */
@@ -154,15 +180,56 @@ bool op_instancenorm(Call *c)
     return give(c, 0, kiln_instancenorm_at(c->at, operand(c, 0), 1, operand(c, 1), operand(c, 2), attr_float(c, "epsilon", 1e-5f)));
 }
 
-bool op_layernorm(Call *c)
+/* Up to version 20 scale and bias are those of groups, then those of channels. */
+bool op_groupnorm(Call *c)
 {
-    kiln_tensor *x = tensor(c, 0);
-    if (!tensor_ok(x)) return false;
+    const kiln_tensor *x = tensor(c, 0);
+    kiln_tensor *scale = tensor(c, 1), *shift = tensor(c, 2);
+    const int64_t groups = attr_int(c, "num_groups", 0);
+    if (!tensor_ok(x) || !tensor_ok(scale) || !tensor_ok(shift)) return false;
+    if (c->node->version < 21) {
+        if (x->type.rank < 2 || !dim_is_const(x->type.dim[1]) || groups < 1 || x->type.dim[1] % groups != 0)
+            return unsupported(c, "channels that are no multiple of num_groups");
+        scale = kiln_repeat_at(c->at, of(scale), KILN_OPERAND(x->type.dim[1] / groups), 0);
+        shift = kiln_repeat_at(c->at, of(shift), KILN_OPERAND(x->type.dim[1] / groups), 0);
+    }
+    return give(c, 0, kiln_groupnorm_at(c->at, operand(c, 0), groups, 1, of(scale), of(shift), attr_float(c, "epsilon", 1e-5f)));
+}
+
+/* All axes from one on. False: recorded. */
+static bool axes_from(Call *c, const kiln_tensor *x, kiln_axes *axes)
+{
     int64_t axis = attr_int(c, "axis", -1);
     if (axis < 0) axis += x->type.rank;
     if (axis < 0 || axis >= x->type.rank) return unsupported(c, "an axis out of range");
-    kiln_axes axes = {.count = x->type.rank - (int)axis};
-    for (int i = 0; i < axes.count; i++) axes.axis[1 + i] = (int)axis + i;
+    *axes = (kiln_axes){.count = x->type.rank - (int)axis};
+    for (int i = 0; i < axes->count; i++) axes->axis[1 + i] = (int)axis + i;
+    return true;
+}
+
+bool op_rmsnorm(Call *c)
+{
+    kiln_tensor *x = tensor(c, 0);
+    kiln_axes axes;
+    if (!tensor_ok(x) || !axes_from(c, x, &axes)) return false;
+    kiln_tensor *y = kiln_rmsnorm_at(c->at, of(x), axes, of(NULL), attr_float(c, "epsilon", 1e-5f));
+    return give(c, 0, has(c, 1) ? kiln_mul_at(c->at, of(y), operand(c, 1)) : y);
+}
+
+/* x / its norm along the axis; 0 where that is 0. */
+bool op_lpnorm(Call *c)
+{
+    kiln_axes axis = KILN_KEEP((int)attr_int(c, "axis", -1));
+    kiln_tensor *x = tensor(c, 0), *norm = kiln_vector_norm_at(c->at, of(x), (double)attr_int(c, "p", 2), axis);
+    kiln_tensor *y = kiln_div_at(c->at, of(x), of(norm));
+    return give(c, 0, kiln_where_at(c->at, of(kiln_eq_at(c->at, of(norm), KILN_OPERAND(0))), KILN_OPERAND(0), of(y)));
+}
+
+bool op_layernorm(Call *c)
+{
+    kiln_tensor *x = tensor(c, 0);
+    kiln_axes axes;
+    if (!tensor_ok(x) || !axes_from(c, x, &axes)) return false;
     const double epsilon = attr_float(c, "epsilon", 1e-5f);
     if (!give(c, 0, kiln_layernorm_axes_at(c->at, of(x), axes, operand(c, 1), operand(c, 2), epsilon))) return false;
     axes.keep = 1;

@@ -114,6 +114,16 @@ static void leave_out(kiln_resizing *o, kiln_axes *axes, const bool *stays)
     axes->count = n;
 }
 
+/* A size that is a symbol goes by a scale: what it is of x's. 0: nothing simple. */
+static double scale_between(Call *c, Dim from, Dim to)
+{
+    for (int by = 2; by <= 16; by++) {
+        if (extent(c->t, c->at, EXTENT_MUL, from, by) == to) return by;
+        if ((by & (by - 1)) == 0 && extent(c->t, c->at, EXTENT_FLOORDIV, from, by) == to) return 1.0 / by;
+    }
+    return 0;
+}
+
 static bool sizes_given(Call *c, const kiln_tensor *x, kiln_resizing *o, const kiln_axes *axes, bool *stays)
 {
     const Known *want;
@@ -122,7 +132,10 @@ static bool sizes_given(Call *c, const kiln_tensor *x, kiln_resizing *o, const k
     if (n != axes->count) return unsupported(c, "other than one size for each axis");
     for (int i = 0; i < n; i++) {
         stays[i] = want[i] == known_of(x->type.dim[axes->axis[1 + i]]);
-        if (known_symbol(want[i]) && !stays[i]) return unsupported(c, "a size that depends on another size that is a symbol");
+        if (known_symbol(want[i]) && !stays[i]) {
+            o->scale[i] = scale_between(c, x->type.dim[axes->axis[1 + i]], known_dim(want[i]));
+            if (o->scale[i] == 0) return unsupported(c, "a size that is a symbol, and no multiple or part of what it was");
+        }
         o->size[i] = known_symbol(want[i]) ? 0 : want[i];
         if (o->size[i] < 0) return unsupported(c, "a size below 0");
     }

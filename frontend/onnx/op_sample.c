@@ -92,6 +92,106 @@ bool op_max_roi_pool(Call *c)
     return give(c, 0, kiln_where_at(c->at, of(none), KILN_OPERAND(0), of(x)));
 }
 
+/* ---- deformable convolution: each tap reads at a place of its own --------------------------------------- */
+
+typedef struct Deform {
+    int64_t taps[2], stride[2], dilation[2], pad[2], groups, shifts; /* shifts: groups of channels that share offsets */
+    Dim n, c, in[2], out[2];
+    bool corners; /* both axes are longer than 1, so that -1 and 1 can be their outer elements */
+} Deform;
+
+static bool two(Call *c, const char *name, int64_t *to, int n, int64_t absent)
+{
+    int have;
+    if (!attr_ints(c, name, to, n, &have)) return false;
+    if (have >= 0 && have != n) return unsupported(c, "other than one number for each of two axes of space");
+    for (int i = 0; have < 0 && i < n; i++) to[i] = absent;
+    return true;
+}
+
+static bool deform_of(Call *c, const kiln_tensor *x, const kiln_tensor *w, const kiln_tensor *offset, Deform *d)
+{
+    int64_t pads[4];
+    if (x->type.rank != 4 || w->type.rank != 4 || offset->type.rank != 4) return unsupported(c, "other than two axes of space");
+    for (int i = 0; i < 4; i++)
+        if (!dim_is_const(w->type.dim[i]) || (i != 0 && (!dim_is_const(x->type.dim[i]) || !dim_is_const(offset->type.dim[i]))))
+            return unsupported(c, "a size that is a symbol");
+    d->groups = attr_int(c, "group", 1), d->shifts = attr_int(c, "offset_group", 1);
+    if (!two(c, "strides", d->stride, 2, 1) || !two(c, "dilations", d->dilation, 2, 1) || !two(c, "pads", pads, 4, 0)) return false;
+    d->n = x->type.dim[0], d->c = x->type.dim[1];
+    for (int i = 0; i < 2; i++)
+        d->in[i] = x->type.dim[2 + i], d->out[i] = offset->type.dim[2 + i], d->taps[i] = w->type.dim[2 + i], d->pad[i] = pads[i];
+    d->corners = d->in[0] > 1 && d->in[1] > 1;
+    return (d->groups > 0 && d->shifts > 0 && d->c % d->groups == 0 && d->c % d->shifts == 0 &&
+               offset->type.dim[1] == d->shifts * d->taps[0] * d->taps[1] * 2) ||
+           unsupported(c, "channels and offsets that do not fit the groups");
+}
+
+/* Where tap t of axis a reads for each element of the result, less the offset: [taps0, taps1, out0, out1], in grid_sample's
+ * coordinates. */
+static kiln_tensor *places(Call *c, const Deform *d, int a, kiln_tensor *offset)
+{
+    kiln_tensor *t = kiln_arange_at(c->at, c->t->k, KILN_F32, KILN_OPERAND(0), KILN_OPERAND(d->taps[a]), KILN_OPERAND(1));
+    kiln_tensor *i = kiln_arange_at(c->at, c->t->k, KILN_F32, KILN_OPERAND(0), KILN_OPERAND(d->out[a]), KILN_OPERAND(1));
+    t = kiln_mul_at(c->at, of(t), KILN_OPERAND((double)d->dilation[a]));
+    i = kiln_sub_at(c->at, of(kiln_mul_at(c->at, of(i), KILN_OPERAND((double)d->stride[a]))), KILN_OPERAND((double)d->pad[a]));
+    t = kiln_expand_dims_at(c->at, of(t), a == 0 ? KILN_AXES(1, 2, 3) : KILN_AXES(1, 2));
+    i = a == 0 ? kiln_expand_dims_at(c->at, of(i), KILN_AXES(1)) : i;
+    kiln_tensor *at = kiln_add_at(c->at, of(kiln_add_at(c->at, of(t), of(i))), of(offset));
+    if (d->corners) {
+        at = kiln_mul_at(c->at, of(kiln_div_at(c->at, of(at), KILN_OPERAND((double)(d->in[a] - 1)))), KILN_OPERAND(2));
+        return kiln_sub_at(c->at, of(at), KILN_OPERAND(1));
+    }
+    at = kiln_add_at(c->at, of(kiln_mul_at(c->at, of(at), KILN_OPERAND(2))), KILN_OPERAND(1));
+    return kiln_sub_at(c->at, of(kiln_div_at(c->at, of(at), KILN_OPERAND((double)d->in[a]))), KILN_OPERAND(1));
+}
+
+/* What the taps read, times the mask: [n, channels, taps, out0 out1]. */
+static kiln_tensor *taps_read(Call *c, const Deform *d, kiln_tensor *x, kiln_tensor *offset)
+{
+    const int64_t taps = d->taps[0] * d->taps[1], per = d->c / d->shifts;
+    const Dim all = extent(c->t, c->at, EXTENT_MUL, d->n, d->shifts), plane = d->out[0] * d->out[1];
+    if (all == DIM_BAD) return &c->t->k->poison;
+    const Dim shape[6] = {all, d->taps[0], d->taps[1], 2, d->out[0], d->out[1]}, flat[4] = {all, taps, plane, 2};
+    const Dim images[4] = {all, per, d->in[0], d->in[1]}, read[4] = {d->n, d->c, taps, plane};
+    offset = cast_to(c->t, c->at, reshape_to(c->t, c->at, offset, shape, 6), DT_f32);
+    kiln_tensor *xy[2];
+    for (int a = 0; a < 2; a++) {
+        kiln_tensor *part = kiln_squeeze_at(c->at, of(slice_axis(c->t, c->at, offset, 3, a, 1)), 3);
+        xy[1 - a] = places(c, d, a, part); /* the last axis first */
+    }
+    kiln_tensor *grid = kiln_stack_at(c->at, xy, 2, -1);
+    if (!tensor_ok(grid)) return grid;
+    const kiln_sampling o = {.kind = KILN_RESIZE_LINEAR, .align_corners = d->corners, .channels_first = true};
+    x = reshape_to(c->t, c->at, x, images, 4);
+    x = kiln_grid_sample_sized(c->at, of(x), of(reshape_to(c->t, c->at, grid, flat, 4)), &o, sizeof o);
+    if (has(c, 4) && tensor_ok(x)) {
+        const Dim mask[4] = {all, 1, taps, plane};
+        x = kiln_mul_at(c->at, of(x), of(reshape_to(c->t, c->at, tensor(c, 4), mask, 4)));
+    }
+    return tensor_ok(x) ? reshape_to(c->t, c->at, x, read, 4) : x;
+}
+
+bool op_deform_conv(Call *c)
+{
+    kiln_tensor *x = tensor(c, 0), *w = tensor(c, 1), *offset = tensor(c, 2);
+    Deform d;
+    if (!tensor_ok(x) || !tensor_ok(w) || !tensor_ok(offset) || !deform_of(c, x, w, offset, &d)) return false;
+    if (w->type.dim[0] % d.groups != 0 || w->type.dim[1] * d.groups != d.c)
+        return unsupported(c, "filters that do not fit the groups");
+    const DType type = (DType)x->type.dtype;
+    const Dim out = w->type.dim[0], sums = w->type.dim[1] * d.taps[0] * d.taps[1], plane = d.out[0] * d.out[1];
+    const Dim columns[4] = {d.n, d.groups, sums, plane}, rows[3] = {d.groups, out / d.groups, sums};
+    const Dim result[4] = {d.n, out, d.out[0], d.out[1]};
+    x = taps_read(c, &d, x, offset);
+    if (!tensor_ok(x)) return false;
+    kiln_tensor *y = kiln_matmul_at(c->at, of(reshape_to(c->t, c->at, w, rows, 3)), of(reshape_to(c->t, c->at, x, columns, 4)));
+    if (!tensor_ok(y)) return false;
+    y = reshape_to(c->t, c->at, y, result, 4);
+    if (has(c, 3)) y = kiln_add_at(c->at, of(y), of(kiln_expand_dims_at(c->at, operand(c, 3), KILN_AXES(1, 2))));
+    return give(c, 0, tensor_ok(y) ? cast_to(c->t, c->at, y, type) : y);
+}
+
 /* ---- what pooling came from --------------------------------------------------------------------------- */
 
 /* Indices count the elements of what the pooling saw; a larger output_shape has zeros behind. */

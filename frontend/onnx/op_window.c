@@ -136,6 +136,9 @@ static kiln_tensor *channels_moved(Call *c, kiln_tensor *x, int from, int to)
     return kiln_moveaxis_at(c->at, of(x), KILN_AXES(from), KILN_AXES(to));
 }
 
+/* A float in version 1. */
+static double pool_norm(Call *c) { return c->node->version < 2 ? attr_float(c, "p", 2) : (double)attr_int(c, "p", 2); }
+
 bool op_pool(Call *c)
 {
     kiln_tensor *x = tensor(c, 0);
@@ -147,7 +150,7 @@ bool op_pool(Call *c)
         .same_lower = v.same_lower,
         .ceil = attr_int(c, "ceil_mode", 0) != 0,
         .count_pad = attr_int(c, "count_include_pad", 0) != 0,
-        .p = (double)attr_int(c, "p", 2)};
+        .p = pool_norm(c)};
     if (v.same_lower) o.same = false;
     for (int i = 0; i < v.n; i++) {
         o.size[i] = v.size[i], o.stride[i] = v.stride[i], o.dilation[i] = v.dilation[i];
@@ -172,6 +175,5 @@ bool op_global_pool(Call *c)
     kiln_shape one = {.rank = x->type.rank - 2};
     for (int i = 0; i < one.rank; i++) one.size[1 + i] = 1;
     const kiln_pool_kind kind = (kiln_pool_kind)c->node->op->with.number;
-    return give(
-        c, 0, kiln_pool_adaptive_at(c->at, operand(c, 0), kind, one, kind == KILN_POOL_LP ? (double)attr_int(c, "p", 2) : 0, true));
+    return give(c, 0, kiln_pool_adaptive_at(c->at, operand(c, 0), kind, one, kind == KILN_POOL_LP ? pool_norm(c) : 0, true));
 }

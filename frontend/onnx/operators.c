@@ -5,16 +5,18 @@
 
 #define ONE(name, since, f)
 #define TWO(name, since, f)
+#define ALONG(name, since, f)
 #define OVER(name, since, f)
 #define ROW(name, since, f, n, known) OperatorFn f;
 #define DRAW(name, since, f, known) OperatorFn f;
 #define UNKNOWN(name, since)
 #include "operators.def"
-OperatorFn op_one, op_two, op_over;
+OperatorFn op_one, op_two, op_along, op_over;
 
 static const Operator operators[] = {
 #define ONE(name, since, f) {#name, since, op_one, false, 0, {.one = f}},
 #define TWO(name, since, f) {#name, since, op_two, false, 0, {.two = f}},
+#define ALONG(name, since, f) {#name, since, op_along, false, 0, {.two = f}},
 #define OVER(name, since, f) {#name, since, op_over, false, 2, {.over = f}},
 #define ROW(name, since, f, n, known) {#name, since, f, false, known, {.number = n}},
 #define DRAW(name, since, f, known) {#name, since, f, true, known, {.number = 0}},
