@@ -17,7 +17,7 @@ static kiln_tensor *over_nothing(Call *c, kiln_tensor *x, kiln_axes axes)
     kiln_tensor *sum = kiln_sum_at(c->at, of(x), axes); /* of the result's shape */
     const DType d = (DType)x->type.dtype;
     if (!tensor_ok(sum)) return sum;
-    if (d == DT_bool) return kiln_cast_at(c->at, of(kiln_full_like_at(c->at, of(sum), KILN_OPERAND(least))), KILN_BOOL);
+    if (d == DT_bool) return kiln_cast_at(c->at, of(kiln_full_like_at(c->at, of(sum), KILN_OPERAND((int)least))), KILN_BOOL);
     if (dtype_is_float(d)) return kiln_full_like_at(c->at, of(sum), KILN_OPERAND(least ? INFINITY : -INFINITY));
     const int bits = 8 * (int)dtype_bytes(d);
     const bool with_sign = d == DT_i8 || d == DT_i16 || d == DT_i32 || d == DT_i64;
