@@ -47,7 +47,7 @@ static void see_node(const Cut *c, const Node *n)
     bool fixed = !(def->flags & (OPF_EFFECT | OPF_REGION)), captured = false, computed = !moves_only((Op)n->op);
     if (n->op == OP_param || n->op == OP_call || n->op == OP_dim_size) return;
     if (n->op == OP_constant) {
-        c->fixed[n->out] = true;
+        c->fixed[n->out] = bytes_of(c->g, n->out) != INT64_MAX; /* else a call's sizes are in it */
         return;
     }
     for (uint32_t i = 0; i < n->nin; i++) {
@@ -90,7 +90,8 @@ static const Graph *first_part(const Cut *c, Arena *scratch, Status *st)
     rebuild_begin(&rb, c->g, scratch, st);
     for (uint32_t i = 0; i < c->g->node.len && !st->code; i++) {
         const Node *n = &c->g->node.at[i];
-        if (n->op == OP_constant || (n->op != OP_param && n->nout != 0 && c->captured[n->out])) rebuild_copy(&rb, i);
+        const bool constant = n->op == OP_constant && c->fixed[n->out];
+        if (constant || (n->op != OP_param && n->nout != 0 && c->captured[n->out])) rebuild_copy(&rb, i);
     }
     for (Value v = 1; v < c->g->value.len && !st->code; v++)
         if (c->handed[v]) graph_result(rb.to, rb.map[v]);
