@@ -39,6 +39,65 @@ static inline Message node_of(const char *op, const char *in, const char *in2, c
     return n;
 }
 
+/* Names with a blank between them; _ is one that is left out. */
+static inline void texts(Message *m, int number, const char *names)
+{
+    for (size_t n; names && *names; names += n + (names[n] != 0)) {
+        n = strcspn(names, " ");
+        bytes(m, number, names, *names == '_' ? 0 : n);
+    }
+}
+
+static inline Message node(const char *op, const char *in, const char *out)
+{
+    Message n = {.n = 0};
+    texts(&n, 1, in), texts(&n, 2, out), text(&n, 4, op);
+    return n;
+}
+
+static inline Message attribute_of(const char *name, int type)
+{
+    Message a = {.n = 0};
+    text(&a, 1, name), integer(&a, 20, type);
+    return a;
+}
+
+static inline Message with_graph(Message n, const char *name, const Message *graph)
+{
+    Message a = attribute_of(name, 5);
+    message(&a, 6, graph), message(&n, 5, &a);
+    return n;
+}
+
+static inline Message with_integer(Message n, const char *name, int64_t v)
+{
+    Message a = attribute_of(name, 2);
+    integer(&a, 3, v), message(&n, 5, &a);
+    return n;
+}
+
+static inline Message with_integers(Message n, const char *name, int64_t v)
+{
+    Message a = attribute_of(name, 7);
+    integer(&a, 8, v), message(&n, 5, &a);
+    return n;
+}
+
+/* Values of no stated type. */
+static inline Message graph_of(const char *in, const char *out, const Message *nodes, int n)
+{
+    Message g = {.n = 0};
+    for (int i = 0; i < n; i++) message(&g, 1, &nodes[i]);
+    for (int way = 0; way < 2; way++)
+        for (const char *s = way ? out : in; s && *s;) {
+            const size_t length = strcspn(s, " ");
+            Message v = {.n = 0};
+            bytes(&v, 1, s, length), message(&g, way ? 12 : 11, &v);
+            s += length + (s[length] != 0);
+        }
+    return g;
+}
+
 static inline Message value_of(const char *name)
 {
     Message dim = {.n = 0}, rows = {.n = 0}, shape = {.n = 0}, array = {.n = 0}, type = {.n = 0}, v = {.n = 0};

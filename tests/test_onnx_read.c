@@ -1,5 +1,5 @@
-/* test_onnx_read: models as bytes that anybody may have written: what is whole is read and described, what is cut off, lies about its
- * sizes, names files elsewhere or reads what nothing makes is an error that says where, and nothing is lost. */
+/* test_onnx_read: models as bytes that anybody may have written: what is whole is read and described, what is cut off, lies about
+ * its sizes, names files elsewhere or reads what nothing makes is an error that says where, and nothing is lost. */
 #include "values.h"
 
 #include <kiln/onnx.h>
@@ -26,7 +26,8 @@ static Message tensor_of(const char *name, int64_t rows, size_t raw)
 /* w [3, 2] is made of `tensor`, y = relu(x w). */
 static Message graph_of(const Message *tensor, const char *reads)
 {
-    Message g = {.n = 0}, in = value_of("x"), out = value_of("y"), product = node_of("MatMul", reads, "w", "t"), relu = node_of("Relu", "t", NULL, "y");
+    Message g = {.n = 0}, in = value_of("x"), out = value_of("y"), product = node_of("MatMul", reads, "w", "t"),
+            relu = node_of("Relu", "t", NULL, "y");
     message(&g, 1, &product);
     message(&g, 1, &relu);
     text(&g, 2, "small");
@@ -65,8 +66,9 @@ static void is_described(void **state)
     FILE *f = open_memstream(&said, &n);
     kiln_onnx_describe(f, x);
     fclose(f);
-    assert_string_equal(said, "format     ONNX, version 8\nproducer   a test \nopset      ai.onnx 17\ngraph      small, 2 nodes\ninput      x: f32[N,3]\n"
-                              "output     y: f32[N,3]\nparameters 6 in 1 tensors, 24 bytes\noperators  MatMul 1, Relu 1\n");
+    assert_string_equal(said,
+        "format     ONNX, version 8\nproducer   a test \nopset      ai.onnx 17\ngraph      small, 2 nodes\ninput      x: f32[N,3]\n"
+        "output     y: f32[N,3]\nparameters 6 in 1 tensors, 24 bytes\noperators  MatMul 1, Relu 1\n");
     free(said);
     kiln_onnx_free(x);
     kiln_onnx_free(NULL);
@@ -230,8 +232,10 @@ static void other_files(void **state)
     names_file("w.bin", "18446744073709551615", NULL, "which has 24");
     names_file("w.bin", "18446744073709551616", NULL, "is no number of bytes");
     names_file("w.bin", "-8", NULL, "is no number of bytes");
-    static const char *const outside[] = {"/etc/passwd", "../w.bin", "sub/../w.bin", "./w.bin", "sub//deep/w.bin", "sub/", "..", "."};
-    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) names_file(outside[i], NULL, NULL, "is no plain name below the model's folder");
+    static const char *const outside[] = {
+        "/etc/passwd", "../w.bin", "sub/../w.bin", "./w.bin", "sub//deep/w.bin", "sub/", "..", "."};
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++)
+        names_file(outside[i], NULL, NULL, "is no plain name below the model's folder");
     names_file("link.bin", NULL, NULL, "is a link");
     names_file("linked/secret", NULL, NULL, "that it names");
     names_file("twin.bin", NULL, NULL, "has a second name");
@@ -239,7 +243,8 @@ static void other_files(void **state)
     names_file("pipe", NULL, NULL, "is no regular file");
     names_file("absent", NULL, NULL, "No such file or directory");
     names_file(NULL, NULL, NULL, "which has no name");
-    static const char *const made[] = {"sub/deep/w.bin", "sub/deep", "sub/secret", "sub/twin.bin", "sub", "w.bin", "twin.bin", "link.bin", "linked", "pipe", "m.onnx", ""};
+    static const char *const made[] = {"sub/deep/w.bin", "sub/deep", "sub/secret", "sub/twin.bin", "sub", "w.bin", "twin.bin",
+        "link.bin", "linked", "pipe", "m.onnx", ""};
     for (size_t i = 0; i < sizeof made / sizeof *made; i++) remove(in_folder(made[i]));
 }
 
@@ -256,7 +261,8 @@ static void files_that_are_none(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(is_described), ENGINE_TEST(numbers_in_pieces), ENGINE_TEST(damaged_anywhere), ENGINE_TEST(what_is_wrong_is_named),
-                                       ENGINE_TEST(deep_and_wide), ENGINE_TEST(other_files), ENGINE_TEST(files_that_are_none)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(is_described), ENGINE_TEST(numbers_in_pieces), ENGINE_TEST(damaged_anywhere),
+        ENGINE_TEST(what_is_wrong_is_named), ENGINE_TEST(deep_and_wide), ENGINE_TEST(other_files),
+        ENGINE_TEST(files_that_are_none)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,8 @@ static kiln_onnx *small(const char *last, int64_t version)
 {
     static const float ones[6] = {1, 1, 1, 1, 1, 1}, shift[2] = {-1, -20};
     Message w = {.n = 0}, b = {.n = 0}, g = {.n = 0}, in = value_of("x"), out = value_of("y");
-    const Message product = node_of("MatMul", "x", "w", "t"), sum = node_of("Add", "t", "b", "u"), relu = node_of(last, "u", NULL, "y");
+    const Message product = node_of("MatMul", "x", "w", "t"), sum = node_of("Add", "t", "b", "u"),
+                  relu = node_of(last, "u", NULL, "y");
     integer(&w, 1, 3), integer(&w, 1, 2), integer(&w, 2, 1), text(&w, 8, "w"), bytes(&w, 9, ones, sizeof ones);
     integer(&b, 1, 2), integer(&b, 2, 1), text(&b, 8, "b"), bytes(&b, 4, shift, sizeof shift);
     message(&g, 1, &product), message(&g, 1, &sum), message(&g, 1, &relu);
@@ -58,14 +59,21 @@ static void what_is_missing_is_named(void **state)
     (void)state;
     kiln_tensor *y, *x = kiln_full(k, KILN_F32, KILN_SHAPE(2, 3), 2);
     kiln_onnx *m = small("Frobnicate", 17);
-    FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED, "onnx: a model in memory: operators that Kiln does not have, or not in this version: Frobnicate (1, version 17)");
-    FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED, "onnx: a model in memory: operators that Kiln does not have, or not in this version: Frobnicate (1, version 17)"); /* and again */
+    FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED,
+        "onnx: a model in memory: operators that Kiln does not have, or not in this version: Frobnicate (1, version 17)");
+    FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED,
+        "onnx: a model in memory: operators that Kiln does not have, or not in this version: Frobnicate (1, version 17)"); /* and
+                                                                                                                              again
+                                                                                                                            */
     kiln_onnx_free(m);
     m = small("Mish", 17); /* came with 18 */
-    FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED, "onnx: a model in memory: operators that Kiln does not have, or not in this version: Mish (1, version 17)");
+    FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED,
+        "onnx: a model in memory: operators that Kiln does not have, or not in this version: Mish (1, version 17)");
     kiln_onnx_free(m);
     m = small("Relu", 29); /* nobody knows yet what that will mean */
-    FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED, "onnx: a model in memory: operators that Kiln does not have, or not in this version: MatMul (1, version 29), Add (1, version 29), Relu (1, version 29)");
+    FAILS((kiln_onnx_call(m, KILN_IN(x), &y, 1), y), KILN_EUNSUPPORTED,
+        "onnx: a model in memory: operators that Kiln does not have, or not in this version: MatMul (1, version 29), Add (1, "
+        "version 29), Relu (1, version 29)");
     kiln_onnx_free(m);
 }
 
@@ -120,6 +128,7 @@ static void attributes_of_a_wrong_type(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(any_size), ENGINE_TEST(gradients), ENGINE_TEST(what_is_missing_is_named), ENGINE_TEST(inputs_that_sizes_follow_from), ENGINE_TEST(attributes_of_a_wrong_type)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(any_size), ENGINE_TEST(gradients), ENGINE_TEST(what_is_missing_is_named),
+        ENGINE_TEST(inputs_that_sizes_follow_from), ENGINE_TEST(attributes_of_a_wrong_type)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

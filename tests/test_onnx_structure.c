@@ -5,13 +5,6 @@
 
 #include "onnx_bytes.h"
 
-static Message attribute_of(const char *name, int type)
-{
-    Message a = {.n = 0};
-    text(&a, 1, name), integer(&a, 20, type);
-    return a;
-}
-
 static Message with_float(const char *name, float value)
 {
     Message a = attribute_of(name, 1);

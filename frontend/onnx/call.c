@@ -16,7 +16,7 @@ bool unsupported(Call *c, const char *what)
     return false;
 }
 
-static kiln_tensor *held_tensor(Call *c, Held *h)
+kiln_tensor *held_tensor(Call *c, Held *h)
 {
     if (h->t || !h->size) return h->t ? h->t : &c->t->k->poison;
     kiln_tensor *one[64];
@@ -39,6 +39,12 @@ kiln_tensor *tensor(Call *c, uint32_t i)
 }
 
 kiln_operand operand(Call *c, uint32_t i) { return of(has(c, i) ? tensor(c, i) : NULL); }
+
+kiln_tensor *scalar_of(Call *c, uint32_t i)
+{
+    kiln_tensor *x = tensor(c, i);
+    return tensor_ok(x) && x->type.rank == 1 && x->type.dim[0] == 1 ? reshape_to(c->t, c->at, x, NULL, 0) : x;
+}
 
 bool give(Call *c, uint32_t i, kiln_tensor *t)
 {

@@ -37,7 +37,8 @@ static void run_all(void *arg)
 void onnx_run(Thread *t, kiln_onnx *m, kiln_tensor *const *in, kiln_tensor *const *given, kiln_tensor **out)
 {
     Arena arena;
-    ModelRun r = {{t, m, &arena}, in, out, given};
+    uint64_t written = 0;
+    ModelRun r = {{t, m, &arena, &written}, in, out, given};
     Status st = {0};
     const char *outer = r.run.t->called;
     arena_init(&arena);

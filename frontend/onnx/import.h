@@ -77,12 +77,14 @@ typedef struct Plan {
 } Plan;
 
 bool plan_model(kiln_onnx *m, Status *st);
+void know_numbers(kiln_onnx *m, Plan *graph); /* fills `known` */
 
 /* ---- runs ---- */
 typedef struct Run {
     Thread *t;
     const kiln_onnx *m;
     Arena *arena;
+    uint64_t *written; /* nodes of loops that were written out in the trace so far */
 } Run;
 
 typedef struct Env { /* the values of a plan that runs */
@@ -100,6 +102,7 @@ struct Call {
     Held *in, *out;
     uint32_t nin, nout;
     Arena *arena; /* for sizes, until the graph has run */
+    uint64_t *written;
     const Env *env;
 };
 
@@ -108,10 +111,12 @@ Env env_of(Run *r, const Plan *p);                         /* with its initialis
 kiln_tensor *env_output(Run *r, const Env *e, uint32_t i); /* as a tensor; poison: recorded */
 
 /* ---- operands and results of the node that runs */
-bool read_sizes(Call *c, Held *h); /* of constants: gives it its numbers, if they may be sizes. False: recorded */
+bool read_sizes(Call *c, Held *h);          /* of constants: gives it its numbers, if they may be sizes. False: recorded */
+kiln_tensor *held_tensor(Call *c, Held *h); /* of sizes, too; poison: recorded */
 bool has(const Call *c, uint32_t i);
 kiln_operand operand(Call *c, uint32_t i);      /* of a missing one: NULL, as optional operands of Kiln's are */
 kiln_tensor *tensor(Call *c, uint32_t i);       /* poison: recorded */
+kiln_tensor *scalar_of(Call *c, uint32_t i);    /* the same of one element, in no axis or one */
 bool give(Call *c, uint32_t i, kiln_tensor *t); /* false: it is poison */
 /* Integers that must be known while a function is traced. False: recorded, with who computes them. */
 bool sizes(Call *c, uint32_t i, const Known **at, int *n);
@@ -124,6 +129,19 @@ bool number(Call *c, uint32_t i, int64_t *to);
 bool real(Call *c, uint32_t i, double *to);
 
 kiln_tensor *from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int axis); /* indices of which those below 0 count from x's end */
+
+/* ---- graphs within nodes (inner.c) */
+const Plan *inner_plan(Call *c, const char *attribute); /* NULL: there is none, recorded */
+/* Runs it in the node's arena, or in r's; out: as many as it has, what it has. False: recorded. */
+bool inner_run(const Call *c, Run *r, const Plan *p, const Held *in, uint32_t nin, Held *out);
+/* Within the body of a region, which gives tensors: runs fn(r, arg) with an arena of its own. False: recorded. */
+bool inner_try(const Call *c, bool (*fn)(Run *r, void *arg), void *arg);
+Run inner_here(const Call *c);
+Held held_copy(const Call *c, const Held *h, bool own); /* with handles of its own, which are owned, or else of this scope */
+void held_release(const Held *h);                       /* what is owned */
+/* One number, or bool, if it is known. False: an error, recorded. */
+bool known_number(Call *c, uint32_t i, bool *known, int64_t *v);
+Held held_bool(const Call *c, bool v); /* a constant */
 
 /* ---- attributes */
 const OnnxAttribute *attribute(const Call *c, const char *name); /* NULL: absent */

@@ -235,57 +235,6 @@ static Plan *plan_function(Planner *w, uint32_t i)
     return w->function[i];
 }
 
-/* ---- which numbers must be known ---------------------------------------------------------------------- */
-
-static void know(bool *known, uint32_t name, bool *more)
-{
-    if (name == UINT32_MAX || known[name]) return;
-    known[name] = *more = true;
-}
-
-static void know_inner(Plan *p, const PlanNode *n, bool all, bool *more);
-
-/* One walk from the last node to the first: what Shape and Size give follows from sizes alone. */
-static void know_nodes(Plan *p, bool *more)
-{
-    for (uint32_t i = p->nodes; i-- > 0;) {
-        const PlanNode *n = &p->node[i];
-        bool all = false;
-        if (n->op && (!strcmp(n->op->name, "Shape") || !strcmp(n->op->name, "Size"))) continue;
-        for (uint32_t j = 0; j < n->node->output.n; j++) all |= n->out[j] != UINT32_MAX && p->known[n->out[j]];
-        for (uint32_t j = 0; j < n->node->input.n; j++) {
-            const bool own = n->op ? j < 8 && n->op->known >> j & 1
-                                   : n->function && j < n->function->inputs && n->function->known[n->function->input[j]];
-            if (all || own) know(p->known, n->in[j], more);
-        }
-        know_inner(p, n, all, more);
-    }
-}
-
-static void know_inner(Plan *p, const PlanNode *n, bool all, bool *more)
-{
-    for (uint32_t j = 0; n->inner && j < n->node->attribute.n; j++) {
-        Plan *q = n->inner[j];
-        if (!q) continue;
-        know_nodes(q, more);
-        for (uint32_t i = 0; i < q->takes; i++)
-            if (all || q->known[q->taken[i]]) know(p->known, q->from[i], more);
-    }
-}
-
-/* Until nothing changes: functions are called by others, and loops go round. */
-static void know_all(Planner *w, Plan *whole)
-{
-    bool more = true;
-    for (Plan *p = w->m->plans; p; p = p->next) p->known = arena_zeros(w->arena, p->names + 1, sizeof *p->known);
-    for (int round = 0; more && round < MOST_DEPTH; round++) {
-        more = false;
-        know_nodes(whole, &more);
-        for (uint32_t i = 0; i < w->m->model->function.n; i++)
-            if (w->function[i]) know_nodes(w->function[i], &more);
-    }
-}
-
 /* ---- all ---------------------------------------------------------------------------------------------- */
 
 bool plan_model(kiln_onnx *m, Status *st)
@@ -299,7 +248,7 @@ bool plan_model(kiln_onnx *m, Status *st)
     w.open = ARENA_ARRAY(w.arena, bool, x->function.n + 1);
     Plan *p = plan_graph(&w, x->graph, &from, NULL);
     if (!p || !all_there(&w)) return false;
-    know_all(&w, p);
+    know_numbers(m, p);
     m->inputs = p->inputs;
     m->fixed = ARENA_ARRAY(w.arena, bool, m->inputs + 1);
     for (uint32_t i = 0; i < m->inputs; i++) m->fixed[i] = p->known[p->input[i]];

@@ -67,6 +67,7 @@ static bool run_node(Run *r, const Env *e, const PlanNode *n)
         .nin = n->node->input.n,
         .nout = n->node->output.n,
         .arena = r->arena,
+        .written = r->written,
         .env = e};
     c.in = ARENA_ARRAY(r->arena, Held, c.nin + 1);
     c.out = ARENA_ARRAY(r->arena, Held, c.nout + 1);
@@ -120,6 +121,7 @@ kiln_tensor *env_output(Run *r, const Env *e, uint32_t i)
         .in = &e->value[e->plan->output[i]],
         .nin = 1,
         .arena = r->arena,
+        .written = r->written,
         .env = e};
     return tensor(&c, 0);
 }

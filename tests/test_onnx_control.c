@@ -1,0 +1,174 @@
+/* test_onnx_control: graphs within nodes of an ONNX model: If, Loop, Scan. */
+#include "values.h"
+
+#include <kiln/onnx.h>
+
+#include "onnx_bytes.h"
+
+static kiln_onnx *load(const char *in, const char *out, const Message *nodes, int n)
+{
+    const Message g = graph_of(in, out, nodes, n), m = model_of(&g, 17);
+    kiln_onnx *x = kiln_onnx_load_memory(k, m.at, m.n);
+    if (!x) print_error("%s\n", kiln_error(k)->text);
+    assert_non_null(x);
+    return x;
+}
+
+#define LOAD(in, out, ...) \
+    load(in, out, (const Message[]){__VA_ARGS__}, (int)(sizeof((const Message[]){__VA_ARGS__}) / sizeof(Message)))
+#define GRAPH(in, out, ...) \
+    graph_of(in, out, (const Message[]){__VA_ARGS__}, (int)(sizeof((const Message[]){__VA_ARGS__}) / sizeof(Message)))
+
+static kiln_tensor *call(kiln_onnx *m, kiln_operands in)
+{
+    kiln_tensor *y = NULL;
+    kiln_onnx_call(m, in, &y, 1);
+    return y;
+}
+
+static void says(kiln_tensor *y, kiln_code code, const char *what)
+{
+    (void)y;
+    assert_true(kiln_failed(k));
+    if (!strstr(kiln_error(k)->text, what)) print_error("%s\n", kiln_error(k)->text);
+    assert_non_null(strstr(kiln_error(k)->text, what));
+    assert_int_equal(kiln_error(k)->code, code);
+    kiln_clear(k);
+}
+
+#define BOTH(eager) for (int eager = 0; kiln_eager(k, eager == 1), eager < 2; eager++)
+
+/* y = x w if c, else x + w: the condition is computed, x and w come from outside. */
+static void branches(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    const Message then = GRAPH("", "p", node("Mul", "x w", "p")), otherwise = GRAPH("", "q", node("Add", "x w", "q"));
+    kiln_onnx *m =
+        LOAD("x w c", "y", with_graph(with_graph(node("If", "c", "y"), "then_branch", &then), "else_branch", &otherwise));
+    kiln_tensor *x = kiln_f32(k, KILN_SHAPE(2), 3, 4), *w = kiln_f32(k, KILN_SHAPE(2), 10, 20), *y;
+    BOTH(eager)
+    {
+        EXACTLY(call(m, KILN_IN(x, w, kiln_full(k, KILN_BOOL, KILN_SHAPE(), 1))), KILN_F32, KILN_SHAPE(2), 30, 80);
+        EXACTLY(call(m, KILN_IN(x, w, kiln_full(k, KILN_BOOL, KILN_SHAPE(1), 0))), KILN_F32, KILN_SHAPE(2), 13, 24);
+        KILN_TAPE(k, tape);
+        kiln_watch(tape, x);
+        y = call(m, KILN_IN(x, w, kiln_full(k, KILN_BOOL, KILN_SHAPE(), 1)));
+        EXACTLY(kiln_gradient(tape, y, x), KILN_F32, KILN_SHAPE(2), 10, 20);
+    }
+    kiln_eager(k, false);
+    kiln_onnx_free(m);
+}
+
+/* s = sum of i x for i below n: one loop of the graph serves all n. */
+static void loops_that_count(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    const Message body = GRAPH("i go s", "go2 t", node("Identity", "go", "go2"), with_integer(node("Cast", "i", "f"), "to", 1),
+        node("Mul", "f x", "ix"), node("Add", "s ix", "t"));
+    kiln_onnx *m = LOAD("n x s0", "s", with_graph(node("Loop", "n _ s0", "s"), "body", &body));
+    kiln_tensor *x = kiln_f32(k, KILN_SHAPE(2), 1, 10), *s = kiln_f32(k, KILN_SHAPE(2), 0, 5);
+    BOTH(eager)
+    {
+        for (int64_t n = 0; n < 6; n++)
+            EXACTLY(call(m, KILN_IN(kiln_i64(k, KILN_SHAPE(), n), x, s)), KILN_F32, KILN_SHAPE(2), (double)(n * (n - 1) / 2),
+                (double)(5 * n * (n - 1) + 5));
+    }
+    kiln_eager(k, false);
+    kiln_function_statistics stats;
+    kiln_function_stats(kiln_onnx_function(m), &stats);
+    assert_int_equal(stats.traces, 1);
+    kiln_onnx_free(m);
+}
+
+/* x doubles until it is above most; what it was is stacked: as often as it turned, at most 8 times. */
+static void loops_that_ask(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    const Message body = GRAPH("i go x", "more y was", node("Add", "x x", "y"), node("Identity", "x", "was"),
+        node("Less", "y most", "less"), node("Squeeze", "less", "more"));
+    kiln_onnx *m = LOAD("n x0 most", "x was", with_graph(node("Loop", "n _ x0", "x was"), "body", &body));
+    kiln_tensor *x = kiln_f32(k, KILN_SHAPE(1), 1), *most = kiln_f32(k, KILN_SHAPE(1), 7), *y[2];
+    BOTH(eager)
+    {
+        assert_true(kiln_onnx_call(m, KILN_IN(kiln_i64(k, KILN_SHAPE(), 8), x, most), y, 2));
+        EXACTLY(y[0], KILN_F32, KILN_SHAPE(1), 8);
+        EXACTLY(y[1], KILN_F32, KILN_SHAPE(3, 1), 1, 2, 4);
+        assert_true(kiln_onnx_call(m, KILN_IN(kiln_i64(k, KILN_SHAPE(), 2), x, most), y, 2));
+        EXACTLY(y[0], KILN_F32, KILN_SHAPE(1), 4);
+        EXACTLY(y[1], KILN_F32, KILN_SHAPE(2, 1), 1, 2);
+        assert_true(kiln_onnx_call(m, KILN_IN(kiln_i64(k, KILN_SHAPE(), 0), x, most), y, 2));
+        EXACTLY(y[0], KILN_F32, KILN_SHAPE(1), 1);
+        has_shape(y[1], KILN_F32, KILN_SHAPE(0, 1));
+    }
+    kiln_eager(k, false);
+    kiln_onnx_free(m);
+}
+
+/* What is carried grows from turn to turn, so that its turns are written out. */
+static void loops_that_grow(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    const Message body =
+        GRAPH("i go x", "go2 y", node("Identity", "go", "go2"), with_integer(node("Concat", "x x", "y"), "axis", 0));
+    kiln_onnx *m = LOAD(
+        "x0", "x", with_integer(node("Constant", "", "n"), "value_int", 3), with_graph(node("Loop", "n _ x0", "x"), "body", &body));
+    BOTH(eager) EXACTLY(call(m, KILN_IN(kiln_f32(k, KILN_SHAPE(1), 2))), KILN_F32, KILN_SHAPE(8), 2, 2, 2, 2, 2, 2, 2, 2);
+    kiln_eager(k, false);
+    kiln_onnx_free(m);
+    m = LOAD("n x0", "x", with_graph(node("Loop", "n _ x0", "x"), "body", &body));
+    kiln_tensor *n = kiln_i64(k, KILN_SHAPE(), 3), *x = kiln_f32(k, KILN_SHAPE(1), 2);
+    says(call(m, KILN_IN(n, x)), KILN_EUNSUPPORTED,
+        "onnx: Loop '': a value whose sizes change in a loop that turns as often as is computed is not supported (ai.onnx 17)");
+    kiln_onnx_free(m);
+}
+
+/* Running sums of the columns of x from the last one on. */
+static void scans(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    const Message body = GRAPH("s column", "t z", node("Add", "s column", "t"), node("Identity", "t", "z"));
+    Message scan = with_integer(with_graph(node("Scan", "s0 x", "last y"), "body", &body), "num_scan_inputs", 1);
+    scan = with_integers(with_integers(scan, "scan_input_axes", 1), "scan_input_directions", 1);
+    kiln_onnx *m = LOAD("s0 x", "last y", scan);
+    kiln_tensor *y[2];
+    BOTH(eager)
+    {
+        assert_true(
+            kiln_onnx_call(m, KILN_IN(kiln_f32(k, KILN_SHAPE(2), 100, 0), kiln_f32(k, KILN_SHAPE(2, 3), 1, 2, 3, 4, 5, 6)), y, 2));
+        EXACTLY(y[0], KILN_F32, KILN_SHAPE(2), 106, 15);
+        EXACTLY(y[1], KILN_F32, KILN_SHAPE(3, 2), 103, 6, 105, 11, 106, 15);
+    }
+    kiln_eager(k, false);
+    kiln_onnx_free(m);
+}
+
+static void what_cannot_be(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_f32(k, KILN_SHAPE(1), 2);
+    const Message body = GRAPH("i go x", "go2 y", node("Identity", "go", "go2"), node("Neg", "x", "y")),
+                  few = GRAPH("i", "go", with_integer(node("Cast", "i", "go"), "to", 9)),
+                  none = GRAPH("", "x0", node("Neg", "x0", "z"));
+    kiln_onnx *m = LOAD("x0", "x", with_graph(node("Loop", "_ _ x0", "x"), "body", &body));
+    BOTH(eager) says(call(m, KILN_IN(x)), KILN_EUNSUPPORTED, "onnx: Loop '': a loop without an end is not supported (ai.onnx 17)");
+    kiln_onnx_free(m);
+    m = LOAD("x0", "x", with_graph(node("Loop", "_ _ x0", "x"), "body", &few));
+    says(call(m, KILN_IN(x)), KILN_EFORMAT, "onnx: Loop '': its graph has 1 inputs and 1 outputs for 1 values that are carried");
+    kiln_onnx_free(m);
+    m = LOAD("c x0", "x", with_graph(node("If", "c", "x"), "then_branch", &none));
+    says(call(m, KILN_IN(kiln_full(k, KILN_BOOL, KILN_SHAPE(), 1), x)), KILN_EFORMAT, "onnx: If '': it has no graph 'else_branch'");
+    kiln_onnx_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {ENGINE_TEST(branches), ENGINE_TEST(loops_that_count), ENGINE_TEST(loops_that_ask),
+        ENGINE_TEST(loops_that_grow), ENGINE_TEST(scans), ENGINE_TEST(what_cannot_be)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
