@@ -51,6 +51,9 @@ typedef struct Operator {
 int64_t opset_version(const OnnxOpset *at, uint32_t n, Bytes domain); /* of those that are imported; 1: none */
 const Operator *operator_of(Bytes domain, Bytes op, int64_t version); /* NULL: there is no such, or not in that version */
 
+/* Of those that the node has the first that its operator, of that version, has not; NULL: none. */
+const OnnxAttribute *attribute_undefined(const OnnxNode *n, int64_t version);
+
 /* ---- plans: of a graph, of one within a node, or of a function's body ---- */
 typedef struct PlanNode {
     const OnnxNode *node;
@@ -106,7 +109,8 @@ struct Call {
     const Env *env;
 };
 
-bool env_run(Run *r, const Env *e);                        /* all nodes. False: recorded */
+bool env_run(Run *r, const Env *e); /* all nodes. False: recorded */
+bool env_node(Run *r, const Env *e, const PlanNode *n);
 Env env_of(Run *r, const Plan *p);                         /* with its initialisers */
 kiln_tensor *env_output(Run *r, const Env *e, uint32_t i); /* as a tensor; poison: recorded */
 

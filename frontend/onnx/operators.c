@@ -24,6 +24,20 @@ static const Operator operators[] = {
 #include "operators.def"
 };
 
+OperatorFn op_adagrad, op_adam, op_gradient, op_momentum;
+static const Operator training[] = {{"Adagrad", 1, op_adagrad, false, 0, {.number = 0}},
+    {"Adam", 1, op_adam, false, 0, {.number = 0}}, {"Gradient", 1, op_gradient, false, 0, {.number = 0}},
+    {"Momentum", 1, op_momentum, false, 0, {.number = 0}}};
+
+static bool is_named(Bytes b, const char *name) { return bytes_equal(b, (Bytes){(const uint8_t *)name, strlen(name)}); }
+
+static const Operator *training_of(Bytes op, int64_t version)
+{
+    for (size_t i = 0; i < COUNT_OF(training) && version == 1; i++)
+        if (is_named(op, training[i].name)) return &training[i];
+    return NULL;
+}
+
 static bool is_standard(Bytes domain)
 {
     static const char name[] = "ai.onnx";
@@ -34,6 +48,7 @@ static bool is_standard(Bytes domain)
 const Operator *operator_of(Bytes domain, Bytes op, int64_t version)
 {
     const Operator *found = NULL;
+    if (is_named(domain, "ai.onnx.preview.training")) return training_of(op, version);
     if (!is_standard(domain) || version > NEWEST) return NULL;
     for (size_t i = 0; i < COUNT_OF(operators); i++)
         if (operators[i].since <= version &&

@@ -23,6 +23,7 @@ typedef struct Missed {
     const OnnxNode *node;
     int64_t version;
     uint32_t count;
+    const OnnxAttribute *attribute; /* which its operator has not; NULL: it is the operator that is missing */
 } Missed;
 
 typedef struct Planner {
@@ -35,33 +36,53 @@ typedef struct Planner {
     VEC(Missed) missed;
 } Planner;
 
-static void miss(Planner *w, const OnnxNode *n, int64_t version)
+static void miss(Planner *w, const OnnxNode *n, int64_t version, const OnnxAttribute *a)
 {
-    for (uint32_t i = 0; i < w->missed.len; i++) {
+    for (uint32_t i = 0; i < w->missed.len && !a; i++) {
         Missed *x = &w->missed.at[i];
-        if (x->version == version && bytes_equal(x->node->op, n->op) && bytes_equal(x->node->domain, n->domain)) {
+        if (!x->attribute && x->version == version && bytes_equal(x->node->op, n->op) && bytes_equal(x->node->domain, n->domain)) {
             x->count++;
             return;
         }
     }
-    *VEC_PUSH(w->arena, &w->missed) = (Missed){n, version, 1};
+    *VEC_PUSH(w->arena, &w->missed) = (Missed){n, version, 1, a};
 }
 
+typedef struct MissedText {
+    char at[400];
+    size_t n;
+    uint32_t told, left_out;
+} MissedText;
+
+static void tell(MissedText *to, const Missed *x)
+{
+    const OnnxNode *n = x->node;
+    const char *dot = n->domain.n ? "." : "", *before = to->told++ ? ", " : "";
+    int more;
+    if (to->n + 240 > sizeof to->at) {
+        to->left_out++;
+        return;
+    }
+    if (x->attribute)
+        more = snprintf(to->at + to->n, sizeof to->at - to->n, "%s%.40s of %.40s '%.60s' (version %lld)", before,
+            shown(x->attribute->name).text, shown(n->op).text, shown(n->name).text, (long long)x->version);
+    else
+        more = snprintf(to->at + to->n, sizeof to->at - to->n, "%s%.60s%s%.60s (%u, version %lld)", before, shown(n->domain).text,
+            dot, shown(n->op).text, x->count, (long long)x->version);
+    to->n += (size_t)more;
+}
+
+/* All that is missing at once: operators, or else attributes that operators have not. */
 static bool all_there(const Planner *w)
 {
-    char text[400] = "";
-    size_t n = 0;
-    for (uint32_t i = 0; i < w->missed.len; i++) {
-        const Missed *x = &w->missed.at[i];
-        if (n + 160 > sizeof text) {
-            n += (size_t)snprintf(text + n, sizeof text - n, " and %u more", w->missed.len - i);
-            break;
-        }
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%s%s (%u, version %lld)", i ? ", " : "",
-            x->node->domain.n ? shown(x->node->domain).text : "", x->node->domain.n ? "." : "", shown(x->node->op).text, x->count,
-            (long long)x->version);
-    }
-    return n == 0 || status_fail(w->st, ST_UNSUPPORTED, "operators that Kiln does not have, or not in this version: %s", text);
+    MissedText operators = {.n = 0}, attributes = {.n = 0};
+    for (uint32_t i = 0; i < w->missed.len; i++) tell(w->missed.at[i].attribute ? &attributes : &operators, &w->missed.at[i]);
+    for (MissedText *x = &operators; x; x = x == &operators ? &attributes : NULL)
+        if (x->left_out) snprintf(x->at + x->n, sizeof x->at - x->n, " and %u more", x->left_out);
+    if (operators.told)
+        return status_fail(w->st, ST_UNSUPPORTED, "operators that Kiln does not have, or not in this version: %s", operators.at);
+    return !attributes.told ||
+           status_fail(w->st, ST_UNSUPPORTED, "attributes that operators of this version do not have: %s", attributes.at);
 }
 
 /* ---- names -------------------------------------------------------------------------------------------- */
@@ -147,7 +168,9 @@ static bool plan_node(Planner *w, Plan *p, uint32_t i, const Source *from, NameS
         if (!n->function) return false;
     }
     if (!n->function) n->op = operator_of(x->domain, x->op, n->version);
-    if (!n->function && !n->op) miss(w, x, n->version);
+    if (!n->function && !n->op) miss(w, x, n->version, NULL);
+    const OnnxAttribute *a = n->op ? attribute_undefined(x, n->version) : NULL;
+    if (a) miss(w, x, n->version, a);
     n->in = ARENA_ARRAY(w->arena, uint32_t, x->input.n + 1);
     n->out = ARENA_ARRAY(w->arena, uint32_t, x->output.n + 1);
     for (uint32_t j = 0; j < x->input.n; j++) n->in[j] = number_read(s, x->input.at[j]);

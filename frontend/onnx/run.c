@@ -58,7 +58,7 @@ static bool call_function(Run *r, Call *c)
     return true;
 }
 
-static bool run_node(Run *r, const Env *e, const PlanNode *n)
+bool env_node(Run *r, const Env *e, const PlanNode *n)
 {
     Call c = {.t = r->t,
         .at = KILN_HERE,
@@ -107,7 +107,7 @@ Env env_of(Run *r, const Plan *p)
 bool env_run(Run *r, const Env *e)
 {
     for (uint32_t i = 0; i < e->plan->nodes; i++)
-        if (!run_node(r, e, &e->plan->node[i])) return false;
+        if (!env_node(r, e, &e->plan->node[i])) return false;
     return true;
 }
 
