@@ -8,9 +8,9 @@
 
 /* ---- models of one node, y of x and w ---- */
 
-static Message node;
+static Message the_node;
 
-static void begin(const char *op, const char *in2) { node = node_of(op, "x", in2, "y"); }
+static void begin(const char *op, const char *in2) { the_node = node_of(op, "x", in2, "y"); }
 
 static void attribute(const char *name, int type, const void *at, size_t n)
 {
@@ -20,7 +20,7 @@ static void attribute(const char *name, int type, const void *at, size_t n)
     if (type == 2) integer(&a, 3, *(const int64_t *)at);
     if (type == 3) bytes(&a, 4, at, n);
     if (type == 6) bytes(&a, 7, at, n);
-    message(&node, 5, &a);
+    message(&the_node, 5, &a);
 }
 
 static void attribute_int(const char *name, int64_t v) { attribute(name, 2, &v, sizeof v); }
@@ -32,7 +32,7 @@ static kiln_onnx *end(int64_t version, const Message *w)
 {
     Message g = {.n = 0}, in = value_of("x"), out = {.n = 0};
     text(&out, 1, "y");
-    message(&g, 1, &node);
+    message(&g, 1, &the_node);
     if (w) message(&g, 5, w);
     message(&g, 11, &in), message(&g, 12, &out);
     const Message m = model_of(&g, version);
@@ -124,10 +124,10 @@ static void sizes_computed_of_sizes(void **state)
     static const int64_t twice[2] = {2, 1};
     Message w = weight(7, 2, twice, sizeof twice), g = {.n = 0}, in = value_of("x"), out = {.n = 0};
     const Message shape = node_of("Shape", "x", NULL, "s"), product = node_of("Mul", "s", "w", "sizes");
-    begin("Resize", ""), text(&node, 1, ""), text(&node, 1, "sizes");
+    begin("Resize", ""), text(&the_node, 1, ""), text(&the_node, 1, "sizes");
     attribute_text("coordinate_transformation_mode", "asymmetric"), attribute_text("nearest_mode", "floor");
     text(&out, 1, "y");
-    message(&g, 1, &shape), message(&g, 1, &product), message(&g, 1, &node), message(&g, 5, &w), message(&g, 11, &in),
+    message(&g, 1, &shape), message(&g, 1, &product), message(&g, 1, &the_node), message(&g, 5, &w), message(&g, 11, &in),
         message(&g, 12, &out);
     const Message model = model_of(&g, 13);
     kiln_onnx *m = kiln_onnx_load_memory(k, model.at, model.n);
@@ -153,9 +153,9 @@ static void integers_of_four_bits(void **state)
     static const float ones[3] = {1, 1, 1};
     Message zero = weight(22, 3, packed, sizeof packed), g = {.n = 0}, s = {.n = 0}, in = value_of("x"), out = {.n = 0};
     integer(&s, 1, 3), integer(&s, 2, 1), text(&s, 8, "s"), bytes(&s, 9, ones, sizeof ones);
-    begin("QuantizeLinear", "s"), text(&node, 1, "w");
+    begin("QuantizeLinear", "s"), text(&the_node, 1, "w");
     text(&out, 1, "y");
-    message(&g, 1, &node), message(&g, 5, &zero), message(&g, 5, &s), message(&g, 11, &in), message(&g, 12, &out);
+    message(&g, 1, &the_node), message(&g, 5, &zero), message(&g, 5, &s), message(&g, 11, &in), message(&g, 12, &out);
     const Message model = model_of(&g, 21);
     kiln_onnx *m = kiln_onnx_load_memory(k, model.at, model.n);
     for (int eager = 0; eager < 2; eager++) {
@@ -219,7 +219,7 @@ static void operands_along_an_axis(void **state)
     Message a = {.n = 0};
     text(&a, 1, "paddings"), integer(&a, 20, 7);
     for (int i = 0; i < 4; i++) integer(&a, 8, i == 1 || i == 2); /* one before axis 1, one behind axis 0 */
-    message(&node, 5, &a);
+    message(&the_node, 5, &a);
     m = end(1, NULL);
     EXACTLY(called(m, kiln_full(k, KILN_F32, KILN_SHAPE(1, 3), 4)), KILN_F32, KILN_SHAPE(2, 4), 0, 4, 4, 4, 0, 0, 0, 0);
     kiln_onnx_free(m);
