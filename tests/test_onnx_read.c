@@ -24,7 +24,7 @@ static Message tensor_of(const char *name, int64_t rows, size_t raw)
 }
 
 /* w [3, 2] is made of `tensor`, y = relu(x w). */
-static Message graph_of(const Message *tensor, const char *reads)
+static Message small_graph(const Message *tensor, const char *reads)
 {
     Message g = {.n = 0}, in = value_of("x"), out = value_of("y"), product = node_of("MatMul", reads, "w", "t"),
             relu = node_of("Relu", "t", NULL, "y");
@@ -39,7 +39,7 @@ static Message graph_of(const Message *tensor, const char *reads)
 
 static Message whole(void)
 {
-    const Message t = tensor_of("w", 3, 24), g = graph_of(&t, "x");
+    const Message t = tensor_of("w", 3, 24), g = small_graph(&t, "x");
     return model_of(&g, 17);
 }
 
@@ -88,7 +88,7 @@ static void numbers_in_pieces(void **state)
     dims.n = 0;
     varint(&dims, 5), varint(&dims, 600);
     bytes(&t, 7, dims.at, dims.n);
-    const Message g = graph_of(&t, "x"), m = model_of(&g, 17);
+    const Message g = small_graph(&t, "x"), m = model_of(&g, 17);
     kiln_onnx_free(kiln_onnx_load_memory(k, m.at, m.n));
     assert_false(kiln_failed(k));
 }
@@ -118,21 +118,21 @@ static void damaged_anywhere(void **state)
 static void what_is_wrong_is_named(void **state)
 {
     (void)state;
-    Message t = tensor_of("w", 3, 20), g = graph_of(&t, "x"), m = model_of(&g, 17);
+    Message t = tensor_of("w", 3, 20), g = small_graph(&t, "x"), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "tensor 0, 'w': it holds 20 bytes in place of 24");
-    t = tensor_of("w", INT64_MAX, 24), g = graph_of(&t, "x"), m = model_of(&g, 17);
+    t = tensor_of("w", INT64_MAX, 24), g = small_graph(&t, "x"), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "the product of its sizes does not fit into 60 bits");
-    t = tensor_of("w", -1, 24), g = graph_of(&t, "x"), m = model_of(&g, 17);
+    t = tensor_of("w", -1, 24), g = small_graph(&t, "x"), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "a size is below 0");
-    t = tensor_of("w", 3, 24), g = graph_of(&t, "nobody"), m = model_of(&g, 17);
+    t = tensor_of("w", 3, 24), g = small_graph(&t, "nobody"), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "node 0, MatMul '': input 0, 'nobody', is made by nothing before it");
-    g = graph_of(&t, "y"), m = model_of(&g, 17);
+    g = small_graph(&t, "y"), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "input 0, 'y', is made by nothing before it");
     const Message again = node_of("Neg", "x", NULL, "t");
-    g = graph_of(&t, "x"), message(&g, 1, &again), m = model_of(&g, 17);
+    g = small_graph(&t, "x"), message(&g, 1, &again), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "node 2, Neg '': output 0, 't', is the name of something else already");
     Message nameless = tensor_of("", 3, 24);
-    g = graph_of(&t, "x"), message(&g, 5, &nameless), m = model_of(&g, 17);
+    g = small_graph(&t, "x"), message(&g, 5, &nameless), m = model_of(&g, 17);
     fails_as(&m, KILN_EFORMAT, "initialiser 1 has no name");
     m = (Message){.n = 0}, integer(&m, 1, 8);
     fails_as(&m, KILN_EFORMAT, "it has no graph: this is no ONNX model");
@@ -200,7 +200,7 @@ static void names_file(const char *location, const char *offset, const char *len
         if (!pair[i][1]) continue;
         e.n = 0, text(&e, 1, pair[i][0]), text(&e, 2, pair[i][1]), message(&t, 13, &e);
     }
-    const Message g = graph_of(&t, "x"), m = model_of(&g, 17);
+    const Message g = small_graph(&t, "x"), m = model_of(&g, 17);
     put(in_folder("m.onnx"), m.at, m.n);
     kiln_onnx *x = kiln_onnx_load(k, in_folder("m.onnx"));
     if (!why)
