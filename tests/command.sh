@@ -53,7 +53,7 @@ expect 'a number beyond long' 2 '' "'99999999999999999999' is not a whole" compi
 expect 'a missing value' 2 '' '^kiln demo: --epochs needs a whole number from 1 to 1000' demo --epochs
 expect 'a missing value before an option' 2 '' '^kiln demo: --out needs a value' demo --out --quick
 expect 'a value for a flag' 2 '' '^kiln demo: --quick takes no value' demo --quick=1
-expect 'a file where none is wanted' 2 '' "^kiln bench: unexpected argument 'mlp'" bench mlp
+expect 'a file where none is wanted' 2 '' "^kiln bench: unexpected argument 'mlp', which does not end in .onnx" bench mlp
 expect 'two files' 2 '' "^kiln compile: unexpected argument 'b': one file at a time" compile a -o out b
 expect 'a device that there is not' 4 '' '^kiln demo: device: there is no device "tpu:0"; there are cpu' demo --device tpu:0 --out "$scratch/none.svg"
 expect 'data that is not there' 3 '' 'cannot open' demo --data "$scratch/none"

@@ -74,7 +74,31 @@ if command -v make >/dev/null && command -v cc >/dev/null; then
     make -C "$scratch/w" main >"$scratch/out" 2>"$scratch/err" && (cd "$scratch/w" && ./main "$scratch/in.raw") >"$scratch/out" 2>"$scratch/err" &&
         grep -q '^out0:' "$scratch/out" && [ -s "$scratch/w/model.weights" ]
     verdict 'its example reads them' $?
+    expect 'weights of which some are kept in another order alone' 0 '' '' compile "$cases/test_Conv1d_pad1size1/model.onnx" -o "$scratch/c" --weights file --example
 fi
+
+# bench
+expect 'a model in three ways' 0 '^results are equal bit for bit$' '' bench "$gemm/model.onnx" --threads 1
+grep -q '^eager ' "$scratch/out" && grep -q '^compiled ' "$scratch/out" && grep -q '^object ' "$scratch/out"
+verdict 'each has a line' $?
+expect 'for machines' 0 '"equal": true' '' bench "$tril/model.onnx" --dim x.1=5 --fix k=6 --json
+is_json "$scratch/out" && grep -q '"sizes": "x.1=5"' "$scratch/out"
+verdict 'which is JSON' $?
+if command -v python3 >/dev/null; then
+    python3 -c 'import json, sys
+for way, r in json.load(sys.stdin)["ways"].items():
+    if way == "object" and "none" in r: continue
+    assert 0 < r["p50_s"] <= r["p90_s"] <= r["p99_s"] and r["first_result_s"] > 0 and r["peak_bytes"] > 0 and r["calls"] > 0, r' <"$scratch/out"
+    verdict 'with percentiles in order' $?
+fi
+CC=$scratch/none expect 'without a C compiler there is no object' 0 '^object  *none: no C compiler to link it: ' '' bench "$gemm/model.onnx"
+expect 'on a device' 0 '^object  *none: it would be for the CPU, not for emu:0' '' bench "$gemm/model.onnx" --device emu:0
+expect 'an input from which sizes follow is not drawn' 2 '' 'input shape: sizes follow from its numbers' bench "$reshape/model.onnx"
+expect 'a size that no drawn input has' 2 '' '^kiln bench: --dim: no input that is drawn leaves a size open that is called N$' bench "$gemm/model.onnx" --dim N=3
+expect 'a size that is several' 2 '' '^kiln bench: --dim: N has more than one size' bench "$gemm/model.onnx" --dim N=1..3
+expect 'a model that is not there' 3 '' 'No such file' bench "$scratch/none.onnx"
+expect 'no model at all' 2 '' 'are for a MODEL.onnx, and none is named$' bench --dim N=3
+TMPDIR=$scratch/none expect 'a folder that cannot be made' 4 '' 'cannot make a folder: No such file' bench "$gemm/model.onnx"
 
 # export
 printf 'module {\n  dims N in [1,9]\n}\ngraph @main(%%1: f32[N,4], %%2: f32[4]) -> (%%4) {\n  %%3 = broadcast(%%2) {[N, 4]} : f32[N,4]\n  %%4 = mul(%%1, %%3) : f32[N,4]\n}\n' >"$scratch/m.kiln"

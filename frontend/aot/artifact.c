@@ -40,7 +40,7 @@ static bool write_weights(const Artifact *a, const Program *p, const char *path,
     if (!ok) return status_fail(st, ST_IO, "aot: %s could not be written", name);
     for (uint32_t i = 0; ok && i < p->ninput; i++) {
         const int64_t bytes = p->buf.at[i].bytes;
-        if (a->input[i].kind != PLACE_CONSTANT || bytes == 0) continue;
+        if (a->input[i].kind != PLACE_CONSTANT || a->input[i].unread || bytes == 0) continue;
         kiln_tensor *x = tensor_host(a->t, a->at, a->input[i].value);
         x = tensor_ok(x) ? tensor_contiguous(a->t, a->at, x) : x;
         ok = tensor_ok(x) && file_write(&f, zeros, (size_t)(a->input[i].offset - at)) && file_write(&f, x->data, (size_t)bytes);

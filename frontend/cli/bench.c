@@ -2,24 +2,37 @@
  * turn, so that they meet the same conditions, and takes medians of several rounds. Results go to stdout, all else to stderr. */
 #include "bench.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "../../runtime/base.h"
 #include "../function/function.h"
+#include "bench_model.h"
 #include "options.h"
 
-const char bench_help[] = "usage: kiln bench [OPTION]...\n\n"
-                          "  kiln bench                  all workloads, a few seconds each\n"
-                          "  kiln bench --filter mlp     those whose name contains mlp\n"
-                          "  kiln bench --json > b.json  for machines: times in seconds\n\n"
-                          "Times are medians of interleaved rounds, beside them the 10th and 90th percentile. Exit status 1 if the "
-                          "two modes differ in a bit.\n\n"
-                          "  --json         one JSON object instead of a table\n"
-                          "  --filter NAME  only workloads whose name contains NAME\n"
-                          "  --device NAME  where to run, one that kiln info lists (KILN_DEVICE, else cpu); an emulated one gets\n"
-                          "                 small sizes, a few rounds, and figures that say nothing\n"
-                          "  --threads N    in all, 1 to 1024 (one per core)\n"
-                          "  --seconds S    whole seconds of measuring per workload, 1 to 600 (1)\n";
+const char bench_help[] =
+    "usage: kiln bench [OPTION]...\n"
+    "       kiln bench MODEL.onnx [OPTION]...\n\n"
+    "  kiln bench                  all workloads, a few seconds each\n"
+    "  kiln bench --filter mlp     those whose name contains mlp\n"
+    "  kiln bench --json > b.json  for machines: times in seconds\n\n"
+    "Times are medians of interleaved rounds, beside them the 10th and 90th percentile. Exit status 1 if the "
+    "two modes differ in a bit.\n\n"
+    "  --json         one JSON object instead of a table\n"
+    "  --filter NAME  only workloads whose name contains NAME\n"
+    "  --device NAME  where to run, one that kiln info lists (KILN_DEVICE, else cpu); an emulated one gets\n"
+    "                 small sizes, a few rounds, and figures that say nothing\n"
+    "  --threads N    in all, 1 to 1024 (one per core)\n"
+    "  --seconds S    whole seconds of measuring per workload or model, 1 to 600 (1)\n\n"
+    "An ONNX model is run eagerly, compiled, and as an object that the C compiler ($CC, else cc) links. First\n"
+    "results and memory are those of processes of their own, from their start on; then calls are timed in turn:\n"
+    "the 50th, 90th and 99th percentile of single ones. The object, of one thread, is for the CPU alone.\n\n"
+    "  kiln bench net.onnx --dim N=8 --input x=x.npy\n\n"
+    "  --input [NAME=]X  an input's value, as kiln run takes it; inputs without one are drawn, whole numbers\n"
+    "                    as 0 or 1\n"
+    "  --dim NAME=SIZE   a size that the model leaves open (1)\n"
+    "  --fix NAME=VALUE  an input from which sizes follow, or any that is to be a constant of the object\n"
+    "  --seed N          of what is drawn (1)\n";
 
 typedef struct BenchOptions {
     bool json;
@@ -241,21 +254,38 @@ static int run(kiln *k, const BenchOptions *o)
     return all_equal ? FINE : CHECK_FAILED;
 }
 
-int bench(int argc, char **argv)
+static int bench_workloads(const BenchOptions *o)
 {
-    BenchOptions o = {.seconds = 1, .device = device_own()};
-    const Option options[] = {{"--json", .flag = &o.json}, {"--filter", .text = &o.filter}, {"--device", .text = &o.device},
-        {"--threads", .count = &o.threads, .lo = 1, .hi = 1024}, {"--seconds", .count = &o.seconds, .lo = 1, .hi = 600}, {0}};
-    int status = options_parse("bench", argc, argv, options, NULL, 0);
-    if (status) return status;
-    kiln *k = kiln_open(&(kiln_options){.threads = (int)o.threads, .no_log = true, .compile = KILN_WAIT, .device = "cpu"});
+    kiln *k = kiln_open(&(kiln_options){.threads = (int)o->threads, .no_log = true, .compile = KILN_WAIT, .device = "cpu"});
     if (!k) {
         fprintf(stderr, "kiln bench: no memory for an engine\n");
         return NO_RESOURCE;
     }
-    status = device_check("bench", k, o.device);
-    if (status == FINE) status = run(k, &o);
+    int status = device_check("bench", k, o->device);
+    if (status == FINE) status = run(k, o);
     kiln_clear(k);
     kiln_close(k);
     return status;
+}
+
+int bench(int argc, char **argv)
+{
+    BenchOptions o = {.seconds = 1, .device = device_own()};
+    BenchModel m = {.model = {.command = "bench"}, .seed = 1};
+    ModelOptions *of = &m.model;
+    const Option options[] = {{"--json", .flag = &o.json}, {"--filter", .text = &o.filter}, {"--device", .text = &o.device},
+        {"--threads", .count = &o.threads, .lo = 1, .hi = 1024}, {"--seconds", .count = &o.seconds, .lo = 1, .hi = 600},
+        {"--input", .list = of->input, .listed = &of->inputs, .hi = VALUES},
+        {"--dim", .list = of->dim, .listed = &of->dims, .hi = VALUES},
+        {"--fix", .list = of->fix, .listed = &of->fixes, .hi = VALUES}, {"--seed", .count = &m.seed, .lo = 0, .hi = LONG_MAX}, {0}};
+    const int status = options_parse("bench", argc, argv, options, &of->file, 1);
+    if (status) return status;
+    if (of->file && !ends_in(of->file, ".onnx"))
+        return usage_error("bench", "unexpected argument '%s', which does not end in .onnx (--filter chooses workloads)", of->file);
+    if (of->file && o.filter) return usage_error("bench", "--filter is for workloads, not for %s", of->file);
+    if (!of->file && (of->inputs || of->dims || of->fixes || m.seed != 1))
+        return usage_error("bench", "--input, --dim, --fix and --seed are for a MODEL.onnx, and none is named");
+    if (!of->file) return bench_workloads(&o);
+    m.device = o.device, m.threads = o.threads, m.seconds = o.seconds, m.json = o.json;
+    return bench_model(&m);
 }
