@@ -8,9 +8,9 @@
 #include "pass.h"
 #include "stop.h"
 
-#define FUSE_MAPS 8      /* one kernel moves a value by no more than so many different index maps */
+#define FUSE_MAPS 16     /* one kernel moves a value by no more than so many different index maps */
 #define FUSE_PLACES 4    /* and computes one at no more */
-#define FUSE_MEMBERS 160 /* nodes of one kernel */
+#define FUSE_MEMBERS 320 /* bounds the nodes of one kernel: one instruction is 1, other nodes are 2 */
 #define FUSE_MOVES 512   /* bounds what moves elements in one kernel: index maps and guards, no arithmetic */
 #define FUSE_COPIES                                                                                             \
     8 /* bounds chains of nodes that a kernel computes again: without it, a chain would be computed as often as \

@@ -69,14 +69,24 @@ void fuse_drop_newest(Fuse *f, Value root)
 
 /* ---- length --------------------------------------------------------------------------------------- */
 
+/* In FUSE_MEMBERS. */
+static uint32_t weight(const Node *n)
+{
+    const ScalarTok *tok = op_def[n->op].value_f;
+    return tok && tok[0].prim < P_COUNT && tok[prim_info[tok[0].prim].args + 1].prim == P_END ? 1 : 2;
+}
+
 bool fuse_room(const Fuse *f, const Node *n, uint32_t group)
 {
     const Group *g = fuse_group(f, group);
-    return fuse_is_move(n) ? g->nmove < FUSE_MOVES : g->nmember < FUSE_MEMBERS;
+    return fuse_is_move(n) ? g->nmove < FUSE_MOVES : g->nmember + weight(n) <= FUSE_MEMBERS;
 }
 
 void fuse_count(const Fuse *f, const Node *n, uint32_t group)
 {
     Group *g = fuse_group(f, group);
-    *(fuse_is_move(n) ? &g->nmove : &g->nmember) += 1;
+    if (fuse_is_move(n))
+        g->nmove++;
+    else
+        g->nmember += weight(n);
 }

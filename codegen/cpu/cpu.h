@@ -190,6 +190,9 @@ LLVMValueRef emit_random(KernelEmit *e, const Instr *in, uint32_t u);
 /* emit_turn */
 /* Turns blocks of n lanes, a power of two: what lane j of a block was in v[i], its lane i then is in v[j]. */
 void turn_blocks(Gen *g, LLVMValueRef *v, uint32_t n);
+/* The low halves (high: 0) or high ones (1) of x and y, each of n lanes, element after element of both; n divides the lanes of
+ * vectors, whose blocks of n are such halves each. */
+LLVMValueRef turn_interleaved(Gen *g, LLVMValueRef x, LLVMValueRef y, uint32_t n, uint32_t high);
 void turn_plan(KernelEmit *e); /* sets e->square, e->turned */
 /* Runs the kernel over these rows of the turn axis and columns of the vector axis. */
 void emit_turned(KernelEmit *e, LLVMValueRef row, LLVMValueRef row_end, LLVMValueRef column, LLVMValueRef column_end);
@@ -199,12 +202,19 @@ void emit_turned_store(KernelEmit *e, const Stream *s, int32_t value);  /* the s
 bool sweeps_in_squares(const KernelEmit *e);
 
 /* emit_stream */
+enum { STRIDE_OTHER = INT32_MAX };
+/* The elements from one lane to the next, if a small constant. */
+int64_t emit_stream_stride(const KernelEmit *e, const Stream *s);
 LLVMValueRef emit_stream_at(KernelEmit *e, const Stream *s, uint32_t u, uint32_t lane); /* the element's address */
 LLVMValueRef emit_stream_load(KernelEmit *e, const Stream *s, uint32_t u, bool lanes);
 LLVMValueRef emit_stream_fetch(KernelEmit *e, const Instr *in, uint32_t u); /* of I_FETCH */
 void emit_stream_stores(KernelEmit *e, const Stage *stage, uint32_t u);     /* all of the stage */
 /* Whether this call's results are so large, and so lie, that they are written past the caches; NULL: never. */
 LLVMValueRef emit_stream_past(KernelEmit *e);
+
+/* ---- emit_zip.c */
+/* False: the store is to be done alone. */
+bool emit_zipped(KernelEmit *e, const Stage *stage, const Store *st, uint32_t u);
 
 /* emit_reduce */
 typedef struct Accumulator {

@@ -4,18 +4,15 @@
  * emit_scalar. */
 #include "emit_reduce.h"
 
-enum { COEF_OTHER = INT32_MAX };
-
 static bool is_row(const Stream *s) { return (s->buf & STREAM_ROW) != 0; }
 static uint32_t align_of(const Stream *s) { return (uint32_t)dtype_bytes((DType)s->type); }
 
-/* The elements from one lane to the next, if a small constant. */
-static int64_t lane_coef(const KernelEmit *e, const Stream *s)
+int64_t emit_stream_stride(const KernelEmit *e, const Stream *s)
 {
     int64_t c;
     if (is_row(s)) return 1;
     if (e->k->vector < 0) return 0;
-    return gen_dim_const(e->g, s->coef[e->k->vector], &c) ? c : COEF_OTHER;
+    return gen_dim_const(e->g, s->coef[e->k->vector], &c) ? c : STRIDE_OTHER;
 }
 
 static LLVMValueRef base_of(const KernelEmit *e, const Stream *s)
@@ -150,7 +147,7 @@ static LLVMValueRef load_every_other(KernelEmit *e, const Stream *s, uint32_t u)
 static LLVMValueRef load_vector(KernelEmit *e, const Stream *s, uint32_t u)
 {
     Gen *g = e->g;
-    int64_t coef = lane_coef(e, s);
+    int64_t coef = emit_stream_stride(e, s);
     LLVMValueRef mask = lane_mask(e, s, u);
     if (in_one_move(e, s, coef, mask)) return load_together(e, s, u, coef, mask);
     if (coef == 2 && !mask && !dyn_has_lanes(e, s)) return load_every_other(e, s, u);
@@ -194,7 +191,7 @@ static void store_lane_by_lane(KernelEmit *e, const Stream *s, uint32_t u, LLVMV
 
 static void store_vector(KernelEmit *e, const Stream *s, uint8_t fold, LLVMValueRef v, uint32_t u, bool past)
 {
-    int64_t coef = lane_coef(e, s);
+    int64_t coef = emit_stream_stride(e, s);
     LLVMValueRef mask = lane_mask(e, s, u);
     if (!in_one_move(e, s, coef, mask)) {
         store_lane_by_lane(e, s, u, v, mask, fold);
@@ -235,59 +232,10 @@ static void store(KernelEmit *e, const Stage *stage, const Store *st, uint32_t u
     gen_store(e->g, v, at, align_of(s));
 }
 
-/* Every other element from this one on, all of which exist. */
-static bool is_every_other(KernelEmit *e, const Store *st)
-{
-    const Stream *s = &e->k->stream[st->stream];
-    return !st->fold && s->dyn < 0 && s->guard < 0 && !e->mask && !e->in_square && !is_row(s) && dim_is_const(s->base) &&
-           lane_coef(e, s) == 2;
-}
-
-/* The store of the elements between those of this one, as real and imaginary parts lie; NULL: there is none. */
-static const Store *between(KernelEmit *e, const Stage *stage, const Store *st)
-{
-    const Kernel *k = e->k;
-    const Stream *s = &k->stream[st->stream];
-    if (!stores_lanes(e, stage) || !is_every_other(e, st)) return NULL;
-    for (const Store *o = k->store + stage->first_store; o < k->store + stage->last_store; o++) {
-        const Stream *t = &k->stream[o->stream];
-        if (is_every_other(e, o) && t->buf == s->buf && t->type == s->type && t->base == s->base + 1 &&
-            memcmp(t->coef, s->coef, sizeof s->coef) == 0)
-            return o;
-    }
-    return NULL;
-}
-
-/* Element after element of both, side by side. */
-static void store_both(KernelEmit *e, const Store *st, const Store *other, uint32_t u)
-{
-    Gen *g = e->g;
-    const Stream *s = &e->k->stream[st->stream];
-    const uint32_t n = e->width;
-    LLVMValueRef *order = ARENA_ARRAY(g->arena, LLVMValueRef, 2 * n);
-    for (uint32_t i = 0; i < 2 * n; i++) order[i] = LLVMConstInt(g->i32, i % 2 * n + i / 2, false);
-    LLVMValueRef x = emit_to_memory(g, (DType)s->type, emit_operand(e, st->value, u, true));
-    LLVMValueRef y = emit_to_memory(g, (DType)s->type, emit_operand(e, other->value, u, true));
-    gen_store(g, LLVMBuildShuffleVector(g->b, x, y, LLVMConstVector(order, 2 * n), ""), emit_stream_at(e, s, u, 0), align_of(s));
-}
-
-/* Whether another store is the one that has this between its elements, and stores both. */
-static bool goes_along(KernelEmit *e, const Stage *stage, const Store *st)
-{
-    for (const Store *o = e->k->store + stage->first_store; o < e->k->store + stage->last_store; o++)
-        if (o != st && e->k->stream[o->stream].buf == e->k->stream[st->stream].buf && between(e, stage, o) == st) return true;
-    return false;
-}
-
 void emit_stream_stores(KernelEmit *e, const Stage *stage, uint32_t u)
 {
-    for (const Store *st = e->k->store + stage->first_store; st < e->k->store + stage->last_store; st++) {
-        const Store *other = between(e, stage, st);
-        if (other)
-            store_both(e, st, other, u);
-        else if (!is_every_other(e, st) || !goes_along(e, stage, st))
-            store(e, stage, st, u);
-    }
+    for (const Store *st = e->k->store + stage->first_store; st < e->k->store + stage->last_store; st++)
+        if (!stores_lanes(e, stage) || !emit_zipped(e, stage, st, u)) store(e, stage, st, u);
 }
 
 LLVMValueRef emit_stream_fetch(KernelEmit *e, const Instr *in, uint32_t u)

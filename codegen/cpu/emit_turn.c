@@ -7,8 +7,7 @@
 
 enum { LINE = 4, BLOCK = 4 }; /* squares below one another, which read whole lines of a cache; vectors side by side */
 
-/* Interleaves the halves `high` of x and y within each block of n lanes. */
-static LLVMValueRef interleave(Gen *g, LLVMValueRef x, LLVMValueRef y, uint32_t n, uint32_t high)
+LLVMValueRef turn_interleaved(Gen *g, LLVMValueRef x, LLVMValueRef y, uint32_t n, uint32_t high)
 {
     const uint32_t lanes = gen_lanes_of(x);
     LLVMValueRef *order = ARENA_ARRAY(g->arena, LLVMValueRef, lanes);
@@ -23,7 +22,7 @@ void turn_blocks(Gen *g, LLVMValueRef *v, uint32_t n)
 {
     LLVMValueRef *to = ARENA_ARRAY(g->arena, LLVMValueRef, n);
     for (uint32_t round = 1; round < n; round *= 2) {
-        for (uint32_t r = 0; r < n; r++) to[r] = interleave(g, v[r / 2], v[r / 2 + n / 2], n, r % 2);
+        for (uint32_t r = 0; r < n; r++) to[r] = turn_interleaved(g, v[r / 2], v[r / 2 + n / 2], n, r % 2);
         memcpy(v, to, n * sizeof *v);
     }
 }

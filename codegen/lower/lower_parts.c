@@ -23,7 +23,7 @@ static uint32_t divisions(const Build *b)
  * costs more, unless everything lies in a cache, parts are whole pages, or many operands meet. Parts of less than a cache line
  * never pay, nor does splitting a few bytes. Where only a few elements share an index of the axis, that axis and theirs become one
  * axis without the guard, which does pay. */
-enum { LINE_BYTES = 64, PAGE_BYTES = 4096, CACHE_BYTES = 1 << 18, FEW_BYTES = 1 << 10, MANY_GUARDS = 5, MUCH_CODE = 32 };
+enum { LINE_BYTES = 64, PAGE_BYTES = 4096, CACHE_BYTES = 1 << 18, FEW_BYTES = 1 << 10, MANY_GUARDS = 5, MUCH_CODE = 32, FEW = 16 };
 
 static int64_t size_of(const Build *b, Dim d) { return MIN_OF(dim_hi(b->lw->dims, d), DIM_MAX); }
 
@@ -50,8 +50,9 @@ static bool pays(const Build *b, const Cut *c)
         if (a > c->axis) line *= (double)size_of(b, b->env.extent[a]);
     }
     const int64_t whole = size_of(b, b->env.extent[c->axis]), low = MIN_OF(size_of(b, c->at), whole);
-    /* Pairs, as real and imaginary parts, for each of which the kernel would compute both. The parts become one kernel again. */
-    if (whole == 2 && b->draft.len >= MUCH_CODE) return all > FEW_BYTES;
+    /* Pairs, as real and imaginary parts, or a few more, for each of which the kernel would compute all. The parts become one
+     * kernel again. */
+    if (whole <= FEW && b->draft.len >= MUCH_CODE) return all > FEW_BYTES;
     const double run = line * bytes * (double)MAX_OF(low, whole - low);
     return run >= LINE_BYTES && all > FEW_BYTES &&
            (run >= PAGE_BYTES || all <= CACHE_BYTES || b->cut.len >= MANY_GUARDS || (line > 1 && line < 8) || gathers(b, c->axis));

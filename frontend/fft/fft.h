@@ -15,9 +15,7 @@ typedef enum TableKind {
                    */
     TABLE_CHIRP,  /* [2, n, 2]: exp(sign pi i j j / n), as turns */
     TABLE_ANSWER, /* [2, m, 2]: the transform of the chirp's conjugate, wrapped to length m, over m, as turns */
-    TABLE_PLANES, /* [2 n, 2 n]: as the matrix, of n real parts and then n imaginary ones */
-    TABLE_STEPS,  /* [m - 1, 2, n / m]: exp(sign 2 pi i j k / n), k from 1: real parts, imaginary parts */
-    TABLE_LAST    /* [2, n / m, m]: exp(sign 2 pi i j k / n): real parts, imaginary parts */
+    TABLE_STEPS   /* [m - 1, 2, n / m]: exp(sign 2 pi i j k / n), k from 1: real parts, imaginary parts */
 } TableKind;
 
 /* In x's dtype, where x lies, of this shape. */
@@ -32,8 +30,7 @@ kiln_tensor *fft_constant(Thread *t, kiln_site at, const kiln_tensor *x, kiln_sh
 kiln_tensor *fft_lines(Thread *t, kiln_site at, kiln_tensor *x, int sign);
 
 /* ---- stages.c */
-/* The same of the middle axis of x [count, n, inner, 2], or of real numbers [count, n, inner], n a power of two. inner is 1 only
- * for an n beyond FFT_DIRECT. */
+/* The same of the middle axis of x [count, n, inner, 2], or of real numbers [count, n, inner], n a power of two. */
 kiln_tensor *fft_stages(Thread *t, kiln_site at, kiln_tensor *x, bool is_complex, int sign);
 
 #endif

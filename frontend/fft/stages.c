@@ -1,12 +1,11 @@
 /* stages: transforms of a power of two, by Stockham's stages (Cochran et al., "What is the fast Fourier transform?", 1967): each
- * takes a factor of 8, 4 or 2 off, as sums and differences of whole planes, and leaves the results in order, so that elements side
- * by side stay so. Where the axis is the innermost, its last 16 elements go along as such, and are transformed by a product. Real
- * and imaginary parts are planes of their own meanwhile. Relies on fft.h. */
+ * takes a factor of up to 16 off, as sums and differences of whole planes, and leaves the results in order, so that elements side
+ * by side stay so. Real and imaginary parts are planes of their own meanwhile. Relies on fft.h. */
 #include "fft.h"
 
 #include <math.h>
 
-enum { MOST = 8, INNER = 16 };
+enum { MOST = 16 };
 
 typedef struct Go { /* one transform */
     Thread *t;
@@ -36,11 +35,11 @@ static Planes turned(const Go *g, Planes x, kiln_operand re, kiln_operand im)
 /* x exp(sign 2 pi i k / n), k below n / 2 */
 static Planes turned_by(const Go *g, Planes x, int k, int n)
 {
-    const double root = sqrt(0.5);
     if (k == 0) return x;
     if (4 * k == n && g->sign < 0) return (Planes){x.im, difference(g, NULL, x.re)};
     if (4 * k == n) return (Planes){difference(g, NULL, x.im), x.re};
-    return turned(g, x, KILN_OPERAND(4 * k < n ? root : -root), KILN_OPERAND(g->sign * root)); /* n is 8 */
+    const double angle = 6.283185307179586 * k / n;
+    return turned(g, x, KILN_OPERAND(cos(angle)), KILN_OPERAND(g->sign * sin(angle)));
 }
 
 /* The transform of n planes, `apart` from each other, by halves. */
@@ -61,7 +60,14 @@ static void butterfly(const Go *g, const Planes *x, int n, int apart, Planes *y)
 }
 
 /* ---- stages ------------------------------------------------------------------------------------------------------------------ */
-static int factor_of(int64_t left) { return left == 2 ? 2 : left == 4 || left == 16 ? 4 : 8; }
+/* As few stages as factors of up to MOST allow, the largest first. */
+static int factor_of(int64_t left)
+{
+    int bits = 0, stages;
+    while ((int64_t)1 << bits < left) bits++;
+    stages = (bits + 3) / 4;
+    return 1 << (bits + stages - 1) / stages;
+}
 
 /* x without an axis, at one of its places. */
 static kiln_tensor *picked(const Go *g, kiln_tensor *x, int axis, int64_t place)
@@ -92,17 +98,6 @@ static void turn_all(const Go *g, Planes *y, int f, int64_t left)
     }
 }
 
-/* By what stands between the stages and the product that follows: result k holds so many elements from k size on. */
-static void turn_last(const Go *g, Planes *y, int f, int64_t n, int64_t size)
-{
-    const kiln_tensor *like = y[0].re ? y[0].re : y[0].im;
-    kiln_tensor *by = fft_table(g->t, g->at, like, TABLE_LAST, g->sign, n, INNER, KILN_SHAPE(2, n));
-    for (int k = 0; k < f && tensor_ok(by); k++) {
-        kiln_tensor *here = slice_axis(g->t, g->at, by, 1, k * size, size);
-        if (tensor_ok(here)) y[k] = turned(g, y[k], of(picked(g, here, 0, 0)), of(picked(g, here, 0, 1)));
-    }
-}
-
 static Planes with_zeros(const Go *g, Planes x)
 {
     if (!x.re) x.re = constant_of(g->t, g->at, &x.im->type, kiln_of_i(0));
@@ -110,70 +105,40 @@ static Planes with_zeros(const Go *g, Planes x)
     return x;
 }
 
-typedef struct Shape {
-    Dim count, inner;
-    int64_t n;
-    bool flat; /* the axis is the innermost: INNER of its elements are `inner` */
-} Shape;
-
-/* The results of the last stage, side by side: [count, n / INNER, 2, INNER] where a product follows, else [count, n, inner, 2]. */
-static kiln_tensor *joined(const Go *g, const Shape *s, Planes *y, int f, Dim size)
+/* The results of the last stage, side by side: [count, n, inner, 2]. */
+static kiln_tensor *joined(const Go *g, Dim count, int64_t n, Dim inner, Planes *y, int f)
 {
     kiln_tensor *all[MOST];
-    for (int k = 0; k < f; k++) {
-        kiln_tensor *two[2] = {y[k].re, y[k].im};
-        for (int i = 0; i < 2 && s->flat; i++) two[i] = shaped(g, two[i], s->count, size / INNER, INNER, 0, 3);
-        all[k] = stacked(g, two, 2, s->flat ? 2 : 3);
-    }
-    kiln_tensor *x = stacked(g, all, f, 1);
-    return s->flat ? x : shaped(g, x, s->count, s->n, s->inner, 2, 4);
+    for (int k = 0; k < f; k++) all[k] = stacked(g, (kiln_tensor *[]){y[k].re, y[k].im}, 2, 3);
+    return shaped(g, stacked(g, all, f, 1), count, n, inner, 2, 4);
 }
 
-/* All stages over n elements that are `size` apart. */
-static kiln_tensor *staged(const Go *g, const Shape *s, Planes x, int64_t left, Dim size)
+static kiln_tensor *transformed(const Go *g, kiln_tensor *of_x, bool is_complex)
 {
-    for (;;) {
+    const Dim count = of_x->type.dim[0], inner = of_x->type.dim[2];
+    const int64_t n = of_x->type.dim[1];
+    Planes x = {is_complex ? picked(g, of_x, 3, 0) : of_x, is_complex ? picked(g, of_x, 3, 1) : NULL};
+    Dim size = inner; /* from one of the elements that are left to the next */
+    for (int64_t left = n;;) {
         const int f = factor_of(left);
         Planes in[MOST], y[MOST];
         kiln_tensor *re[MOST], *im[MOST];
         if (!tensor_ok(x.re) || (x.im && !tensor_ok(x.im)) || size == DIM_BAD) return &g->t->k->poison;
-        x.re = shaped(g, x.re, s->count, f, left / f, size, 4);
-        if (x.im) x.im = shaped(g, x.im, s->count, f, left / f, size, 4);
+        x.re = shaped(g, x.re, count, f, left / f, size, 4);
+        if (x.im) x.im = shaped(g, x.im, count, f, left / f, size, 4);
         for (int j = 0; j < f; j++) in[j] = (Planes){picked(g, x.re, 1, j), x.im ? picked(g, x.im, 1, j) : NULL};
         butterfly(g, in, f, 1, y);
         left /= f;
-        if (left > 1)
-            turn_all(g, y, f, left * f);
-        else if (s->flat)
-            turn_last(g, y, f, s->n, size);
+        if (left > 1) turn_all(g, y, f, left * f);
         for (int k = 0; k < f; k++) {
             if (!tensor_ok(y[k].re ? y[k].re : y[k].im)) return &g->t->k->poison;
             y[k] = with_zeros(g, y[k]);
             re[k] = y[k].re, im[k] = y[k].im;
         }
-        if (left == 1) return joined(g, s, y, f, size);
+        if (left == 1) return joined(g, count, n, inner, y, f);
         x = (Planes){stacked(g, re, f, 2), stacked(g, im, f, 2)};
         size = extent(g->t, g->at, EXTENT_MUL, size, f);
     }
-}
-
-/* ---- the whole -----------------------------------------------------------------------------------------------------------------
- */
-static kiln_tensor *transformed(const Go *g, kiln_tensor *x, bool is_complex)
-{
-    Shape s = {x->type.dim[0], x->type.dim[2], x->type.dim[1], x->type.dim[2] == 1};
-    if (s.flat) s.inner = INNER;
-    const int64_t left = s.flat ? s.n / INNER : s.n;
-    Planes p = {is_complex ? picked(g, x, 3, 0) : x, is_complex ? picked(g, x, 3, 1) : NULL};
-    x = staged(g, &s, p, left, s.inner);
-    if (!s.flat || !tensor_ok(x)) return x;
-    const Dim lines = extent(g->t, g->at, EXTENT_MUL, s.count, left);
-    if (lines == DIM_BAD) return &g->t->k->poison;
-    kiln_tensor *by = fft_table(g->t, g->at, x, TABLE_PLANES, g->sign, INNER, 0, KILN_SHAPE(2 * INNER, 2 * INNER));
-    x = kiln_matmul_at(g->at, of(shaped(g, x, lines, 2 * INNER, 0, 0, 2)), of(by));
-    x = shaped(g, x, s.count, left, INNER, 2, 4);
-    if (tensor_ok(x)) x = transpose_to(g->t, g->at, x, (const int[]){0, 2, 1, 3});
-    return shaped(g, x, s.count, s.n, 1, 2, 4);
 }
 
 typedef struct Rule {

@@ -114,30 +114,12 @@ static bool fill_answer(const Table *t, double *v)
     return true;
 }
 
-static void fill_planes(const Table *t, double *v)
-{
-    const int64_t n = t->n;
-    for (int64_t j = 0; j < n; j++)
-        for (int64_t k = 0; k < n; k++) {
-            double re, im, *row = v + j * 2 * n + 2 * k, *below = row + n * 2 * n;
-            root(t->sign, j * k % n, n, &re, &im);
-            row[0] = re, row[1] = im;
-            below[0] = -im, below[1] = re;
-        }
-}
-
 static void fill_steps(const Table *t, double *v)
 {
     const int64_t rows = t->n / t->m;
     for (int64_t k = 1; k < t->m; k++)
         for (int64_t j = 0; j < rows; j++)
             root(t->sign, j * k, t->n, v + (k - 1) * 2 * rows + j, v + (k - 1) * 2 * rows + rows + j);
-}
-
-static void fill_last(const Table *t, double *v)
-{
-    for (int64_t j = 0; j < t->n / t->m; j++)
-        for (int64_t k = 0; k < t->m; k++) root(t->sign, j * k, t->n, v + j * t->m + k, v + t->n + j * t->m + k);
 }
 
 static bool fill(const Table *t, double *v)
@@ -148,9 +130,7 @@ static bool fill(const Table *t, double *v)
     case TABLE_TURNS: return fill_turns(t, v), true;
     case TABLE_CHIRP: return fill_chirp(t, v), true;
     case TABLE_ANSWER: return fill_answer(t, v);
-    case TABLE_PLANES: return fill_planes(t, v), true;
-    case TABLE_STEPS: return fill_steps(t, v), true;
-    default: return fill_last(t, v), true;
+    default: return fill_steps(t, v), true;
     }
 }
 
