@@ -34,6 +34,12 @@ reshape=$cases/test_reshape_allowzero_reordered tril=$cases/test_tril_zero gemm=
 expect 'inspect for machines' 0 '"operators": {"Gemm": 1}' '' inspect "$gemm/model.onnx" --json
 is_json "$scratch/out"
 verdict 'which is JSON' $?
+expect 'how many multiplications' 0 '^multiplies 24 by products and convolutions: Gemm 24$' '' inspect "$gemm/model.onnx"
+expect 'sizes that are given' 0 '"assumed": ""' '' inspect "$tril/model.onnx" --dim x.1=5 --fix k=6 --json
+is_json "$scratch/out" && grep -q '"unsupported": \[\], "failing": \[\], "more": 0, "unseen": 0' "$scratch/out"
+verdict 'and all is seen' $?
+expect 'sizes that are not' 0 '^fixed      k: sizes follow from its numbers, which are not given$' '' inspect "$tril/model.onnx"
+expect 'a size that is several' 2 '' '^kiln inspect: --dim: N has more than one size$' inspect "$gemm/model.onnx" --dim N=1..3
 
 # run
 expect 'a model on tensors of ONNX' 0 '' '' run "$gemm/model.onnx" --input "$gemm/test_data_set_0/input_0.pb" \

@@ -1,37 +1,52 @@
-/* inspect: `kiln inspect`: what an ONNX model holds, after it was checked. */
+/* inspect: `kiln inspect`: what an ONNX model holds, after it was checked, and what of it Kiln does not run. */
 #include "options.h"
+#include "value.h"
 
-#include <kiln/onnx.h>
+const char inspect_help[] =
+    "usage: kiln inspect MODEL.onnx [--dim NAME=SIZE]... [--json]\n\n"
+    "Reads and checks the model, and prints its format and producer, the versions of its operators, its inputs and outputs, how "
+    "many\n"
+    "parameters it has in how many bytes, how often it has which operator, how many multiplications its products and convolutions\n"
+    "make, and a table of all nodes that Kiln does not run, with the reason. Nothing is computed.\n\n"
+    "  kiln inspect resnet50.onnx --dim N=8\n\n"
+    "  --dim NAME=SIZE   a size that the model leaves open (1)\n"
+    "  --fix NAME=VALUE  an input from which sizes follow, as numbers (2,-1) or a file\n"
+    "  --json            one JSON object\n";
 
-const char inspect_help[] = "usage: kiln inspect MODEL.onnx [--json]\n\n"
-                            "Reads and checks the model, and prints its format and producer, the versions of its operators, its "
-                            "inputs and outputs, how many\n"
-                            "parameters it has in how many bytes, and how often it has which operator. Nothing is run.\n\n"
-                            "  kiln inspect resnet50.onnx\n\n"
-                            "  --json   one JSON object\n";
+static int inspect(kiln *k, const ModelOptions *o, bool json)
+{
+    KILN_SCOPE(k);
+    Model model = {.m = kiln_onnx_load(k, o->file)};
+    int status = model.m ? model_sizes_read(o, &model) : engine_error("inspect", k);
+    for (int i = 0; i < model.sizes && status == FINE; i++)
+        if (model.size[i].lo != model.size[i].hi)
+            status = usage_error("inspect", "--dim: %s has more than one size", model.size[i].name);
+    if (status == FINE && o->fixes) status = model_values_read(k, o, &model);
+    if (status) return status;
+    const kiln_onnx_declaration d = {
+        .sizes = model.size, .sizes_count = model.sizes, .fixed = model.fixed, .fixed_count = model.fixes};
+    if (kiln_onnx_inspect_sized((kiln_site){0}, stdout, model.m, json, &d, sizeof d)) return FINE;
+    if (!kiln_failed(k)) return NO_RESOURCE;
+    if (!json) kiln_onnx_describe(stdout, model.m);
+    return engine_error("inspect", k);
+}
 
 int inspect_command(int argc, char **argv)
 {
     bool json = false;
-    const Option options[] = {{"--json", .flag = &json}, {0}};
-    const char *path = NULL;
-    int status = options_parse("inspect", argc, argv, options, &path, 1);
+    ModelOptions o = {.command = "inspect"};
+    const Option options[] = {{"--json", .flag = &json}, {"--dim", .list = o.dim, .listed = &o.dims, .hi = VALUES},
+        {"--fix", .list = o.fix, .listed = &o.fixes, .hi = VALUES}, {0}};
+    int status = options_parse("inspect", argc, argv, options, &o.file, 1);
     if (status) return status;
-    if (!path) return usage_error("inspect", "no model is named");
-    kiln *k = kiln_open(&(kiln_options){.device = "cpu"});
+    if (!o.file) return usage_error("inspect", "no model is named");
+    kiln *k = kiln_open(&(kiln_options){.device = "cpu", .no_log = true});
     if (!k) {
         say("kiln inspect: no memory for an engine");
         return NO_RESOURCE;
     }
-    kiln_onnx *m = kiln_onnx_load(k, path);
-    if (m && json && kiln_onnx_describe_json(stdout, m))
-        puts("");
-    else if (m && !json)
-        kiln_onnx_describe(stdout, m);
-    else if (m)
-        status = NO_RESOURCE;
-    else
-        status = engine_error("inspect", k);
+    status = inspect(k, &o, json);
+    kiln_clear(k);
     kiln_close(k);
     return status;
 }

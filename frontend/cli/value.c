@@ -129,7 +129,7 @@ bool value_write(kiln *k, kiln_tensor *x, const char *path)
 
 /* ---- a model's inputs ------------------------------------------------------------------------------------ */
 
-static int read_sizes(const ModelOptions *o, Model *model)
+int model_sizes_read(const ModelOptions *o, Model *model)
 {
     for (int i = 0; i < o->dims; i++) {
         const char *equals = strchr(o->dim[i], '=');
@@ -191,16 +191,22 @@ static int read_inputs(kiln *k, const ModelOptions *o, Model *model)
     return status;
 }
 
-int model_open(kiln *k, const ModelOptions *o, Model *model)
+int model_values_read(kiln *k, const ModelOptions *o, Model *model)
 {
-    *model = (Model){.m = kiln_onnx_load_at(nowhere, k, o->file)};
-    if (model->m) model->nin = kiln_onnx_inputs_at(nowhere, model->m, model->in, VALUES);
-    if (model->m && model->nin >= 0) model->nout = kiln_onnx_outputs_at(nowhere, model->m, model->out, VALUES);
+    model->nin = kiln_onnx_inputs_at(nowhere, model->m, model->in, VALUES);
+    if (model->nin >= 0) model->nout = kiln_onnx_outputs_at(nowhere, model->m, model->out, VALUES);
     if (kiln_failed(k)) return engine_error(o->command, k);
     if (model->nin > VALUES || model->nout > VALUES) {
         say("kiln %s: %s: more than %d inputs or outputs", o->command, o->file, VALUES);
         return NO_RESOURCE;
     }
-    const int status = read_sizes(o, model);
-    return status ? status : read_inputs(k, o, model);
+    return read_inputs(k, o, model);
+}
+
+int model_open(kiln *k, const ModelOptions *o, Model *model)
+{
+    *model = (Model){.m = kiln_onnx_load_at(nowhere, k, o->file)};
+    if (!model->m || !kiln_onnx_function_at(nowhere, model->m)) return engine_error(o->command, k); /* all that is missing */
+    const int status = model_sizes_read(o, model);
+    return status ? status : model_values_read(k, o, model);
 }

@@ -34,5 +34,8 @@ typedef struct Model {
 
 /* Loads it and reads what the options name; an Exit. Everything belongs to the engine and its innermost scope. */
 int model_open(kiln *k, const ModelOptions *o, Model *model);
+/* Its parts: what --dim says, and of a model that is loaded its inputs and outputs, with what --input and --fix say. */
+int model_sizes_read(const ModelOptions *o, Model *model);
+int model_values_read(kiln *k, const ModelOptions *o, Model *model);
 
 #endif

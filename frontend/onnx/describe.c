@@ -141,6 +141,14 @@ static int by_count(const void *a, const void *b)
     return x->count != y->count ? (x->count < y->count ? 1 : -1) : by_name(&x->op, &y->op);
 }
 
+/* Kiln has it in the version that the model imports, or the model has it as a function of its own. */
+static bool is_there(const OnnxModel *m, const Counted *x)
+{
+    for (uint32_t i = 0; i < m->function.n; i++)
+        if (bytes_equal(m->function.at[i].name, x->op) && bytes_equal(m->function.at[i].domain, x->domain)) return true;
+    return operator_of(x->domain, x->op, opset_version(m->opset.at, m->opset.n, x->domain));
+}
+
 static Operators count_operators(const OnnxModel *m, Counted *room, size_t cap)
 {
     Operators o = {.at = room, .cap = cap};
@@ -164,7 +172,7 @@ static void print_operators(FILE *to, const OnnxModel *m)
     fputs(o.n == 0 ? "operators  none\n" : o.full ? " and more\n" : "\n", to);
     uint32_t missing = 0;
     for (size_t i = 0; i < o.n; i++)
-        if (!operator_of(o.at[i].domain, o.at[i].op, opset_version(m->opset.at, m->opset.n, o.at[i].domain)))
+        if (!is_there(m, &o.at[i]))
             fprintf(to, "%s%s%s%s", missing++ == 0 ? "missing    " : ", ", o.at[i].domain.n != 0 ? shown(o.at[i].domain).text : "",
                 o.at[i].domain.n != 0 ? "." : "", shown(o.at[i].op).text);
     if (missing != 0) fputs(": Kiln does not have them, or not in this version\n", to);
@@ -225,30 +233,35 @@ static void json_operators(Text *to, const OnnxModel *m)
     }
     text_printf(to, "}, \"missing\": [");
     for (size_t i = 0; i < o.n; i++) {
-        if (operator_of(o.at[i].domain, o.at[i].op, opset_version(m->opset.at, m->opset.n, o.at[i].domain))) continue;
+        if (is_there(m, &o.at[i])) continue;
         json_key(to, between, o.at[i].domain, o.at[i].op);
         between = ", ";
     }
     text_printf(to, "]");
 }
 
+void describe_json(Text *t, const kiln_onnx *m)
+{
+    const OnnxModel *x = m->model;
+    const Parameters p = count_parameters(x->graph);
+    text_printf(t, "{\"ir_version\": %" PRId64 ", \"producer\": ", x->ir_version);
+    json_key(t, "", x->producer, (Bytes){0});
+    text_printf(t, ", \"opsets\": {");
+    for (uint32_t i = 0; i < x->opset.n; i++) {
+        json_key(
+            t, i ? ", " : "", x->opset.at[i].domain.n ? x->opset.at[i].domain : (Bytes){(const uint8_t *)"ai.onnx", 7}, (Bytes){0});
+        text_printf(t, ": %" PRId64, x->opset.at[i].version);
+    }
+    text_printf(t, "}, \"nodes\": %u, \"parameters\": %" PRIu64 ", \"parameter_tensors\": %u, \"parameter_bytes\": %" PRIu64 ", ",
+        x->graph->node.n, p.elements, x->graph->initializer.n, p.bytes);
+    json_operators(t, x);
+}
+
 bool kiln_onnx_describe_json(FILE *to, const kiln_onnx *m)
 {
     Text t = {0};
     if (!to || !m) return false;
-    const OnnxModel *x = m->model;
-    const Parameters p = count_parameters(x->graph);
-    text_printf(&t, "{\"ir_version\": %" PRId64 ", \"producer\": ", x->ir_version);
-    json_key(&t, "", x->producer, (Bytes){0});
-    text_printf(&t, ", \"opsets\": {");
-    for (uint32_t i = 0; i < x->opset.n; i++) {
-        json_key(&t, i ? ", " : "", x->opset.at[i].domain.n ? x->opset.at[i].domain : (Bytes){(const uint8_t *)"ai.onnx", 7},
-            (Bytes){0});
-        text_printf(&t, ": %" PRId64, x->opset.at[i].version);
-    }
-    text_printf(&t, "}, \"nodes\": %u, \"parameters\": %" PRIu64 ", \"parameter_tensors\": %u, \"parameter_bytes\": %" PRIu64 ", ",
-        x->graph->node.n, p.elements, x->graph->initializer.n, p.bytes);
-    json_operators(&t, x);
+    describe_json(&t, m);
     text_printf(&t, "}");
     const bool ok = !t.failed && fwrite(t.at, 1, t.len, to) == t.len;
     text_free(&t);

@@ -27,18 +27,21 @@ static void run_all(void *arg)
     const Env e = env_of(&r->run, p);
     for (uint32_t i = 0; i < m->inputs; i++) {
         const bool fixed = r->given ? !!r->given[i] : m->fixed[i];
+        const bool unseen =
+            r->run.survey && r->given && !r->given[i] && (m->fixed[i] || m->value[i].rank < 0 || !m->value[i].dtype);
         kiln_tensor *x = !fixed ? r->in[i] : r->given ? r->given[i] : fixed_input(r->run.t, r->in[i]);
-        e.value[p->input[i]] = (Held){.t = x, .constant = fixed, .narrow = p->narrow[i]};
+        e.value[p->input[i]] = (Held){.t = x, .constant = fixed, .unseen = unseen, .narrow = p->narrow[i]};
     }
     if (kiln_failed(r->run.t->k) || !env_run(&r->run, &e)) return;
-    for (uint32_t i = 0; i < p->outputs; i++) r->out[i] = env_output(&r->run, &e, i);
+    for (uint32_t i = 0; i < p->outputs && !r->run.survey; i++) r->out[i] = env_output(&r->run, &e, i);
 }
 
-void onnx_run(Thread *t, kiln_onnx *m, kiln_tensor *const *in, kiln_tensor *const *given, kiln_tensor **out)
+void onnx_run_with(
+    Thread *t, kiln_onnx *m, kiln_tensor *const *in, kiln_tensor *const *given, kiln_tensor **out, struct Survey *survey)
 {
     Arena arena;
     uint64_t written = 0;
-    ModelRun r = {{t, m, &arena, &written}, in, out, given};
+    ModelRun r = {{t, m, &arena, &written, survey}, in, out, given};
     Status st = {0};
     const char *outer = r.run.t->called;
     arena_init(&arena);
@@ -47,6 +50,11 @@ void onnx_run(Thread *t, kiln_onnx *m, kiln_tensor *const *in, kiln_tensor *cons
         fail(r.run.t, KILN_HERE, (kiln_code)st.code, "onnx: %s", st.text);
     }
     arena_free(&arena);
+}
+
+void onnx_run(Thread *t, kiln_onnx *m, kiln_tensor *const *in, kiln_tensor *const *given, kiln_tensor **out)
+{
+    onnx_run_with(t, m, in, given, out, NULL);
 }
 
 static void body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
@@ -68,7 +76,7 @@ static void plan(void *arg)
 }
 
 /* Initialisers are tensors of the model's own, so that code for several sizes shares them. */
-static bool take_weights(Thread *t, kiln_site at, kiln_onnx *m)
+static bool take_weights(Thread *t, kiln_site at, kiln_onnx *m, bool whole)
 {
     kiln_eagerly now = kiln_eagerly_open(t->k);
     bool ok = true;
@@ -76,6 +84,8 @@ static bool take_weights(Thread *t, kiln_site at, kiln_onnx *m)
     for (const Plan *p = m->plans; ok && p; p = p->next)
         for (uint32_t i = 0; ok && i < p->initializers; i++) {
             if (m->weight[p->weight + i]) continue;
+            const OnnxDType *d = onnx_dtype(p->graph->initializer.at[i].type);
+            if (!whole && d->dtype == DT_NONE) continue;
             kiln_tensor *x = tensor_value(t, at, m, &p->graph->initializer.at[i]);
             ok = tensor_ok(x);
             if (ok) m->weight[p->weight + i] = kiln_own(x);
@@ -84,11 +94,11 @@ static bool take_weights(Thread *t, kiln_site at, kiln_onnx *m)
     return ok;
 }
 
-bool onnx_ready(Thread *t, kiln_site at, kiln_onnx *m)
+static bool ready(Thread *t, kiln_site at, kiln_onnx *m, bool whole)
 {
     Status st = {0};
     Planning p = {m, &st, m->plan};
-    if (!m->plan && (!arena_try(&m->arena, &st, plan, &p) || !p.ok)) {
+    if ((!m->plan && (!arena_try(&m->arena, &st, plan, &p) || !p.ok)) || (whole && !plan_whole(m, &st))) {
         fail(t, at, (kiln_code)st.code, "onnx: %s: %s", m->path ? m->path : "a model in memory", st.text);
         return false;
     }
@@ -97,8 +107,11 @@ bool onnx_ready(Thread *t, kiln_site at, kiln_onnx *m)
         fail(t, at, KILN_EMEMORY, "onnx: no memory for %zu bytes", bytes);
         return false;
     }
-    return take_weights(t, at, m);
+    return take_weights(t, at, m, whole);
 }
+
+bool onnx_ready(Thread *t, kiln_site at, kiln_onnx *m) { return ready(t, at, m, true); }
+bool onnx_half_ready(Thread *t, kiln_site at, kiln_onnx *m) { return ready(t, at, m, false); }
 
 static kiln_function *make_function(Thread *t, kiln_site at, kiln_onnx *m)
 {

@@ -24,6 +24,7 @@ typedef struct Held {
     const Known *size;       /* integers that are sizes or were computed of sizes; NULL: they are not known so */
     int sizes, rank;         /* how many; 0: one number, 1: a row */
     const struct Many *many; /* a sequence */
+    bool unseen;             /* of a survey: nobody knows what this is */
     uint8_t narrow;          /* bits of its integers in the model, where these are fewer than the dtype has; else 0 */
 } Held;
 
@@ -53,6 +54,8 @@ const Operator *operator_of(Bytes domain, Bytes op, int64_t version); /* NULL: t
 
 /* Of those that the node has the first that its operator, of that version, has not; NULL: none. */
 const OnnxAttribute *attribute_undefined(const OnnxNode *n, int64_t version);
+/* The first that is text and is no word that it may be; NULL: none. */
+const OnnxAttribute *attribute_unworded(const OnnxNode *n);
 
 /* ---- plans: of a graph, of one within a node, or of a function's body ---- */
 typedef struct PlanNode {
@@ -79,15 +82,25 @@ typedef struct Plan {
     struct Plan *next;                      /* in the model's list */
 } Plan;
 
-bool plan_model(kiln_onnx *m, Status *st);
-void know_numbers(kiln_onnx *m, Plan *graph); /* fills `known` */
+typedef struct Missed {
+    const OnnxNode *node;
+    uint32_t at; /* its number in its graph */
+    int64_t version;
+    const OnnxAttribute *attribute; /* which its operator has not; NULL: it is the operator that is missing */
+    bool word;                      /* it has the attribute, but not this value of it */
+    Bytes within;                   /* a function of the model's own; none: a graph */
+} Missed;
+bool plan_model(kiln_onnx *m, Status *st);       /* what is missing is in m->missed */
+bool plan_whole(const kiln_onnx *m, Status *st); /* nothing is */
+void know_numbers(kiln_onnx *m, Plan *graph);    /* fills `known` */
 
 /* ---- runs ---- */
 typedef struct Run {
     Thread *t;
     const kiln_onnx *m;
     Arena *arena;
-    uint64_t *written; /* nodes of loops that were written out in the trace so far */
+    uint64_t *written;     /* nodes of loops that were written out in the trace so far */
+    struct Survey *survey; /* NULL: what fails ends the run */
 } Run;
 
 typedef struct Env { /* the values of a plan that runs */
@@ -111,6 +124,9 @@ struct Call {
 
 bool env_run(Run *r, const Env *e); /* all nodes. False: recorded */
 bool env_node(Run *r, const Env *e, const PlanNode *n);
+bool env_node_run(Run *r, const Env *e, const PlanNode *n); /* the same without a survey */
+/* In place of env_node_run: notes what fails, and goes on with what is stated of its results. */
+bool survey_node(Run *r, const Env *e, const PlanNode *n);
 Env env_of(Run *r, const Plan *p);                         /* with its initialisers */
 kiln_tensor *env_output(Run *r, const Env *e, uint32_t i); /* as a tensor; poison: recorded */
 
@@ -168,12 +184,17 @@ char *known_text(Thread *t, kiln_site at, kiln_operand o, size_t *bytes);
 kiln_tensor *known_tensor(Thread *t, kiln_site at, const char *text);
 /* ---- the whole model */
 bool onnx_ready(Thread *t, kiln_site at, kiln_onnx *m); /* planned, with weights; under m->lock. False: recorded */
+/* The same of a model that lacks something: weights of a dtype that there is not are NULL. */
+bool onnx_half_ready(Thread *t, kiln_site at, kiln_onnx *m);
 /* given: NULL, or per input a value that is known, NULL where it is not. What fails is recorded. */
+void onnx_run_with(
+    Thread *t, kiln_onnx *m, kiln_tensor *const *in, kiln_tensor *const *given, kiln_tensor **out, struct Survey *survey);
 void onnx_run(Thread *t, kiln_onnx *m, kiln_tensor *const *in, kiln_tensor *const *given, kiln_tensor **out);
 void onnx_signature(kiln_onnx *m); /* m->value; under m->lock, of a model that is planned. The arena's border must be set. */
 void onnx_forget_variables(kiln_onnx *m);
-void onnx_forget_declared(kiln_onnx *m); /* functions of declare.c */
-void generators_free(kiln_onnx *m);      /* of the nodes that draw */
-bool sizes_run(Call *c);                 /* the node computes sizes of sizes, and has; false: it is like any other */
+void onnx_forget_declared(kiln_onnx *m);         /* functions of declare.c */
+void generators_free(kiln_onnx *m);              /* of the nodes that draw */
+void describe_json(Text *t, const kiln_onnx *m); /* an object that is still open */
+bool sizes_run(Call *c);                         /* the node computes sizes of sizes, and has; false: it is like any other */
 
 #endif

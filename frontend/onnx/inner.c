@@ -11,7 +11,7 @@ const Plan *inner_plan(Call *c, const char *name)
     return NULL;
 }
 
-Run inner_here(const Call *c) { return (Run){c->t, c->m, c->arena, c->written}; }
+Run inner_here(const Call *c) { return (Run){c->t, c->m, c->arena, c->written, NULL}; }
 
 bool inner_run(const Call *c, Run *r, const Plan *p, const Held *in, uint32_t nin, Held *out)
 {
@@ -46,7 +46,7 @@ bool inner_try(const Call *c, bool (*fn)(Run *r, void *arg), void *arg)
 {
     Arena arena;
     Status st = {0};
-    Trying x = {{c->t, c->m, &arena, c->written}, fn, arg, false};
+    Trying x = {{c->t, c->m, &arena, c->written, NULL}, fn, arg, false};
     const char *outer = c->t->called;
     arena_init(&arena);
     if (!arena_try(&arena, &st, try_it, &x)) {

@@ -24,8 +24,10 @@ struct kiln_onnx {
     Arena arena;
     OnnxModel *model;
     /* import.c's, from the first time on that somebody asks for the function */
-    pthread_mutex_t lock; /* of what follows, while it is made */
-    struct Plan *plan;    /* the graph's; `plans` lists all */
+    pthread_mutex_t lock;        /* of what follows, while it is made */
+    struct Plan *plan;           /* the graph's; `plans` lists all */
+    const struct Missed *missed; /* what the plan lacks: then nothing runs */
+    uint32_t missing;
     struct Plan *plans;
     bool *fixed;                            /* per input: its numbers are part of what is traced, because sizes follow from them */
     uint32_t inputs, initializers, weights; /* what a caller gives; initialisers of all graphs, and those that are tensors so far */
@@ -45,6 +47,8 @@ typedef struct OnnxDType {
 } OnnxDType;
 const OnnxDType *onnx_dtype(int64_t type); /* NULL: onnx.proto has no such number */
 
+/* Traces f for the inputs that it declares, and drops what comes out; errors are recorded (survey_trace.c). */
+void trace_and_drop(Thread *t, kiln_site at, kiln_function *f);
 void onnx_forget(kiln_onnx *m); /* its function and weights */
 
 /* Another file's bytes. */

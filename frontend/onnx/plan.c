@@ -19,13 +19,6 @@ int64_t opset_version(const OnnxOpset *at, uint32_t n, Bytes domain)
 
 /* ---- what is missing ---------------------------------------------------------------------------------- */
 
-typedef struct Missed {
-    const OnnxNode *node;
-    int64_t version;
-    uint32_t count;
-    const OnnxAttribute *attribute; /* which its operator has not; NULL: it is the operator that is missing */
-} Missed;
-
 typedef struct Planner {
     kiln_onnx *m;
     Status *st;
@@ -36,17 +29,7 @@ typedef struct Planner {
     VEC(Missed) missed;
 } Planner;
 
-static void miss(Planner *w, const OnnxNode *n, int64_t version, const OnnxAttribute *a)
-{
-    for (uint32_t i = 0; i < w->missed.len && !a; i++) {
-        Missed *x = &w->missed.at[i];
-        if (!x->attribute && x->version == version && bytes_equal(x->node->op, n->op) && bytes_equal(x->node->domain, n->domain)) {
-            x->count++;
-            return;
-        }
-    }
-    *VEC_PUSH(w->arena, &w->missed) = (Missed){n, version, 1, a};
-}
+static void miss(Planner *w, const Missed *x) { *VEC_PUSH(w->arena, &w->missed) = *x; }
 
 typedef struct MissedText {
     char at[400];
@@ -54,7 +37,7 @@ typedef struct MissedText {
     uint32_t told, left_out;
 } MissedText;
 
-static void tell(MissedText *to, const Missed *x)
+static void tell(MissedText *to, const Missed *x, uint32_t count)
 {
     const OnnxNode *n = x->node;
     const char *dot = n->domain.n ? "." : "", *before = to->told++ ? ", " : "";
@@ -64,25 +47,54 @@ static void tell(MissedText *to, const Missed *x)
         return;
     }
     if (x->attribute)
-        more = snprintf(to->at + to->n, sizeof to->at - to->n, "%s%.40s of %.40s '%.60s' (version %lld)", before,
-            shown(x->attribute->name).text, shown(n->op).text, shown(n->name).text, (long long)x->version);
+        more = snprintf(to->at + to->n, sizeof to->at - to->n, "%s%.40s%s%.30s%s of %.40s '%.60s' (version %lld)", before,
+            shown(x->attribute->name).text, x->word ? " '" : "", x->word ? shown(x->attribute->s).text : "", x->word ? "'" : "",
+            shown(n->op).text, shown(n->name).text, (long long)x->version);
     else
         more = snprintf(to->at + to->n, sizeof to->at - to->n, "%s%.60s%s%.60s (%u, version %lld)", before, shown(n->domain).text,
-            dot, shown(n->op).text, x->count, (long long)x->version);
+            dot, shown(n->op).text, count, (long long)x->version);
     to->n += (size_t)more;
 }
 
+enum { KINDS = 16 }; /* more than an error's text has room for */
+
+typedef struct MissedKind {
+    const Missed *first;
+    uint32_t count;
+} MissedKind;
+
+static bool same_operator(const Missed *x, const Missed *y)
+{
+    return x->version == y->version && bytes_equal(x->node->op, y->node->op) && bytes_equal(x->node->domain, y->node->domain);
+}
+
 /* All that is missing at once: operators, or else attributes that operators have not. */
-static bool all_there(const Planner *w)
+bool plan_whole(const kiln_onnx *m, Status *st)
 {
     MissedText operators = {.n = 0}, attributes = {.n = 0};
-    for (uint32_t i = 0; i < w->missed.len; i++) tell(w->missed.at[i].attribute ? &attributes : &operators, &w->missed.at[i]);
+    MissedKind kind[KINDS];
+    uint32_t kinds = 0, words = 0;
+    for (uint32_t i = 0; i < m->missing; i++) {
+        const Missed *x = &m->missed[i];
+        uint32_t j = 0;
+        if (x->attribute) tell(&attributes, x, 1);
+        while (!x->attribute && j < kinds && !same_operator(kind[j].first, x)) j++;
+        words += x->word;
+        if (x->attribute) continue;
+        if (j == KINDS)
+            operators.left_out++;
+        else if (j == kinds)
+            kind[kinds++] = (MissedKind){x, 1};
+        else
+            kind[j].count++;
+    }
+    for (uint32_t j = 0; j < kinds; j++) tell(&operators, kind[j].first, kind[j].count);
     for (MissedText *x = &operators; x; x = x == &operators ? &attributes : NULL)
         if (x->left_out) snprintf(x->at + x->n, sizeof x->at - x->n, " and %u more", x->left_out);
     if (operators.told)
-        return status_fail(w->st, ST_UNSUPPORTED, "operators that Kiln does not have, or not in this version: %s", operators.at);
-    return !attributes.told ||
-           status_fail(w->st, ST_UNSUPPORTED, "attributes that operators of this version do not have: %s", attributes.at);
+        return status_fail(st, ST_UNSUPPORTED, "operators that Kiln does not have, or not in this version: %s", operators.at);
+    return !attributes.told || status_fail(st, ST_UNSUPPORTED, "attributes%s that operators of this version do not have: %s",
+                                   words ? ", or values of them," : "", attributes.at);
 }
 
 /* ---- names -------------------------------------------------------------------------------------------- */
@@ -168,9 +180,9 @@ static bool plan_node(Planner *w, Plan *p, uint32_t i, const Source *from, NameS
         if (!n->function) return false;
     }
     if (!n->function) n->op = operator_of(x->domain, x->op, n->version);
-    if (!n->function && !n->op) miss(w, x, n->version, NULL);
-    const OnnxAttribute *a = n->op ? attribute_undefined(x, n->version) : NULL;
-    if (a) miss(w, x, n->version, a);
+    const OnnxAttribute *a = n->op ? attribute_undefined(x, n->version) : NULL, *word = n->op && !a ? attribute_unworded(x) : NULL;
+    const Bytes within = p->function ? p->function->name : (Bytes){NULL, 0};
+    if ((!n->function && !n->op) || a || word) miss(w, &(Missed){x, i, n->version, a ? a : word, word, within});
     n->in = ARENA_ARRAY(w->arena, uint32_t, x->input.n + 1);
     n->out = ARENA_ARRAY(w->arena, uint32_t, x->output.n + 1);
     for (uint32_t j = 0; j < x->input.n; j++) n->in[j] = number_read(s, x->input.at[j]);
@@ -270,7 +282,9 @@ bool plan_model(kiln_onnx *m, Status *st)
     w.function = ARENA_ARRAY(w.arena, Plan *, x->function.n + 1);
     w.open = ARENA_ARRAY(w.arena, bool, x->function.n + 1);
     Plan *p = plan_graph(&w, x->graph, &from, NULL);
-    if (!p || !all_there(&w)) return false;
+    if (!p) return false;
+    m->missed = w.missed.at;
+    m->missing = w.missed.len;
     know_numbers(m, p);
     m->inputs = p->inputs;
     m->fixed = ARENA_ARRAY(w.arena, bool, m->inputs + 1);

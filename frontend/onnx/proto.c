@@ -83,7 +83,8 @@ MESSAGE(node, OnnxNode)
 
 static const Field fields_graph[] = {{1, F_MESSAGES, OF(OnnxGraph, node, node)}, {2, F_BYTES, AT(OnnxGraph, name)},
     {5, F_MESSAGES, OF(OnnxGraph, initializer, tensor)}, {11, F_MESSAGES, OF(OnnxGraph, input, value)},
-    {12, F_MESSAGES, OF(OnnxGraph, output, value)}, {15, F_MESSAGES, OF(OnnxGraph, sparse_initializer, sparse)}};
+    {12, F_MESSAGES, OF(OnnxGraph, output, value)}, {13, F_MESSAGES, OF(OnnxGraph, value, value)},
+    {15, F_MESSAGES, OF(OnnxGraph, sparse_initializer, sparse)}};
 MESSAGE(graph, OnnxGraph)
 
 static const Field fields_opset[] = {{1, F_BYTES, AT(OnnxOpset, domain)}, {2, F_INT, AT(OnnxOpset, version)}};

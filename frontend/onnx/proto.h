@@ -93,6 +93,7 @@ typedef struct OnnxGraph {
     LIST(OnnxSparse) sparse_initializer;
     LIST(OnnxValue) input;
     LIST(OnnxValue) output;
+    LIST(OnnxValue) value; /* the types of values between, as far as they are stated */
 } OnnxGraph;
 
 typedef struct OnnxOpset {

@@ -58,7 +58,7 @@ static bool call_function(Run *r, Call *c)
     return true;
 }
 
-bool env_node(Run *r, const Env *e, const PlanNode *n)
+bool env_node_run(Run *r, const Env *e, const PlanNode *n)
 {
     Call c = {.t = r->t,
         .at = KILN_HERE,
@@ -79,6 +79,10 @@ bool env_node(Run *r, const Env *e, const PlanNode *n)
                 !read_sizes(&c, h))
                 return false;
         }
+    if (!n->op && !n->function) { /* in a graph within a node, of a survey */
+        unsupported(&c, shown(n->node->op).text);
+        return false;
+    }
     const char *outer = r->t->called; /* errors of what it is made of bear the node's name */
     r->t->called = arena_printf(r->arena, "onnx: %s '%s'", shown(n->node->op).text, shown(n->node->name).text);
     const bool ok =
@@ -90,6 +94,8 @@ bool env_node(Run *r, const Env *e, const PlanNode *n)
     return true;
 }
 
+bool env_node(Run *r, const Env *e, const PlanNode *n) { return r->survey ? survey_node(r, e, n) : env_node_run(r, e, n); }
+
 /* ---- all of them -------------------------------------------------------------------------------------- */
 
 Env env_of(Run *r, const Plan *p)
@@ -99,6 +105,7 @@ Env env_of(Run *r, const Plan *p)
         kiln_variable *v = r->m->variable ? r->m->variable[p->weight + i] : NULL;
         e.value[p->initializer[i]] = (Held){.t = v ? kiln_value_at(KILN_HERE, kiln_of_variable(v)) : r->m->weight[p->weight + i],
             .constant = !v,
+            .unseen = !v && !r->m->weight[p->weight + i],
             .narrow = narrow_bits(p->graph->initializer.at[i].type)};
     }
     return e;

@@ -43,7 +43,7 @@ static int tell(kiln_site at, kiln_onnx *m, bool out, kiln_onnx_value *to, int c
     if (!t) return -1;
     pthread_mutex_lock(&m->lock);
     const bool ok =
-        onnx_ready(t, at, m) && (arena_try(&m->arena, &st, make, m) || !fail(t, at, (kiln_code)st.code, "onnx: %s", st.text));
+        onnx_half_ready(t, at, m) && (arena_try(&m->arena, &st, make, m) || !fail(t, at, (kiln_code)st.code, "onnx: %s", st.text));
     pthread_mutex_unlock(&m->lock);
     if (!ok || !m->value) return -1;
     const int n = (int)(out ? m->model->graph->output.n : m->inputs);

@@ -75,6 +75,14 @@ typedef struct kiln_onnx_declaration {
 KILN_API kiln_function *kiln_onnx_declared_sized(kiln_site at, kiln_onnx *m, const kiln_onnx_declaration *want, size_t size);
 #define kiln_onnx_declared(m, ...) kiln_onnx_declared_sized(KILN_HERE, (m), __VA_ARGS__, sizeof(kiln_onnx_declaration))
 
+/* What the model is, as kiln_onnx_describe tells it, and what is found by tracing it for these sizes (open ones that are not given are
+ * 1) and values: how many multiplications its products and convolutions make, and a table of all nodes that Kiln does not run, each with the
+ * operator, its domain and version, and the reason; what follows from such nodes is looked at as far as the model states their results. No
+ * node computes. False after an error, or if it could not be written; a model that does not run is no error. */
+KILN_API bool kiln_onnx_inspect_sized(kiln_site at, FILE *to, kiln_onnx *m, bool json, const kiln_onnx_declaration *want, size_t size);
+#define kiln_onnx_inspect(to, m, json, ...) \
+    kiln_onnx_inspect_sized(KILN_HERE, (to), (m), (json), __VA_ARGS__, sizeof(kiln_onnx_declaration))
+
 /* ---- models out
  * Writes f as a model of ONNX (opset 20, IR version 9): what it computes of its declared inputs (.inputs), or those of its latest call.
  * Inputs are x0, x1, ..., open sizes by their names, results y0, y1, ...; captured tensors and variables are initialisers, at their values
