@@ -306,7 +306,7 @@ static void choices(void **state)
     EXACTLY(kiln_slice(kiln_choice(g, x, 4, 0, w, KILN_DISTINCT), 0, 3, 4, 1), KILN_I32, S(1), 1);
     has_shape(kiln_choice(g, kiln_zeros(k, KILN_F64, S(2, 3, 4)), 5, 1, NULL, 0), KILN_F64, S(2, 5, 4));
     has_shape(kiln_choice(g, x, 0, 0, NULL, 0), KILN_I32, S(0));
-    REFUSED(kiln_choice(g, x, 5, 0, NULL, KILN_DISTINCT), KILN_ESHAPE, "choice: there are fewer than 5 slices, or may be: i32[4]");
+    REFUSED(kiln_choice(g, x, 5, 0, NULL, KILN_DISTINCT), KILN_ESHAPE, "choice: there are fewer than 5 slices: i32[4]");
     REFUSED(kiln_choice(g, kiln_zeros(k, KILN_F32, S(0)), 1, 0, NULL, 0), KILN_ESHAPE, "choice: there are fewer than 1 slices");
     REFUSED(kiln_choice(g, x, 2, 0, kiln_f32(k, S(3), 1, 1, 1), 0), KILN_ESHAPE, "choice: the weights must be as many as the slices");
     REFUSED(kiln_choice(g, x, 2, 0, x, 0), KILN_EDTYPE, "choice: the weights must be floats");

@@ -51,7 +51,17 @@ FOLLOW(different_columns, kiln_unique(kiln_sign(c), 1, KILN_FIRST_MET, NULL, NUL
 FOLLOW(large, kiln_sum(kiln_exp(kiln_broadcast(kiln_expand(c, 0), S(700, -1, -1))), KILN_AXES(0, 2)))
 FOLLOW(turns, kiln_transpose(kiln_broadcast(kiln_expand(c, 2), S(-1, -1, 33)), KILN_AXES(2, 0, 1)))
 FOLLOW(down_columns, kiln_softmax(c, 0))
+FOLLOW(differences, kiln_diff(c, 0, 1, NULL, NULL))
+FOLLOW(cubic, kiln_vector_norm(c, 3, KILN_AXES(0)))
+FOLLOW(inside, kiln_slice(c, 0, 2, -1, 1))
+FOLLOW(among, kiln_isin(kiln_ones(kiln_engine(c), KILN_F32, S(2, 2)), kiln_round(c)))
 /* of a row at least */
+FOLLOW(first, kiln_index(c, KILN_AT(0)))
+FOLLOW(last, kiln_index(c, KILN_AT(-1)))
+FOLLOW(middle, kiln_median(c, KILN_AXES(0)))
+FOLLOW(best, kiln_top_k(c, 1, 0, NULL))
+FOLLOW(mirrored, kiln_pad_with(c, S(2, 0), S(1, 0), KILN_PAD_SYMMETRIC))
+FOLLOW(convolved, kiln_convolve(kiln_expand(c, 0), kiln_iota(kiln_engine(c), KILN_F32, S(2, 3, 2), 2), &(kiln_convolution){.pad = {{0, 1}}}))
 FOLLOW(deviation, kiln_var(c, KILN_AXES(0), 0))
 FOLLOW(log_of_sum, kiln_logsumexp(c, 0))
 FOLLOW(largest, kiln_reduce_max(c, KILN_AXES(0)))
@@ -69,7 +79,8 @@ static const struct {
     ANY(products), ANY(products_behind), ANY(recurring), ANY(recurring_back), ANY(running_max), ANY(running_log), ANY(changes), ANY(rolled),
     ANY(each_twice), ANY(tiled), ANY(upper), ANY(outer_product), SOME(deviation), SOME(log_of_sum),
     ANY(ordered), ANY(backwards), ANY(padded), ANY(twice), ANY(flat), ANY(numbered), ANY(again), ANY(rows_again), {"places", places, false, true},
-    ANY(different), ANY(met), ANY(different_rows), ANY(different_columns), ANY(large), ANY(turns), SOME(largest), {"where_largest", where_largest, true, true}, ANY(down_columns), SOME(first_row)};
+    ANY(different), ANY(met), ANY(different_rows), ANY(different_columns), ANY(large), ANY(turns), SOME(largest), {"where_largest", where_largest, true, true}, ANY(down_columns), SOME(first_row),
+    ANY(differences), ANY(cubic), ANY(inside), {"among", among, false, true}, SOME(first), SOME(last), SOME(middle), SOME(best), SOME(mirrored), SOME(convolved)};
 #define FOLLOWS (int)(sizeof follows / sizeof *follows)
 
 static kiln_tensor *positive_rows(kiln_tensor *x) { return kiln_compress(x, kiln_greater(kiln_squeeze(kiln_slice(x, 1, 0, 1, 1), 1), 0), 0); }

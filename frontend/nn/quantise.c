@@ -179,15 +179,11 @@ kiln_tensor *kiln_dequantise_sized(
 /* ---- by a range of its own -------------------------------------------------------------------------------------- */
 static kiln_tensor *dynamic(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor **scale, kiln_tensor **zero)
 {
-    const Type one = {.dtype = DT_f32};
-    kiln_operand v = of(cast_to(t, at, x, DT_f32)), lo, hi;
-    const Dim n = extent_product(t, at, x->type.dim, x->type.rank);
-    if (n == 0) {
-        lo = hi = of(number_like(t, at, "quantise_dynamic", &one, kiln_of_i(0)));
-    } else {
-        lo = OP2(min, OP2(reduce_min, v, KILN_ALL), kiln_of_i(0));
-        hi = OP2(max, OP2(reduce_max, v, KILN_ALL), kiln_of_i(0));
-    }
+    kiln_operand v = of(cast_to(t, at, x, DT_f32)), none = kiln_of_i(0);
+    kiln_operand lo = OP2(reshape, extreme_or(t, at, v, KILN_ALL, 0, true), KILN_SHAPE()),
+                 hi = OP2(reshape, extreme_or(t, at, v, KILN_ALL, 0, false), KILN_SHAPE());
+    lo = OP2(min, lo, none);
+    hi = OP2(max, hi, none);
     kiln_operand s = OP2(div, OP2(sub, hi, lo), kiln_of_i(255));
     s = of(kiln_where_at(at, OP2(eq, s, kiln_of_i(0)), kiln_of_i(1), s));
     kiln_operand z = OP1(round, of(kiln_clip_at(at, OP1(neg, OP2(div, lo, s)), kiln_of_i(0), kiln_of_i(255))));

@@ -120,15 +120,17 @@ bool effect_holds(Thread *t, kiln_site at, kiln_tensor *holds, const char *text)
     return assert_that(t, &(Effect){.kind = ASSERT_HOLDS, .at = at, .text = (char *)(uintptr_t)text}, holds, NULL, 0);
 }
 
-bool effect_some(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, int axis)
+bool effect_least(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, int axis, int64_t least)
 {
-    char text[160];
+    char type[160], lacks[64] = "is empty", text[320];
     const Dim n = x->type.dim[axis];
-    if (extent_lo(t, n) > 0) return true;
-    if (extent_hi(t, n) < 1)
-        return fail(t, at, KILN_ESHAPE, "%s: axis %d is empty: %s", op, axis, tensor_text(x, text, sizeof text)), false;
-    kiln_tensor *none = constant_of(t, at, &(Type){.dtype = DT_i64}, kiln_of_i(0));
-    return effect_holds(t, at, apply2(t, at, OP_gt, dim_tensor(t, at, n, DT_i64), none, NULL, 0), "the axis has no elements");
+    if (extent_lo(t, n) >= least) return true;
+    if (least > 1) snprintf(lacks, sizeof lacks, "has fewer than %lld elements", (long long)least);
+    tensor_text(x, type, sizeof type);
+    if (extent_hi(t, n) < least) return fail(t, at, KILN_ESHAPE, "%s: axis %d %s: %s", op, axis, lacks, type), false;
+    snprintf(text, sizeof text, "%s: axis %d %s: %s", t->called ? t->called : op, axis, lacks, type);
+    kiln_tensor *wanted = constant_of(t, at, &(Type){.dtype = DT_i64}, kiln_of_i(least));
+    return effect_holds(t, at, apply2(t, at, OP_ge, dim_tensor(t, at, n, DT_i64), wanted, NULL, 0), text);
 }
 
 bool kiln_assert_at(kiln_site at, kiln_operand o, const char *text)

@@ -205,7 +205,7 @@ kiln_tensor *kiln_cross_entropy_at(kiln_site at, kiln_operand lo, kiln_operand y
             "cross_entropy: needs logits [n, classes] and labels, integers [n] or probabilities "
             "[n, classes]: %s x %s",
             tensor_text(logits, a, sizeof a), tensor_text(y, b, sizeof b));
-    if (!effect_some(t, at, "cross_entropy", logits, 1)) return &t->k->poison;
+    if (!effect_least(t, at, "cross_entropy", logits, 1, 1)) return &t->k->poison;
     const bool labels = dtype_is_int((DType)y->type.dtype);
     if (labels && !effect_indices(t, at, "cross_entropy", y, logits->type.dim[1])) return &t->k->poison;
     Composite s = composite_begin(t, "cross_entropy");

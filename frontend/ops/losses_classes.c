@@ -46,7 +46,7 @@ static bool shapes_fit(ClassLoss *l)
                    "dtype: %s x %s",
                    l->op, l->axis, tensor_text(l->x, a, sizeof a), tensor_text(l->y, b, sizeof b)),
                false;
-    if (!effect_some(t, at, l->op, l->x, l->axis)) return false;
+    if (!effect_least(t, at, l->op, l->x, l->axis, 1)) return false;
     const kiln_tensor *w = l->o.weight;
     if (!w) return true;
     if (!tensor_ok(operand_float(t, at, l->op, of(l->o.weight)))) return false;

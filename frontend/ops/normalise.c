@@ -248,7 +248,7 @@ kiln_tensor *kiln_normalize_at(kiln_site at, kiln_operand x, double p, int axis,
     else if (p == 1)
         length = OP2(max, OP2(sum, OP1(abs, n.in), along), least);
     else if (p == INFINITY)
-        length = OP2(max, OP2(reduce_max, OP1(abs, n.in), along), least);
+        length = OP2(max, extreme_or(n.t, at, OP1(abs, n.in), along, 0, false), least);
     else
         fail(n.t, at, KILN_EVALUE, "normalize: p is %g (allowed: 1, 2, INFINITY)", p);
     return norm_end(&n, OP2(div, n.in, length));

@@ -107,6 +107,9 @@ static inline bool extent_counted(Thread *t, Dim d) { return !dim_is_const(d) &&
 kiln_tensor *mask_places(Thread *t, kiln_site at, const char *op, kiln_tensor *mask, int64_t most);
 /* Of elements at these places, i64[m], in a tensor of that type seen as one axis: the indices along one of its axes. */
 kiln_tensor *place_along(Thread *t, kiln_site at, const Type *x, kiln_tensor *place, int axis);
+/* x, whose axis has so many elements, and may be taken to: an error now if it has fewer; where it may have fewer, an assertion of
+ * the running trace, behind which its size is the larger of both. Poison: recorded. */
+kiln_tensor *axis_at_least(Thread *t, kiln_site at, const char *op, kiln_tensor *x, int axis, int64_t least);
 /* the reason for the last DIM_BAD, such as "is a sum of more than 32 terms" */
 const char *extent_trouble(Thread *t, char *buf, size_t cap);
 Dim extent_product(Thread *t, kiln_site at, const Dim *d, int n);
@@ -211,7 +214,10 @@ kiln_tensor *scatter_flat(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *
 kiln_tensor *take_along(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *i, int axis);
 /* x with `low` elements before and `high` behind it along the axis; fill: a number of x's dtype. */
 kiln_tensor *pad_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim low, Dim high, kiln_operand fill);
-/* The largest float of x over the axes, which are kept; where there are none to choose from, minus infinity. */
+/* The largest float of x over the axes, which are kept, or the smallest; where there may be none to choose from, `none` is one
+ * more. */
+kiln_operand extreme_or(Thread *t, kiln_site at, kiln_operand x, kiln_axes axes, double none, bool least);
+/* The largest, where there are none minus infinity. */
 kiln_operand largest_or_none(Thread *t, kiln_site at, kiln_operand x, kiln_axes axes);
 /* The least value of the dtype, or with `most` the largest, which are infinite where it has infinities. */
 kiln_operand extreme_of(DType d, bool most);

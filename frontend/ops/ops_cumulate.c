@@ -258,7 +258,6 @@ static bool is_none(kiln_operand o) { return o.kind == 1 && !o.as.tensor; }
 kiln_tensor *kiln_diff_at(kiln_site at, kiln_operand o, int axis, int64_t times, kiln_operand before, kiln_operand after)
 {
     kiln_operand all[3] = {before, o, after}, given[3];
-    char text[160];
     int n = 0;
     Thread *t = op_thread(all, 3);
     if (!t) return NULL;
@@ -270,13 +269,9 @@ kiln_tensor *kiln_diff_at(kiln_site at, kiln_operand o, int axis, int64_t times,
     Composite s = composite_begin(t, "diff");
     kiln_tensor *r = n == 1 ? x : kiln_concat_of_at(at, (kiln_operands){.at = given, .count = n, .kind = 0}, axis);
     for (int64_t i = 0; i < times && tensor_ok(r) && r->type.dim[axis] != 0; i++) {
-        const Dim rest = extent(t, at, EXTENT_SUB, r->type.dim[axis], 1);
-        if (extent_lo(t, rest) < 0)
-            return composite_end(t, &s,
-                fail(t, at, KILN_EUNSUPPORTED,
-                    "diff: axis %d has a size, known only when the function runs, that may be below %lld: %s", axis,
-                    (long long)times, tensor_text(x, text, sizeof text)));
-        const kiln_operand next = of(slice_axis(t, at, r, axis, 1, rest)), this = of(slice_axis(t, at, r, axis, 0, rest));
+        const Dim size = r->type.dim[axis], rest = extent(t, at, EXTENT_MAX, extent(t, at, EXTENT_SUB, size, 1), 0);
+        const kiln_operand next = of(slice_axis(t, at, r, axis, extent(t, at, EXTENT_SUB, size, rest), rest)),
+                           this = of(slice_axis(t, at, r, axis, 0, rest));
         r = r->type.dtype == DT_bool ? kiln_xor_at(at, next, this) : kiln_sub_at(at, next, this);
     }
     return composite_end(t, &s, result_of(t, at, r, x));

@@ -34,7 +34,7 @@ kiln_tensor *kiln_unfold_sized(kiln_site at, kiln_operand o, const kiln_pooling 
     char text[160];
     if (!t) return NULL;
     kiln_tensor *x = frame_operand(&f, o, false);
-    if (!tensor_ok(x) || !frame_geometry(&f, &w) || !counts(&f, &windows, &taps)) return &t->k->poison;
+    if (!tensor_ok(x) || !frame_geometry(&f, &w, &x) || !counts(&f, &windows, &taps)) return &t->k->poison;
     const int space = f.g.space;
     const Dim channels = x->type.dim[w.channels_first ? 1 : space + 1], columns = extent(t, at, EXTENT_MUL, taps, channels);
     if (columns == DIM_BAD || extent(t, at, EXTENT_MUL, columns, windows) == DIM_BAD)
@@ -112,7 +112,7 @@ static bool columns_fit(Frame *f, kiln_tensor *x, const kiln_shape *sizes, const
         image->type.dim[f->g.first + i] = n;
     }
     f->x = image;
-    if (!frame_geometry(f, w) || !counts(f, &windows, &taps)) return false;
+    if (!frame_geometry(f, w, NULL) || !counts(f, &windows, &taps)) return false;
     const Dim channels = extent(f->t, f->at, EXTENT_EXACT, x->type.dim[first ? 1 : 2], taps);
     if (channels == DIM_BAD || x->type.dim[first ? 2 : 1] != windows)
         return fail(f->t, f->at, KILN_ESHAPE, "fold: these are no columns of %lld windows of %lld elements each: %s",

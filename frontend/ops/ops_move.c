@@ -230,16 +230,23 @@ kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand o, int axis, int64_t start
     Dim size = DIM_BAD;
     if (dim_is_const(first) && dim_is_const(end))
         size = end > first ? (end - first + (int64_t)stride - 1) / (int64_t)stride : 0;
-    else if (first != DIM_BAD && end != DIM_BAD)
-        size = extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_SUB, end, first), (int64_t)stride - 1),
-            (int64_t)stride);
-    if (size == DIM_BAD || extent_lo(t, size) < 0)
-        return fail(t, at, KILN_EUNSUPPORTED,
-            "slice: which elements %lld to %lld are depends on the size of axis %d, known only when the function runs: %s",
+    else
+        size = extent(t, at, EXTENT_SUB, end, first);
+    if (back) x = apply1(t, at, OP_flip, x, &(int64_t){axis}, 1);
+    if (size != DIM_BAD && !dim_is_const(size)) {
+        /* The end may lie before the start: then nothing is left of what lies before the end. */
+        if (extent_lo(t, size) < 0) {
+            x = slice_axis(t, at, x, axis, 0, end);
+            size = extent(t, at, EXTENT_MAX, size, 0);
+            first = extent(t, at, EXTENT_SUB, end, size);
+        }
+        size = extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_ADD, size, (int64_t)stride - 1), (int64_t)stride);
+    }
+    if (size == DIM_BAD)
+        return fail(t, at, KILN_EUNSUPPORTED, "slice: elements %lld to %lld of axis %d: too long an expression for a size: %s",
             (long long)start, (long long)stop, axis, tensor_text(x, text, sizeof text));
     if (size == 0) first = 0;
     if (size == 0 || size == 1) stride = 1; /* with at most one element any step will do, and a huge one may overflow */
-    if (back) x = apply1(t, at, OP_flip, x, &(int64_t){axis}, 1);
     return slice_steps(t, at, x, axis, first, size, (int64_t)stride);
 }
 
@@ -254,6 +261,14 @@ kiln_tensor *pad_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim low
     p->axis[axis].low = low;
     p->axis[axis].high = high;
     return apply1(t, at, OP_pad, x, ATTRS_TO(p, p->axis + x->type.rank));
+}
+
+kiln_tensor *axis_at_least(Thread *t, kiln_site at, const char *op, kiln_tensor *x, int axis, int64_t least)
+{
+    if (!tensor_ok(x) || extent_lo(t, x->type.dim[axis]) >= least) return x;
+    if (!effect_least(t, at, op, x, axis, least)) return &t->k->poison;
+    const Dim n = x->type.dim[axis];
+    return pad_axis(t, at, x, axis, 0, extent(t, at, EXTENT_SUB, extent(t, at, EXTENT_MAX, n, least), n), kiln_of_i(0));
 }
 
 /* Puts the operands, in one dtype, into `in`; stack gives each a new axis. False: poison or recorded. */

@@ -42,14 +42,14 @@ static kiln_operand square_norm(Thread *t, kiln_site at, kiln_operand x, kiln_ax
 }
 
 /* (sum |x|^p)^(1/p), with the largest |x| (the smallest, if p < 0) brought near 1 first. */
-static kiln_operand power_norm(kiln_site at, kiln_operand x, double p, kiln_axes axes)
+static kiln_operand power_norm(Thread *t, kiln_site at, kiln_operand x, double p, kiln_axes axes)
 {
     kiln_axes keep = axes;
     keep.keep = 1;
     const kiln_operand size = OP1(abs, x), still = OP1(stop_gradient, size);
     if (!tensor_ok(still.as.tensor)) return still;
     const DType d = (DType)still.as.tensor->type.dtype;
-    const kiln_operand by = near_one(at, p > 0 ? OP2(reduce_max, still, keep) : OP2(reduce_min, still, keep), d);
+    const kiln_operand by = near_one(at, extreme_or(t, at, still, keep, p > 0 ? 0 : INFINITY, p < 0), d);
     /* The slope of 0^p, infinite or none, is kept from what is 0. */
     kiln_operand r = OP2(mul, size, by);
     const kiln_operand none = OP2(eq, r, kiln_of_i(0));
@@ -65,7 +65,7 @@ static kiln_operand norm(Thread *t, kiln_site at, kiln_operand x, double p, kiln
     if (p == 1) return OP2(sum, OP1(abs, x), axes);
     if (isinf(p)) return p > 0 ? OP2(reduce_max, OP1(abs, x), axes) : OP2(reduce_min, OP1(abs, x), axes);
     if (empty) return OP2(sum, x, axes);
-    return p == 2 ? square_norm(t, at, x, axes) : power_norm(at, x, p, axes);
+    return p == 2 ? square_norm(t, at, x, axes) : power_norm(t, at, x, p, axes);
 }
 
 static kiln_tensor *vector_norm(kiln_site at, const char *name, kiln_operand o, double p, kiln_axes axes)

@@ -42,13 +42,14 @@ static kiln_tensor *cut(Thread *t, kiln_site at, const char *op, kiln_tensor *x,
     char text[160];
     kiln_tensor *r = x;
     for (int i = 0; i < x->type.rank && tensor_ok(r); i++) {
-        const int64_t before = low->size[i + 1], after = high->size[i + 1], n = extent_lo(t, x->type.dim[i]);
+        const int64_t before = low->size[i + 1], after = high->size[i + 1], n = extent_hi(t, x->type.dim[i]);
         if (before >= 0 && after >= 0) continue;
         const int64_t first = MIN_OF(before, 0), last = MIN_OF(after, 0); /* 0 or less; a size is at most 2^48 */
         if (first < -n || last < -n || first + last < -n)
             return fail(t, at, KILN_ESHAPE, "%s: axis %d cannot be cut by %lld and %lld: %s", op, i, (long long)before,
                 (long long)after, tensor_text(x, text, sizeof text));
-        r = slice_axis(t, at, r, i, -first, extent(t, at, EXTENT_SUB, x->type.dim[i], -(first + last)));
+        r = axis_at_least(t, at, op, r, i, -(first + last));
+        if (tensor_ok(r)) r = slice_axis(t, at, r, i, -first, extent(t, at, EXTENT_SUB, r->type.dim[i], -(first + last)));
     }
     return r;
 }
@@ -118,10 +119,11 @@ static kiln_tensor *by_index(Thread *t, kiln_site at, kiln_tensor *x, int axis, 
 static kiln_tensor *lengthened(Thread *t, kiln_site at, kiln_tensor *x, int axis, int64_t low, int64_t high, kiln_padding how)
 {
     char text[160];
+    if (extent_hi(t, x->type.dim[axis]) < 1)
+        return fail(t, at, KILN_EVALUE, "pad_with: axis %d has no element to repeat: %s", axis, tensor_text(x, text, sizeof text));
+    x = axis_at_least(t, at, "pad_with", x, axis, 1);
+    if (!tensor_ok(x)) return x;
     const int64_t n = extent_lo(t, x->type.dim[axis]), most = MAX_OF(low, high);
-    if (n < 1)
-        return fail(t, at, KILN_EVALUE, "pad_with: axis %d has no element to repeat, or may have none: %s", axis,
-            tensor_text(x, text, sizeof text));
     if (how != KILN_PAD_EDGE && most > n - (how == KILN_PAD_REFLECT)) return by_index(t, at, x, axis, low, high, how);
     kiln_tensor *part[3] = {x};
     int count = 1;

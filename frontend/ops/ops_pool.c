@@ -38,7 +38,7 @@ kiln_tensor *frame_operand(Frame *f, kiln_operand o, bool floats)
         f->t, f->at, KILN_EUNSUPPORTED, "%s: too long an expression for a size: %s", f->g.op, tensor_text(x, text, sizeof text));
 }
 
-bool frame_geometry(Frame *f, const kiln_pooling *w)
+bool frame_geometry(Frame *f, const kiln_pooling *w, kiln_tensor **x)
 {
     kiln_convolution c = {.same = w->same, .same_lower = w->same_lower};
     memcpy(f->g.size, w->size, sizeof w->size);
@@ -46,7 +46,8 @@ bool frame_geometry(Frame *f, const kiln_pooling *w)
     memcpy(c.dilation, w->dilation, sizeof w->dilation);
     memcpy(c.pad, w->pad, sizeof w->pad);
     f->g.ceil = w->ceil;
-    return window_geometry(f->t, f->at, &f->g, &c, f->x, true);
+    if (x) f->x = *x = window_room(f->t, f->at, &f->g, &c, *x, true);
+    return (!x || tensor_ok(*x)) && window_geometry(f->t, f->at, &f->g, &c, f->x, true);
 }
 
 kiln_tensor *frame_padded(const Frame *f, kiln_tensor *x, int64_t fill)
@@ -204,7 +205,7 @@ static kiln_tensor *norm(Frame *f, double p, kiln_tensor *x)
 
 static kiln_tensor *pooled(Frame *f, kiln_tensor *x, kiln_pool_kind kind, const kiln_pooling *w)
 {
-    if (!frame_geometry(f, w)) return &f->t->k->poison;
+    if (!frame_geometry(f, w, &x)) return &f->t->k->poison;
     frame_begin(f);
     kiln_tensor *r = kind == KILN_POOL_MAX       ? largest(f, x)
                      : kind == KILN_POOL_AVERAGE ? average(f, w, x)

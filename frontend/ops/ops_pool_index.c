@@ -117,7 +117,7 @@ kiln_tensor *kiln_pool_indices_sized(
     if (!indices) return fail(t, at, KILN_EVALUE, "pool_indices: there is no place for the indices; use kiln_pool");
     kiln_tensor *x = frame_operand(&f, o, false);
     if (!tensor_ok(x)) return x;
-    if (!index_how_ok(t, at, f.g.op, how, KILN_INDEX_COLUMNS) || !frame_geometry(&f, &w)) return &t->k->poison;
+    if (!index_how_ok(t, at, f.g.op, how, KILN_INDEX_COLUMNS) || !frame_geometry(&f, &w, &x)) return &t->k->poison;
     frame_begin(&f);
     kiln_tensor *windows = frame_all(&f, frame_padded(&f, x, lowest_bits((DType)x->type.dtype)));
     kiln_tensor *element = largest_of(&f, windows);
@@ -194,10 +194,7 @@ static bool split_axis(const Frame *f, int axis, int64_t to, Split *s)
     if (to < -1 || to > DIM_MAX)
         return fail(f->t, f->at, KILN_EVALUE, "%s: a size is %lld (allowed: 0 to 2^48, or -1 for x's own)", f->g.op, (long long)to),
                false;
-    if (s->out != 0 && extent_lo(f->t, n) < 1)
-        return fail(f->t, f->at, KILN_ESHAPE, "%s: axis %d has no element, or may have none: %s", f->g.op, f->g.first + axis,
-                   tensor_text(f->x, text, sizeof text)),
-               false;
+    if (s->out != 0 && !effect_least(f->t, f->at, f->g.op, f->x, f->g.first + axis, 1)) return false;
     if (s->out == n || s->out == 0) return s->size = 1, true;
     if (s->out == 1) return s->size = n, true;
     if (!dim_is_const(n))

@@ -120,7 +120,7 @@ static kiln_tensor *quantile(
         return fail(t, at, KILN_EVALUE, "%s: the method is %d (allowed: KILN_LINEAR to KILN_NORMAL_UNBIASED, %d to %d)", name,
             (int)method, KILN_LINEAR, KILN_NORMAL_UNBIASED);
     for (uint32_t i = 0; i < a.n; i++)
-        if (!effect_some(t, at, name, x, (int)a.at[i])) return &t->k->poison;
+        if (!effect_least(t, at, name, x, (int)a.at[i], 1)) return &t->k->poison;
     const Type kept = kept_of(x, &a);
     const int list = q->type.rank;
     if (kept.rank - (axes.keep ? 0 : (int)a.n) + list > MAX_RANK)

@@ -22,7 +22,6 @@ bool resize_open_fits(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_
 {
     char text[160];
     const char *why = NULL;
-    if (extent_lo(t, a->n) < 1) why = "may be 0";
     if (r->antialias || r->aspect != KILN_RESIZE_STRETCH) why = "must be known where antialias or an aspect is asked for";
     if (a->given == 0 && r->kind != KILN_RESIZE_NEAREST) why = "must be known, or a scale be given";
     a->out = size != 0 ? size : scaled(t, at, a->n, a->given);

@@ -177,10 +177,7 @@ static bool grid_fits(const Frame *f, const kiln_tensor *grid, const kiln_sampli
                    f->g.space, f->g.space, tensor_text(f->x, a, sizeof a), tensor_text(grid, b, sizeof b)),
                false;
     for (int i = 0; i < f->g.space; i++)
-        if (extent_lo(t, x->dim[f->g.first + i]) < 1)
-            return fail(t, f->at, KILN_ESHAPE, "grid_sample: axis %d has no element, or may have none: %s", f->g.first + i,
-                       tensor_text(f->x, a, sizeof a)),
-                   false;
+        if (!effect_least(t, f->at, "grid_sample", f->x, f->g.first + i, 1)) return false;
     return true;
 }
 
@@ -407,10 +404,7 @@ static bool regions_fit(Regions *g, const kiln_tensor *rois, const kiln_tensor *
         const Dim n = x->type.dim[g->f.g.first + i];
         if (g->w.size[i] < 1 || g->w.size[i] > 1 << 20)
             return fail(t, g->f.at, KILN_EVALUE, "roi_align: a size is %lld (allowed: 1 to 2^20)", (long long)g->w.size[i]), false;
-        if (extent_lo(t, n) < 1)
-            return fail(t, g->f.at, KILN_ESHAPE, "roi_align: axis %d has no element, or may have none: %s", g->f.g.first + i,
-                       tensor_text(x, a, sizeof a)),
-                   false;
+        if (!effect_least(t, g->f.at, "roi_align", x, g->f.g.first + i, 1)) return false;
         g->most[i] = g->w.samples != 0 ? g->w.samples : g->w.most;
         if (g->most[i] == 0) g->most[i] = (extent_hi(t, n) + g->w.size[i] - 1) / g->w.size[i];
     }

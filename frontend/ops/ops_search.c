@@ -82,7 +82,13 @@ kiln_tensor *kiln_isin_at(kiln_site at, kiln_operand xo, kiln_operand so)
     set = kiln_sort_at(at, of(set), 0, 0);
     kiln_tensor *place = tensor_ok(set) ? place_in(t, at, set, x[0], false) : set;
     if (!tensor_ok(place)) return composite_end(t, &s, place);
-    return composite_end(t, &s, kiln_eq_at(at, of(apply2(t, at, OP_gather, set, place, ATTRS_OF(gather, .axis = 0))), of(x[0])));
+    const Dim n = set->type.dim[0];
+    const bool open = extent_lo(t, n) < 1; /* then one more stands behind the set, which is no part of it */
+    if (open) set = pad_axis(t, at, set, 0, 0, 1, kiln_of_i(0));
+    if (!tensor_ok(set)) return composite_end(t, &s, set);
+    kiln_operand met = of(kiln_eq_at(at, of(apply2(t, at, OP_gather, set, place, ATTRS_OF(gather, .axis = 0))), of(x[0])));
+    if (open) met = OP2(and, met, of(kiln_lt_at(at, of(place), of(dim_tensor(t, at, n, DT_i64)))));
+    return composite_end(t, &s, met.as.tensor);
 }
 
 /* ---- what rows add up to ----------------------------------------------------------------------- */
@@ -203,10 +209,12 @@ kiln_tensor *kiln_histogram_at(kiln_site at, kiln_operand o, kiln_operand edges)
     if (!t) return NULL;
     kiln_tensor *x[2] = {numbers_of(t, at, "histogram", o), numbers_of(t, at, "histogram", edges)};
     if (!tensor_ok(x[0]) || !tensor_ok(x[1])) return &t->k->poison;
-    if (x[1]->type.rank != 1 || extent_lo(t, x[1]->type.dim[0]) < 2)
+    if (x[1]->type.rank != 1 || extent_hi(t, x[1]->type.dim[0]) < 2)
         return fail(
             t, at, KILN_ESHAPE, "histogram: the edges must have one axis of at least 2: %s", tensor_text(x[1], text, sizeof text));
     Composite s = composite_begin(t, "histogram");
+    x[1] = axis_at_least(t, at, "histogram", x[1], 0, 2);
+    if (!tensor_ok(x[1])) return composite_end(t, &s, x[1]);
     if (dtype_is_int((DType)x[0]->type.dtype) && dtype_is_float((DType)x[1]->type.dtype))
         for (int i = 0; i < 2; i++) x[i] = cast_to(t, at, x[i], DT_f64);
     bool ok = operands_alike(t, at, "histogram", x);

@@ -131,11 +131,12 @@ static kiln_tensor *first_few(
     kiln_tensor *x = sortable(at, name, o, &axis, &t);
     if (indices) *indices = t ? &t->k->poison : NULL;
     if (!x) return t ? &t->k->poison : NULL;
-    if (count < 0 || count > extent_lo(t, x->type.dim[axis]))
+    if (count < 0 || count > extent_hi(t, x->type.dim[axis]))
         return fail(t, at, KILN_EVALUE, "%s: count is %lld; it must be 0 or more, and at most the size of axis %d: %s", name,
             (long long)count, axis, tensor_text(x, text, sizeof text));
     Composite s = composite_begin(t, name);
-    kiln_tensor *i = first_places(t, at, x, axis, count, how);
+    x = axis_at_least(t, at, name, x, axis, count);
+    kiln_tensor *i = tensor_ok(x) ? first_places(t, at, x, axis, count, how) : x;
     if (tensor_ok(i)) x = take_along(t, at, x, i, axis);
     if (indices) composite_keep(t, *indices = i);
     return composite_end(t, &s, tensor_ok(i) ? x : i);

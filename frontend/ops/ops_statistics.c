@@ -74,14 +74,19 @@ BODY(reduce_log_sum)
 }
 
 /* An axis that may have no elements gets one more, which changes nothing else. */
-kiln_operand largest_or_none(Thread *t, kiln_site at, kiln_operand x, kiln_axes axes)
+kiln_operand extreme_or(Thread *t, kiln_site at, kiln_operand x, kiln_axes axes, double none, bool least)
 {
     Axes a;
     if (!tensor_ok(x.as.tensor) || !reduced_axes(t, at, "reduce_max", &axes, x.as.tensor->type.rank, &a)) return of(&t->k->poison);
     for (uint32_t i = 0; i < a.n && tensor_ok(x.as.tensor); i++)
         if (extent_lo(t, x.as.tensor->type.dim[a.at[i]]) < 1)
-            x = of(pad_axis(t, at, x.as.tensor, (int)a.at[i], 0, 1, kiln_of_f(-INFINITY)));
-    return OP2(reduce_max, x, keeping(axes));
+            x = of(pad_axis(t, at, x.as.tensor, (int)a.at[i], 0, 1, kiln_of_f(none)));
+    return least ? OP2(reduce_min, x, keeping(axes)) : OP2(reduce_max, x, keeping(axes));
+}
+
+kiln_operand largest_or_none(Thread *t, kiln_site at, kiln_operand x, kiln_axes axes)
+{
+    return extreme_or(t, at, x, axes, -INFINITY, false);
 }
 
 BODY(reduce_logsumexp)

@@ -110,19 +110,17 @@ static bool make_plan(Thread *t, kiln_site at, const char *op, const kiln_tensor
 
 /* ---- one axis -------------------------------------------------------------------------------------- */
 
-/* The place of element i, which may count from the end. DIM_BAD: recorded. */
-static Dim place_of(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, const Entry *e)
+/* Element i, which may count from the end, as an axis of size 1. */
+static kiln_tensor *one_of(Thread *t, kiln_site at, const char *op, kiln_tensor *x, const Entry *e)
 {
     char text[160];
-    const int64_t i = e->s.index.as.i;
-    const Dim n = x->type.dim[e->axis];
-    const int64_t needs = i >= 0 ? i : -1 - i; /* the axis must be longer than this */
-    if (needs < extent_lo(t, n)) return i >= 0 ? i : extent(t, at, EXTENT_SUB, n, needs + 1);
-    fail(t, at, needs < extent_hi(t, n) ? KILN_EUNSUPPORTED : KILN_EVALUE,
-        needs < extent_hi(t, n) ? "%s: whether axis %d has an element %lld is known only when the function runs: %s"
-                                : "%s: axis %d has no element %lld: %s",
-        op, e->axis, (long long)i, tensor_text(x, text, sizeof text));
-    return DIM_BAD;
+    const int64_t i = e->s.index.as.i, needs = i >= 0 ? i : -1 - i; /* the axis must be longer than this */
+    if (needs >= extent_hi(t, x->type.dim[e->axis]))
+        return fail(t, at, KILN_EVALUE, "%s: axis %d has no element %lld: %s", op, e->axis, (long long)i,
+            tensor_text(x, text, sizeof text));
+    x = axis_at_least(t, at, op, x, e->axis, needs + 1);
+    if (!tensor_ok(x)) return x;
+    return slice_axis(t, at, x, e->axis, i >= 0 ? i : extent(t, at, EXTENT_SUB, x->type.dim[e->axis], needs + 1), 1);
 }
 
 /* `size` elements from a start that is moved so that they are in range. */
@@ -130,10 +128,13 @@ static kiln_tensor *part_from(Thread *t, kiln_site at, const char *op, kiln_tens
 {
     char text[160];
     const int axis = e->axis;
-    const Dim n = x->type.dim[axis], size = e->s.start;
-    if (size < 0 || size > extent_lo(t, n))
-        return fail(t, at, KILN_ESHAPE, "%s: axis %d does not have %lld elements, or may not: %s", op, axis, (long long)size,
+    const Dim size = e->s.start;
+    if (size < 0 || size > extent_hi(t, x->type.dim[axis]))
+        return fail(t, at, KILN_ESHAPE, "%s: axis %d does not have %lld elements: %s", op, axis, (long long)size,
             tensor_text(x, text, sizeof text));
+    x = axis_at_least(t, at, op, x, axis, size);
+    if (!tensor_ok(x)) return x;
+    const Dim n = x->type.dim[axis];
     kiln_tensor *s = operand_index(t, at, op, e->s.index);
     if (!tensor_ok(s)) return s;
     if (s->type.rank) return fail(t, at, KILN_ESHAPE, "%s: a start must be a scalar: %s", op, tensor_text(s, text, sizeof text));
@@ -152,8 +153,7 @@ static kiln_tensor *chosen(Thread *t, kiln_site at, const char *op, kiln_tensor 
     for (int i = 0; i < p->n && tensor_ok(x); i++) {
         const Entry *e = &p->at[i];
         if (e->s.kind == KIND_AT && !e->many) {
-            const Dim first = place_of(t, at, op, x, e);
-            x = first == DIM_BAD ? &t->k->poison : slice_axis(t, at, x, e->axis, first, 1);
+            x = one_of(t, at, op, x, e);
         } else if (e->s.kind == KIND_RANGE) {
             x = kiln_slice_at(at, of(x), e->axis, e->s.start, e->s.stop, e->s.step);
         } else if (e->s.kind == KIND_FROM) {

@@ -210,13 +210,15 @@ bool kiln_unstack_at(kiln_site at, kiln_operand o, int axis, int count, kiln_ten
 static kiln_tensor *windows_along(Thread *t, kiln_site at, kiln_tensor *x, int axis, int64_t size, int64_t step)
 {
     char text[160];
-    const Dim n = x->type.dim[axis];
     if (size < 1 || step < 1 || step > DIM_MAX)
         return fail(t, at, KILN_EVALUE, "sliding_windows: size %lld, step %lld along axis %d; both must be 1 or more",
             (long long)size, (long long)step, axis);
-    if (size > extent_lo(t, n))
-        return fail(t, at, KILN_ESHAPE, "sliding_windows: a window of %lld is larger than axis %d, or may be: %s", (long long)size,
-            axis, tensor_text(x, text, sizeof text));
+    if (size > extent_hi(t, x->type.dim[axis]))
+        return fail(t, at, KILN_ESHAPE, "sliding_windows: a window of %lld is larger than axis %d: %s", (long long)size, axis,
+            tensor_text(x, text, sizeof text));
+    x = axis_at_least(t, at, "sliding_windows", x, axis, size);
+    if (!tensor_ok(x)) return x;
+    const Dim n = x->type.dim[axis];
     const Dim many = extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_SUB, n, size), step), 1);
     /* An image of which the axis is the height, what lies before it the batch, and what lies behind it the channels. */
     const int rank = x->type.rank;

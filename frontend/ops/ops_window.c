@@ -97,6 +97,21 @@ static bool axis_geometry(Thread *t, kiln_site at, Geometry *g, int axis, bool s
     return false;
 }
 
+kiln_tensor *window_room(Thread *t, kiln_site at, const Geometry *g, const kiln_convolution *w, kiln_tensor *x, bool pooling)
+{
+    for (int i = 0; i < g->space && tensor_ok(x) && !w->same && !w->same_lower; i++) {
+        const int64_t *pad = w->pad[i], apart = w->dilation[i] != 0 ? w->dilation[i] : 1,
+                      most = extent_hi(t, x->type.dim[g->first + i]);
+        const int64_t stride = w->stride[i] != 0 ? w->stride[i] : pooling ? g->size[i] : 1;
+        if (g->size[i] < 1 || apart < 1 || stride < 1 || pad[0] < 0 || pad[1] < 0 || pad[0] > DIM_MAX || pad[1] > DIM_MAX) continue;
+        Dim needs = dim_add(NULL, dim_mul(NULL, g->size[i] - 1, apart), 1);
+        if (needs != DIM_BAD && g->ceil) needs = MAX_OF(needs - stride + 1, 1);
+        if (needs != DIM_BAD && needs <= most + pad[0] + pad[1])
+            x = axis_at_least(t, at, g->op, x, g->first + i, needs - pad[0] - pad[1]);
+    }
+    return x;
+}
+
 bool window_geometry(Thread *t, kiln_site at, Geometry *g, const kiln_convolution *w, const kiln_tensor *x, bool pooling)
 {
     g->lower = w->same_lower;
@@ -175,7 +190,8 @@ static kiln_tensor *conv_of(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor
 static kiln_tensor *convolution(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *f, Geometry *g, const kiln_convolution *w)
 {
     bool moves = false;
-    if (!window_geometry(t, at, g, w, x, false)) return &t->k->poison;
+    x = window_room(t, at, g, w, x, false);
+    if (!tensor_ok(x) || !window_geometry(t, at, g, w, x, false)) return &t->k->poison;
     for (int i = 0; i < g->space; i++) moves |= g->size[i] != 1 || g->stride[i] != 1;
     if (!moves && !g->padded && g->groups == 1) return pointwise(t, at, x, f);
     x = pad_by_symbols(t, at, x, g);

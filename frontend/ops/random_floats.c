@@ -174,9 +174,10 @@ kiln_tensor *kiln_categorical_at(kiln_site at, kiln_variable *g, kiln_operand lo
     const Dim classes = x->type.dim[x->type.rank - 1];
     if (count < 0 || count > DIM_MAX)
         return fail(t, at, KILN_EVALUE, "categorical: count is %lld (allowed: 0 to 2^48)", (long long)count);
-    if (extent_lo(t, classes) < (how ? count : count > 0))
-        return fail(t, at, KILN_ESHAPE, "categorical: there are fewer than %lld classes, or may be: %s",
-            how ? (long long)count : 1LL, tensor_text(x, text, sizeof text));
+    if (extent_hi(t, classes) < (how ? count : count > 0))
+        return fail(t, at, KILN_ESHAPE, "categorical: there are fewer than %lld classes: %s", how ? (long long)count : 1LL,
+            tensor_text(x, text, sizeof text));
     Draw from = draw_begin(t, at, "categorical", kiln_of_variable(g));
-    return draw_end(t, at, &from, draw_classes(t, at, &from, x, count, how != 0));
+    x = axis_at_least(t, at, "categorical", x, x->type.rank - 1, how ? count : count > 0);
+    return draw_end(t, at, &from, tensor_ok(x) ? draw_classes(t, at, &from, x, count, how != 0) : x);
 }

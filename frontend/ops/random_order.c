@@ -156,8 +156,8 @@ static bool choice_fits(Thread *t, kiln_site at, const kiln_tensor *x, Dim n, in
         return fail(t, at, KILN_ESHAPE, "choice: the weights must be as many as the slices of x: %s x %s",
                    tensor_text(x, a, sizeof a), tensor_text(weights, b, sizeof b)),
                false;
-    if (extent_lo(t, n) >= (how ? count : count > 0)) return true;
-    return fail(t, at, KILN_ESHAPE, "choice: there are fewer than %lld slices, or may be: %s", how ? (long long)count : 1LL,
+    if (extent_hi(t, n) >= (how ? count : count > 0)) return true;
+    return fail(t, at, KILN_ESHAPE, "choice: there are fewer than %lld slices: %s", how ? (long long)count : 1LL,
                tensor_text(x, a, sizeof a)),
            false;
 }
@@ -173,7 +173,12 @@ kiln_tensor *kiln_choice_at(kiln_site at, kiln_variable *g, kiln_operand o, int6
     if (!none_given(weights) && !tensor_ok(w = operand_named(t, at, "choice", weights, NULL))) return &t->k->poison;
     if (!choice_fits(t, at, x, x->type.dim[axis], count, w, how)) return &t->k->poison;
     Draw from = draw_begin(t, at, "choice", kiln_of_variable(g));
-    return draw_end(t, at, &from, taken(t, at, x, chosen(t, at, &from, x->type.dim[axis], count, w, how != 0), axis));
+    const int64_t least = how ? count : count > 0;
+    x = axis_at_least(t, at, "choice", x, axis, least);
+    if (w) w = axis_at_least(t, at, "choice", w, 0, least);
+    const bool there = tensor_ok(x) && (!w || tensor_ok(w));
+    return draw_end(
+        t, at, &from, there ? taken(t, at, x, chosen(t, at, &from, x->type.dim[axis], count, w, how != 0), axis) : &t->k->poison);
 }
 
 /* ---- generators of generators ---------------------------------------------------------------------- */

@@ -17,6 +17,9 @@ typedef struct Geometry {
     bool padded;                                 /* by any of the two */
 } Geometry;
 
+/* x, along whose axes one window fits at least; where that is open, the running trace asserts it (axis_at_least). What is wrong
+ * anyway is left to window_geometry. */
+kiln_tensor *window_room(Thread *t, kiln_site at, const Geometry *g, const kiln_convolution *w, kiln_tensor *x, bool pooling);
 /* Fills in what the options leave out; op, space, first, size and ceil are known. False: recorded. */
 bool window_geometry(Thread *t, kiln_site at, Geometry *g, const kiln_convolution *w, const kiln_tensor *x, bool pooling);
 
@@ -49,7 +52,8 @@ static inline kiln_tensor *frame_end(Frame *f, kiln_tensor *r)
 kiln_tensor *frame_operand(Frame *f, kiln_operand o, bool floats);
 /* The options, of which size may leave out the last; then the geometry. False: recorded. */
 kiln_pooling pooling_of(const kiln_pooling *options, size_t size);
-bool frame_geometry(Frame *f, const kiln_pooling *w);
+/* x: the operand, as window_room has it; NULL: there is none. */
+bool frame_geometry(Frame *f, const kiln_pooling *w, kiln_tensor **x);
 kiln_tensor *frame_padded(const Frame *f, kiln_tensor *x, int64_t fill); /* fill: a number of x's dtype, as attribute bits */
 Dim frame_extent(const Frame *f, int axis);                              /* of a padded axis of space */
 /* The windows of a padded x along the axes of space a and b, or of a alone (b = a), seen as [outer, a, b, inner]: [outer, windows

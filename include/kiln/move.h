@@ -36,8 +36,7 @@ KILN_API kiln_tensor *kiln_roll_at(kiln_site at, kiln_operand x, kiln_shape by, 
 KILN_API kiln_tensor *kiln_broadcast_like_at(kiln_site at, kiln_operand x, kiln_operand like);
 KILN_API bool kiln_broadcast_arrays_at(kiln_site at, kiln_operands x, kiln_tensor **out);
 /* x[start : stop : step] along one axis, as in Python: a negative start or stop counts from the end, and both are clamped. step may
- * be negative but not 0. KILN_END as stop means to the end in the step's direction (x[::-1] is -1, KILN_END, -1). In a trace of a
- * bounded size, a start and a stop that may lie the wrong way round, as 2 and -2 of a size that may be 3, are KILN_EUNSUPPORTED. */
+ * be negative but not 0. KILN_END as stop means to the end in the step's direction (x[::-1] is -1, KILN_END, -1). */
 #define KILN_END INT64_MAX
 KILN_API kiln_tensor *kiln_slice_at(kiln_site at, kiln_operand x, int axis, int64_t start, int64_t stop, int64_t step);
 /* low, high: elements per axis; a negative amount cuts as many off */

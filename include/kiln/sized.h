@@ -4,12 +4,13 @@
  * Eagerly a result simply has its size. In a traced function the size is a symbol that is counted while the function runs, at most a
  * bound that the operands tell: memory is planned for the bound, everything that follows runs to the true size, and nothing that
  * lies beyond it enters a sum, a mean, a maximum or a softmax. Two results have one size if they count the same: those of one mask go
- * together, those of two masks are an error (sizes differ), even if a run would find equal numbers. A largest element, an argmax or
- * an index along a size that turns out to be 0 is KILN_EVALUE of the running function. kiln_dim of such an axis, in C, is the
- * bound; kiln_iota_along, kiln_sum and their like see the true size. Results and gradients of compiled functions have their true
- * sizes. A loop's body, a branch or a condition may count sizes and use them; what it gives out has a size from outside
- * (KILN_EUNSUPPORTED). Counting what differs from example to example in a kiln_vmap is KILN_EUNSUPPORTED. Ahead of time each result
- * is a buffer of the bound, and the true sizes are further i64 results, which the header names (on a device, i64 in its memory). */
+ * together, those of two masks are an error (sizes differ), even if a run would find equal numbers. Where a size turns out to be
+ * too small for what is asked of it (a largest element or an argmax of none, an index, the few of kiln_top_k, a window) it is
+ * KILN_EVALUE of the running function. kiln_dim of such an axis, in C, is the bound; kiln_iota_along, kiln_sum and their like see
+ * the true size. Results and gradients of compiled functions have their true sizes. A loop's body, a branch or a condition may
+ * count sizes and use them; what it gives out has a size from outside (KILN_EUNSUPPORTED). Counting what differs from example to
+ * example in a kiln_vmap is KILN_EUNSUPPORTED. Ahead of time each result is a buffer of the bound, and the true sizes are further
+ * i64 results, which the header names (on a device, i64 in its memory). */
 #ifndef KILN_SIZED_H
 #define KILN_SIZED_H
 
