@@ -82,6 +82,29 @@ static kiln_operand picked(const ClassLoss *l, kiln_operand hot, kiln_operand v)
     return OP2(sum, WHERE(hot, v, kiln_of_i(0)), l->along);
 }
 
+/* What the labels' own classes have of the logarithms, and of the weights; 16-bit floats widened. One element for each label is
+ * read where logarithms lie in memory; where they are computed in the same kernel, all are. Either way it is a sum of 0 and the
+ * element. */
+static kiln_operand own_logs(const ClassLoss *l, kiln_operand hot, kiln_operand logs, kiln_operand index)
+{
+    kiln_site at = l->at;
+    if (hot.as.tensor) return picked(l, hot, logs);
+    index = OP2(expand, index, l->axis);
+    if (!tensor_ok(index.as.tensor) || !tensor_ok(logs.as.tensor)) return of(&l->t->k->poison);
+    kiln_tensor *own = take_along(l->t, at, logs.as.tensor, index.as.tensor, l->axis);
+    return OP2(add, OP2(squeeze, wide_of(l->t, at, own), l->axis), kiln_of_i(0));
+}
+
+static kiln_operand own_weights(const ClassLoss *l, kiln_operand hot, kiln_operand index)
+{
+    kiln_site at = l->at;
+    if (!l->o.weight) return kiln_of_i(1);
+    if (hot.as.tensor) return picked(l, hot, l->weight);
+    kiln_tensor *w = cast_to(l->t, at, l->o.weight, wide_dtype(l->x));
+    if (!tensor_ok(w) || !tensor_ok(index.as.tensor)) return of(&l->t->k->poison);
+    return OP2(add, of(apply2(l->t, at, OP_gather, w, index.as.tensor, ATTRS_OF(gather, .axis = 0))), kiln_of_i(0));
+}
+
 static kiln_operand weighed(const ClassLoss *l, kiln_operand v)
 {
     kiln_site at = l->at;
@@ -115,13 +138,22 @@ static kiln_tensor *of_labels(ClassLoss *l, bool logits)
     if (!tensor_ok(y.as.tensor) || !effect_indices(t, at, l->op, y.as.tensor, l->classes)) return &t->k->poison;
     kiln_operand counts = of(is_index(t, at, y.as.tensor, l->classes));
     if (ignores) counts = OP2(and, counts, OP1(not, ignored));
-    kiln_operand in = wide_of(t, at, l->x);
-    in = WHERE(OP2(expand, counts, l->axis), in, OP1(stop_gradient, in));
-    kiln_operand logs = log_probabilities(l, in, logits), hot = is_labels(l, y.as.tensor);
-    kiln_operand own = l->o.weight ? picked(l, hot, l->weight) : kiln_of_i(1);
-    kiln_operand each = OP1(neg, picked(l, hot, logs));
+    const bool sums = l->o.smoothing > 0, fused = logits && (t->trace || t->recording != 0);
+    kiln_operand logs = of(l->x), hot = {0}, index = {0};
+    if (sums || logits) {
+        kiln_operand in = wide_of(t, at, l->x);
+        if (sums || fused) in = WHERE(OP2(expand, counts, l->axis), in, OP1(stop_gradient, in));
+        logs = log_probabilities(l, in, logits);
+    }
+    if (fused)
+        hot = is_labels(l, y.as.tensor);
+    else
+        index = of(index_clamped(t, at, y.as.tensor, l->classes));
+    kiln_operand own = own_weights(l, hot, index), each = own_logs(l, hot, logs, index);
+    if (!fused) each = WHERE(counts, each, OP1(stop_gradient, each));
+    each = OP1(neg, each);
     if (l->o.weight) each = OP2(mul, each, own);
-    if (l->o.smoothing > 0) {
+    if (sums) {
         kiln_operand all = OP2(mul, OP2(sum, weighed(l, logs), l->along), part_of_class(l, wide));
         each = OP2(sub, OP2(mul, each, kiln_of_f(1 - l->o.smoothing)), all);
     }
