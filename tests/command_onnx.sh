@@ -54,6 +54,31 @@ expect 'a file that is not there' 3 '' 'No such file' run "$gemm/model.onnx" --i
 expect 'an input too many' 2 '' 'has 3 inputs, fewer than are given' run "$gemm/model.onnx" --input "$scratch/a.raw" --input "$scratch/b.raw" \
     --input "$scratch/c.raw" --input "$scratch/c.raw"
 
+# sequences and optionals
+seq=$cases/test_sequence_map_add_2_sequences opt=$cases/test_identity_opt
+x0=$seq/test_data_set_0/input_0.pb x1=$seq/test_data_set_0/input_1.pb
+expect 'a sequence among the inputs' 0 '^input      x0: seq(f32.N.)$' '' inspect "$seq/model.onnx"
+expect 'an optional of one' 0 '^output     opt_out: optional(seq(f32.5.))$' '' inspect "$opt/model.onnx"
+expect 'known results that are sequences' 0 '^compiled  *y0.2  *ok' '' check "$seq/model.onnx"
+expect 'a model of sequences' 0 '' '' run "$seq/model.onnx" --input "$x0" --input "$x1" --output "$scratch/s"
+[ -s "$scratch/s/y0.0.npy" ] && [ -s "$scratch/s/y0.2.npy" ] && [ ! -e "$scratch/s/y0.3.npy" ]
+verdict 'its tensors stand in the folder' $?
+expect 'sequences of several files' 0 '^y0: 2 tensors$' '' run "$seq/model.onnx" --input x0="$scratch/s/y0.0.npy" --input x1="$scratch/s/y0.0.npy" \
+    --input x0="$scratch/s/y0.1.npy" --input x1="$scratch/s/y0.1.npy"
+expect 'a sequence into one file' 2 '' 'y0 is a list of tensors: --output FOLDER takes them' run "$seq/model.onnx" --input "$x0" --input "$x1" --output "$scratch/s.npy"
+expect 'a sequence without a value' 2 '' 'input x1 has no value: --input x1=FILE' run "$seq/model.onnx" --input "$x0"
+expect 'a sequence given twice' 2 '' 'input x0 is given twice' run "$seq/model.onnx" --input "x0=$x0" --input "x0=$x0"
+head -c 40 "$x0" >"$scratch/cut.pb"
+expect 'a sequence that is cut off' 3 '' 'a length goes beyond the end' run "$seq/model.onnx" --input "$scratch/cut.pb" --input "$x1"
+expect 'an optional that is not given' 0 '^opt_out: nothing$' '' run "$opt/model.onnx"
+expect 'sequences of a length that nobody told' 2 '' 'the number of its tensors must be told, as a size of its name, of input x0' compile "$seq/model.onnx" -o "$scratch/q"
+expect 'sequences of a length' 0 '' '' compile "$seq/model.onnx" -o "$scratch/q" --dim x0=2 --dim x1=2 --dim N=1..8
+grep -q '"name": "y0.1", "dtype": "f32", "c_type": "float", "shape": \["N"\]' "$scratch/q/manifest.json" && is_json "$scratch/q/manifest.json"
+verdict 'are told by the manifest' $?
+expect 'an example of an optional sequence' 0 '' '' compile "$opt/model.onnx" -o "$scratch/q" --input "$opt/test_data_set_0/input_0.pb"
+expect 'a sequence is not timed' 3 '' 'an input or output is a list of tensors; models of tensors alone are timed' bench "$seq/model.onnx"
+expect 'a value for a list' 2 '' '--fix: opt_in is a list: --input gives its tensors' compile "$opt/model.onnx" --fix opt_in=1
+
 # check
 expect 'known results' 0 '^compiled  *y  *ok' '' check "$gemm/model.onnx"
 expect 'known results of one set' 0 '^eager  *y  *ok' '' check "$gemm/model.onnx" --against "$gemm/test_data_set_0"

@@ -113,6 +113,50 @@ static inline Message value_of(const char *name)
     return v;
 }
 
+/* Types: f32[...] of so many axes of which each has a size of its own (-1: any rank), a sequence and an optional of another one. */
+static inline Message array_type(int rank)
+{
+    Message dim = {.n = 0}, shape = {.n = 0}, array = {.n = 0}, type = {.n = 0};
+    for (int i = 0; i < rank; i++) message(&shape, 1, &dim);
+    integer(&array, 1, 1);
+    if (rank >= 0) message(&array, 2, &shape);
+    message(&type, 1, &array);
+    return type;
+}
+
+static inline Message type_of_type(int number, const Message *element)
+{
+    Message of = {.n = 0}, type = {.n = 0};
+    message(&of, 1, element);
+    message(&type, number, &of);
+    return type;
+}
+
+/* S: a sequence, O: an optional, of what follows, in the end of a tensor of any rank or, after a digit, of so many axes. */
+static inline Message type_of_text(const char *kind)
+{
+    if (*kind != 'S' && *kind != 'O') return array_type(*kind ? *kind - '0' : -1);
+    const Message element = type_of_text(kind + 1);
+    return type_of_type(*kind == 'S' ? 4 : 9, &element);
+}
+
+/* Adds inputs, or outputs, of the graph as NAME:KIND with blanks between them. */
+static inline void typed_values(Message *graph, int number, const char *values)
+{
+    for (size_t n; *values; values += n + (values[n] != 0)) {
+        char name[64] = "", kind[16] = "";
+        Message v = {.n = 0};
+        n = strcspn(values, " ");
+        const size_t colon = strcspn(values, ":");
+        memcpy(name, values, colon);
+        memcpy(kind, values + colon + 1, n - colon - 1);
+        const Message type = type_of_text(kind);
+        text(&v, 1, name);
+        message(&v, 2, &type);
+        message(graph, number, &v);
+    }
+}
+
 static inline Message model_of(const Message *graph, int64_t version)
 {
     Message m = {.n = 0}, opset = {.n = 0};

@@ -61,6 +61,23 @@ static void what_sequences_are_not(void **state)
     kiln_eager(k, false);
 }
 
+/* What is folded in a trace to a constant that an operator made itself lives as long as the trace. */
+static void whether_there_is_nothing(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    kiln_onnx *m = LOAD("x", "y z", node("Optional", "", "o"), node("OptionalHasElement", "o", "y"), node("Not", "y", "z"));
+    kiln_tensor *y[2];
+    BOTH(eager)
+    {
+        assert_true(kiln_onnx_call(m, KILN_IN(kiln_f32(k, KILN_SHAPE(1), 3)), y, 2));
+        EXACTLY(y[0], KILN_BOOL, KILN_SHAPE(), 0);
+        EXACTLY(y[1], KILN_BOOL, KILN_SHAPE(), 1);
+    }
+    kiln_eager(k, false);
+    kiln_onnx_free(m);
+}
+
 /* ---- training ------------------------------------------------------------------------------------------ */
 
 static Message with_strings(Message n, const char *name, const char *values)
@@ -125,6 +142,6 @@ static void attributes_that_there_are_not(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {ENGINE_TEST(sequences), ENGINE_TEST(loops_of_sequences), ENGINE_TEST(what_sequences_are_not),
-        ENGINE_TEST(gradients_of_gradients), ENGINE_TEST(attributes_that_there_are_not)};
+        ENGINE_TEST(whether_there_is_nothing), ENGINE_TEST(gradients_of_gradients), ENGINE_TEST(attributes_that_there_are_not)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,8 +27,11 @@ const char compile_help[] =
     "An ONNX model becomes FOLDER/NAME.o, NAME.h and manifest.json; NAME is the model's file without its "
     "extension, or the symbol.\n\n"
     "  --dim NAME=LO..HI       a size that the model leaves open, any from LO to HI (NAME=SIZE: one)\n"
+    "                          (of a sequence NAME=NUMBER says how many tensors it has, of an optional NAME=1 or none)\n"
     "  --fix NAME=VALUE        the only value of an input, as numbers (2,-1) or a file; needed where sizes\n"
     "                          follow from it\n"
+    "  --input [NAME=]FILE     an example of an input (.npy, .pb): its dtype and sizes, and how many tensors a\n"
+    "                          sequence has; of one from which sizes follow its only value\n"
     "  --weights embed|file    in the object (embed), or in NAME.weights, which the caller brings into memory\n"
     "  --example               main.c and a Makefile, too, which build and run it\n";
 
@@ -68,6 +71,7 @@ int compile(int argc, char **argv)
     const Option options[] = {{"-o", .text = &out}, {"--symbol", .text = &o.symbol}, {"--triple", .text = &o.triple},
         {"--cpu", .text = &o.cpu}, {"--features", .text = &o.features}, {"--device", .text = &o.device},
         {"--dim", .list = m.model.dim, .listed = &m.model.dims, .hi = VALUES},
+        {"--input", .list = m.model.input, .listed = &m.model.inputs, .hi = VALUES},
         {"--fix", .list = m.model.fix, .listed = &m.model.fixes, .hi = VALUES}, {"--weights", .text = &weights},
         {"--example", .flag = &m.example}, {"--workspace-limit", .count = &limit, .lo = 1, .hi = LONG_MAX}, {0}};
     int status = options_parse("compile", argc, argv, options, &file, 1);
@@ -83,8 +87,8 @@ int compile(int argc, char **argv)
         m.model.file = file, m.folder = out ? out : path, m.aot = o;
         return compile_model(&m);
     }
-    if (weights || m.example || m.model.dims || m.model.fixes)
+    if (weights || m.example || m.model.dims || m.model.fixes || m.model.inputs)
         return usage_error(
-            "compile", "--dim, --fix, --weights and --example are for ONNX models, and '%s' does not end in .onnx", file);
+            "compile", "--dim, --fix, --input, --weights and --example are for ONNX models, and '%s' does not end in .onnx", file);
     return write_artifact(file, out ? out : path, &o);
 }

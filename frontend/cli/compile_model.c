@@ -7,13 +7,22 @@
 #include "compile_model.h"
 #include "entry.h"
 
+enum { PARTS = 4 * VALUES }; /* arguments of the entry that are inputs, or outputs */
+
 typedef struct Making {
     kiln *k;
     const CompileModel *o;
     Model model;
     char symbol[120], path[1100]; /* path: without .o */
-    const char *fixed[VALUES];    /* per input: its only value as C; NULL: any */
-    Text values[VALUES];
+    kiln_function *f;
+    kiln_onnx_value in[PARTS], out[PARTS]; /* what goes into it and comes out */
+    int nin, nout;
+    kiln_onnx_fixed fixed[PARTS], example[PARTS]; /* what the command line says of them */
+    kiln_onnx_size size[2 * VALUES];
+    int fixes, examples, sizes;
+    char name[PARTS][160];
+    const char *text[PARTS]; /* per input: its only value as C; NULL: any */
+    Text values[PARTS];
     Text about;
 } Making;
 
@@ -30,19 +39,72 @@ static void name_it(Making *g)
     snprintf(g->path, sizeof g->path, "%s/%s", g->o->folder, g->symbol);
 }
 
+/* ---- what is declared ------------------------------------------------------------------------------------ */
+
+/* What --input gives is an example of what goes in, and where sizes follow from it its only value. */
+static int take_inputs(Making *g)
+{
+    int n = 0;
+    for (int i = 0; i < g->model.sizes; i++) g->size[g->sizes++] = g->model.size[i];
+    for (int i = 0; i < g->model.fixes; i++) g->fixed[g->fixes++] = g->model.fixed[i];
+    for (int i = 0; i < g->model.nin; i++) {
+        const kiln_onnx_value *v = &g->model.in[i];
+        const Parts *x = &g->model.value[i];
+        bool only = v->fixed;
+        for (int j = 0; j < g->model.fixes; j++) only |= g->model.fixed[j].name == v->name;
+        if (!x->given || (only && !is_list(v))) continue;
+        if (is_list(v)) g->size[g->sizes++] = (kiln_onnx_size){v->name, x->list.count, x->list.count};
+        for (int j = 0; j < x->list.count; j++, n++) {
+            if (n == PARTS) return usage_error("compile", "the inputs are more than %d tensors", PARTS);
+            snprintf(g->name[n], sizeof g->name[n], is_list(v) ? "%s.%d" : "%s", v->name, j);
+            const kiln_onnx_fixed one = {g->name[n], x->list.at[j]};
+            if (only)
+                g->fixed[g->fixes++] = one;
+            else
+                g->example[g->examples++] = one;
+        }
+    }
+    return FINE;
+}
+
+static int declare(Making *g)
+{
+    const kiln_onnx_declaration d = {.sizes = g->size,
+        .sizes_count = g->sizes,
+        .fixed = g->fixed,
+        .fixed_count = g->fixes,
+        .examples = g->example,
+        .examples_count = g->examples};
+    g->f = kiln_onnx_declared_sized((kiln_site){0}, g->model.m, &d, sizeof d);
+    if (!g->f) {
+        const bool open = kiln_error(g->k)->code == KILN_EVALUE;
+        const int status = engine_error("compile", g->k);
+        if (open)
+            say("kiln compile: give open sizes as --dim NAME=SIZE or NAME=LOWEST..HIGHEST, values as --fix NAME=VALUE, and how "
+                "many "
+                "tensors a list has as --dim NAME=NUMBER, or all of it by --input NAME=FILE");
+        return open ? BAD_USAGE : status;
+    }
+    g->nin = kiln_onnx_declared_inputs_at((kiln_site){0}, g->model.m, g->f, g->in, PARTS);
+    g->nout = kiln_onnx_declared_outputs_at((kiln_site){0}, g->model.m, g->f, g->out, PARTS);
+    if (g->nin <= PARTS && g->nout <= PARTS) return FINE;
+    say("kiln compile: %s: its inputs, or outputs, are more than %d tensors", g->o->model.file, PARTS);
+    return NO_RESOURCE;
+}
+
 /* The values of fixed inputs, for the header, the manifest and the example. */
 static bool write_values(Making *g)
 {
     double v[4096];
-    for (int i = 0; i < g->model.fixes; i++) {
+    for (int i = 0; i < g->fixes; i++) {
         int at = 0;
-        while (g->model.value[at] != g->model.fixed[i].value) at++;
-        const int64_t n = kiln_elements(g->model.value[at]);
+        while (strcmp(g->in[at].name, g->fixed[i].name) != 0) at++;
+        const int64_t n = kiln_elements(g->fixed[i].value);
         if (n > (int64_t)COUNT_OF(v)) continue;
-        if (!kiln_read_doubles_at((kiln_site){0}, kiln_of_tensor(g->model.value[at]), v, n)) return false;
+        if (!kiln_read_doubles_at((kiln_site){0}, kiln_of_tensor(g->fixed[i].value), v, n)) return false;
         for (int64_t j = 0; j < n; j++) text_printf(&g->values[at], "%s%.17g", j ? ", " : "", v[j]);
         if (n == 0) text_printf(&g->values[at], "0");
-        g->fixed[at] = g->values[at].at;
+        g->text[at] = g->values[at].at;
     }
     return true;
 }
@@ -50,12 +112,12 @@ static bool write_values(Making *g)
 static void write_about(Making *g)
 {
     text_printf(&g->about, "Made of the ONNX model %s:\n", g->o->model.file);
-    for (int i = 0; i < g->model.nin; i++) {
-        text_printf(&g->about, "  in%d is %s", i, g->model.in[i].name);
-        if (g->fixed[i]) text_printf(&g->about, ", which must be [%.200s], or the call returns an error", g->fixed[i]);
+    for (int i = 0; i < g->nin; i++) {
+        text_printf(&g->about, "  in%d is %s", i, g->in[i].name);
+        if (g->text[i]) text_printf(&g->about, ", which must be [%.200s], or the call returns an error", g->text[i]);
         text_printf(&g->about, "\n");
     }
-    for (int i = 0; i < g->model.nout; i++) text_printf(&g->about, "  out%d is %s\n", i, g->model.out[i].name);
+    for (int i = 0; i < g->nout; i++) text_printf(&g->about, "  out%d is %s\n", i, g->out[i].name);
 }
 
 /* ---- files ----------------------------------------------------------------------------------------------- */
@@ -90,7 +152,7 @@ static void manifest_values(FILE *f, const Making *g, const Entry *e, ArgumentKi
                 print_json_text(f, a->size[j]);
         }
         fputs("]", f);
-        if (kind == ARGUMENT_IN && g->fixed[n]) fprintf(f, ", \"fixed\": [%s]", g->fixed[n]);
+        if (kind == ARGUMENT_IN && g->text[n]) fprintf(f, ", \"fixed\": [%s]", g->text[n]);
         fputs("}", f);
         between = ",";
         n++;
@@ -131,9 +193,9 @@ static bool write_manifest(const Making *g, const Entry *e)
         fputs("null", f);
     fprintf(f, ",\n  \"state_bytes\": %lld, \"workspace_bytes\": %lld,\n  \"inputs\": [", defined(g, e, "STATE_BYTES"),
         defined(g, e, "WORKSPACE_BYTES"));
-    manifest_values(f, g, e, ARGUMENT_IN, g->model.in);
+    manifest_values(f, g, e, ARGUMENT_IN, g->in);
     fputs("],\n  \"outputs\": [", f);
-    manifest_values(f, g, e, ARGUMENT_OUT, g->model.out);
+    manifest_values(f, g, e, ARGUMENT_OUT, g->out);
     fputs("],\n  \"sizes\": [", f);
     for (int i = 0; i < e->n; i++) {
         const Argument *a = &e->at[i];
@@ -150,7 +212,7 @@ static bool write_manifest(const Making *g, const Entry *e)
 static bool write_example(const Making *g, const Entry *e)
 {
     Text program = {0}, make = {0};
-    entry_example(&program, e, g->fixed);
+    entry_example(&program, e, g->text);
     text_printf(&make, "CFLAGS = -O2\n\nall: main\n\t./main\n\nmain: main.c %s.h %s.o\n\t$(CC) $(CFLAGS) -o $@ main.c %s.o -lm\n",
         g->symbol, g->symbol, g->symbol);
     const bool ok = put(g->o->folder, "main.c", &program) && put(g->o->folder, "Makefile", &make);
@@ -168,15 +230,7 @@ static int write_all(Making *g)
     kiln_aot_options aot = g->o->aot;
     aot.about = g->about.at;
     aot.symbol = g->symbol;
-    const kiln_onnx_declaration d = {
-        .sizes = g->model.size, .sizes_count = g->model.sizes, .fixed = g->model.fixed, .fixed_count = g->model.fixes};
-    kiln_function *f = kiln_onnx_declared_sized((kiln_site){0}, g->model.m, &d, sizeof d);
-    if (!f || !kiln_aot_sized((kiln_site){0}, f, g->path, &aot, sizeof aot)) {
-        const bool open = kiln_error(g->k)->code == KILN_EVALUE;
-        const int status = engine_error("compile", g->k);
-        if (open) say("kiln compile: give open sizes as --dim NAME=SIZE or NAME=LOWEST..HIGHEST, and values as --fix NAME=VALUE");
-        return open ? BAD_USAGE : status;
-    }
+    if (!kiln_aot_sized((kiln_site){0}, g->f, g->path, &aot, sizeof aot)) return engine_error("compile", g->k);
     snprintf(header, sizeof header, "%s.h", g->path);
     if (aot.device) return FINE;
     if (!entry_read(header, g->symbol, &e)) {
@@ -186,29 +240,40 @@ static int write_all(Making *g)
     return write_manifest(g, &e) && (!g->o->example || write_example(g, &e)) ? FINE : NO_RESOURCE;
 }
 
-int compile_model(const CompileModel *o)
+static int make(Making *g)
 {
-    Making g = {.o = o, .k = kiln_open(&(kiln_options){.device = "cpu"})};
-    if (!g.k) {
-        say("kiln compile: no memory for an engine");
-        return NO_RESOURCE;
-    }
-    name_it(&g);
-    kiln_scope scope = kiln_scope_open(g.k);
-    int status = model_open(g.k, &o->model, &g.model);
-    if (status == FINE && mkdir(o->folder, 0777) != 0 && errno != EEXIST) {
-        say("kiln compile: %s: cannot make the folder: %s", o->folder, strerror(errno));
+    int status = model_open(g->k, &g->o->model, &g->model);
+    if (status == FINE && mkdir(g->o->folder, 0777) != 0 && errno != EEXIST) {
+        say("kiln compile: %s: cannot make the folder: %s", g->o->folder, strerror(errno));
         status = NO_RESOURCE;
     }
-    if (status == FINE && !write_values(&g)) status = engine_error("compile", g.k);
-    if (status == FINE) {
-        write_about(&g);
-        status = write_all(&g);
+    if (status == FINE) status = take_inputs(g);
+    if (status == FINE) status = declare(g);
+    if (status == FINE && !write_values(g)) status = engine_error("compile", g->k);
+    if (status != FINE) return status;
+    write_about(g);
+    return write_all(g);
+}
+
+int compile_model(const CompileModel *o)
+{
+    Making *g = mem_zeros(1, sizeof *g);
+    kiln *k = kiln_open(&(kiln_options){.device = "cpu"});
+    int status = NO_RESOURCE;
+    if (g && k) {
+        kiln_scope scope = kiln_scope_open(k);
+        g->o = o;
+        g->k = k;
+        name_it(g);
+        status = make(g);
+        kiln_scope_close(&scope);
+        kiln_clear(k);
+        text_free(&g->about);
+        for (int i = 0; i < PARTS; i++) text_free(&g->values[i]);
+    } else {
+        say("kiln compile: no memory for an engine");
     }
-    kiln_scope_close(&scope);
-    kiln_clear(g.k);
-    kiln_close(g.k);
-    text_free(&g.about);
-    for (int i = 0; i < VALUES; i++) text_free(&g.values[i]);
+    kiln_close(k);
+    if (g) mem_free(g, sizeof *g);
     return status;
 }

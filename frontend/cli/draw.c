@@ -37,7 +37,10 @@ static int draw_input(kiln *k, const ModelOptions *o, Model *model, int at, uint
                       : v->rank < 0           ? "the model states no rank of it: give it as --input"
                                               : NULL;
     if (why) return usage_error(o->command, "input %s: %s", v->name, why);
-    model->value[at] = draw(k, v->dtype, s, seed + (uint64_t)at);
+    Parts *to = &model->value[at];
+    to->at[0] = draw(k, v->dtype, s, seed + (uint64_t)at);
+    to->list = (kiln_onnx_list){.at = to->at, .count = 1};
+    to->given = true;
     return kiln_failed(k) ? engine_error(o->command, k) : FINE;
 }
 
@@ -49,7 +52,7 @@ int model_draw(kiln *k, const ModelOptions *o, Model *model, uint64_t seed)
         if (model->size[i].lo != model->size[i].hi)
             return usage_error(o->command, "--dim: %s has more than one size", model->size[i].name);
     for (int i = 0; i < model->nin && status == FINE; i++)
-        if (!model->value[i]) status = draw_input(k, o, model, i, seed, used);
+        if (!model->value[i].given) status = draw_input(k, o, model, i, seed, used);
     for (int i = 0; i < model->sizes && status == FINE; i++)
         if (!used[i])
             status =
@@ -62,7 +65,8 @@ int model_sizes(const Model *model, kiln_onnx_size *to, int cap, char *name, siz
     int n = 0;
     for (int i = 0; i < model->nin; i++) {
         const kiln_onnx_value *v = &model->in[i];
-        for (int j = 0; model->value[i] && !v->fixed && j < v->rank && j < kiln_rank(model->value[i]); j++) {
+        const Parts *x = &model->value[i];
+        for (int j = 0; x->given && !v->fixed && j < v->rank && j < kiln_rank(x->at[0]); j++) {
             if (v->size[j] >= 0) continue;
             const size_t used = (size_t)(v->size_name[j] ? snprintf(name, bytes, "%s", v->size_name[j])
                                                          : snprintf(name, bytes, "%s.%d", v->name, j)) +
@@ -70,7 +74,7 @@ int model_sizes(const Model *model, kiln_onnx_size *to, int cap, char *name, siz
             bool known = false;
             for (int k = 0; k < n; k++) known |= strcmp(to[k].name, name) == 0;
             if (known || n == cap || used >= bytes) continue;
-            const int64_t size = kiln_dim(model->value[i], j);
+            const int64_t size = kiln_dim(x->at[0], j);
             to[n++] = (kiln_onnx_size){name, size, size};
             name += used, bytes -= used;
         }

@@ -22,7 +22,10 @@ const char run_help[] = "usage: kiln run FILE [--input X.npy]... [--output Y.npy
                         "  --threads N      in all, 1 to 1024 (one per core)\n\n"
                         "An ONNX model takes .npy files, tensors of ONNX (.pb) and files of bare elements, in the order of its "
                         "inputs or by their names.\n"
-                        "--output FOLDER writes each result as NAME.npy; files are .npy, or bare elements as .raw or .bin.\n";
+                        "A sequence is a .pb of ONNX, or several files of its name, one for each tensor. An optional that is not "
+                        "given has nothing in it.\n"
+                        "--output FOLDER writes each result as NAME.npy, and of a sequence NAME.0.npy, NAME.1.npy ...; files are "
+                        ".npy, or bare\nelements as .raw or .bin.\n";
 
 enum { RESULTS = 64 }; /* a graph with more results is run a second time, with room for the number that the first run returned */
 

@@ -15,42 +15,101 @@ static const kiln_site nowhere = {0};
 
 static bool is_file_name(const char *path) { return ends_in(path, ".npy") || ends_in(path, ".raw") || ends_in(path, ".bin"); }
 
-static bool write_outputs(kiln *k, const Model *model, kiln_tensor **out, const char *const *output, int outputs)
+/* Of lists each tensor goes to a file of its own, NAME.0 and so on. */
+static bool write_folder(kiln *k, const kiln_onnx_value *v, const kiln_onnx_list *out, const char *folder)
+{
+    char path[1200], end[32] = ".npy";
+    if (out->count < 0) say("kiln run: %s: there is nothing in it", v->name);
+    for (int j = 0; j < out->count; j++) {
+        if (is_list(v)) snprintf(end, sizeof end, ".%d.npy", j);
+        value_path(path, sizeof path, folder, v->name, end);
+        if (!value_write(k, out->at[j], path)) return false;
+    }
+    return true;
+}
+
+static void print_output(const kiln_onnx_value *v, const kiln_onnx_list *out)
+{
+    if (is_list(v))
+        printf(out->count < 0 ? "%s: nothing\n" : out->count == 1 ? "%s: %d tensor\n" : "%s: %d tensors\n", v->name, out->count);
+    for (int j = 0; j < out->count; j++) kiln_print(stdout, out->at[j]);
+}
+
+static bool write_outputs(kiln *k, const Model *model, const Parts *out, const char *const *output, int outputs)
 {
     const char *folder = outputs == 1 && !is_file_name(output[0]) ? output[0] : NULL;
-    char path[1200];
     if (folder && mkdir(folder, 0777) != 0 && errno != EEXIST) {
         say("kiln run: %s: cannot make the folder: %s", folder, strerror(errno));
         return false;
     }
     for (int i = 0; i < model->nout; i++) {
-        if (folder) value_path(path, sizeof path, folder, model->out[i].name, ".npy");
-        if (!folder && i >= outputs)
-            kiln_print(stdout, out[i]);
-        else if (!value_write(k, out[i], folder ? path : output[i]))
+        if (folder ? !write_folder(k, &model->out[i], &out[i].list, folder)
+                   : i < outputs && !value_write(k, out[i].list.at[0], output[i]))
             return false;
+        if (!folder && i >= outputs) print_output(&model->out[i], &out[i].list);
     }
     return !kiln_failed(k);
 }
 
-int run_model(kiln *k, const ModelOptions *o, const char *const *output, int outputs)
+static bool call_model(const Model *model, int nin, const Parts *in, Parts *out)
 {
-    Model model;
-    kiln_tensor *out[VALUES];
-    const int status = model_open(k, o, &model);
+    kiln_onnx_list given[VALUES], got[VALUES];
+    for (int i = 0; i < nin; i++) given[i] = in[i].list;
+    for (int i = 0; i < model->nout; i++) got[i] = (kiln_onnx_list){.at = out[i].at, .cap = VALUES};
+    const bool ok = kiln_onnx_call_lists_at(nowhere, model->m, given, nin, got, model->nout);
+    for (int i = 0; i < model->nout; i++) out[i].list = got[i];
+    for (int i = 0; ok && i < model->nout; i++) {
+        if (got[i].count <= VALUES) continue;
+        say("%s: it has %d tensors, more than %d", model->out[i].name, got[i].count, VALUES);
+        return false;
+    }
+    return ok;
+}
+
+/* Whether all inputs have values: what is not given of optionals is nothing. An Exit. */
+static int all_given(const ModelOptions *o, Model *model)
+{
+    for (int i = 0; i < model->nin; i++) {
+        const kiln_onnx_value *v = &model->in[i];
+        if (model->value[i].given) continue;
+        if (v->kind != KILN_ONNX_OPTIONAL && v->kind != KILN_ONNX_OPTIONAL_SEQUENCE)
+            return usage_error(o->command, "input %s has no value: --input %s=FILE", v->name, v->name);
+        model->value[i].list.count = KILN_ONNX_NONE;
+    }
+    return FINE;
+}
+
+static int run_opened(kiln *k, const ModelOptions *o, Model *model, Parts *out, const char *const *output, int outputs)
+{
+    int status = model_open(k, o, model);
+    if (status == FINE) status = all_given(o, model);
     if (status) return status;
-    for (int i = 0; i < model.nin; i++)
-        if (!model.value[i])
-            return usage_error(o->command, "input %s has no value: --input %s=FILE", model.in[i].name, model.in[i].name);
-    if (outputs > model.nout)
-        return usage_error(o->command, "%s has %d results, but --output is given %d times", o->file, model.nout, outputs);
-    if (!kiln_onnx_call_at(nowhere, model.m, kiln_tensors(model.value, model.nin), out, model.nout)) {
-        const bool unfit = kiln_error(k)->code == KILN_ESHAPE;
-        const int code = engine_error(o->command, k);
+    if (outputs > model->nout)
+        return usage_error(o->command, "%s has %d results, but --output is given %d times", o->file, model->nout, outputs);
+    for (int i = 0; i < outputs; i++)
+        if (is_list(&model->out[i]) && (outputs > 1 || is_file_name(output[0])))
+            return usage_error(o->command, "%s is a list of tensors: --output FOLDER takes them", model->out[i].name);
+    if (!call_model(model, model->nin, model->value, out)) {
+        const bool unfit = kiln_failed(k) && kiln_error(k)->code == KILN_ESHAPE;
+        const int code = kiln_failed(k) ? engine_error(o->command, k) : NO_RESOURCE;
         return unfit ? BAD_INPUT : code;
     }
-    if (write_outputs(k, &model, out, output, outputs)) return FINE;
+    if (write_outputs(k, model, out, output, outputs)) return FINE;
     return kiln_failed(k) ? (engine_error(o->command, k), NO_RESOURCE) : NO_RESOURCE;
+}
+
+int run_model(kiln *k, const ModelOptions *o, const char *const *output, int outputs)
+{
+    Model *model = mem_zeros(1, sizeof *model);
+    Parts *out = mem_zeros(VALUES, sizeof *out);
+    int status = NO_RESOURCE;
+    if (model && out)
+        status = run_opened(k, o, model, out, output, outputs);
+    else
+        say("kiln run: no memory");
+    if (model) mem_free(model, sizeof *model);
+    if (out) mem_free(out, VALUES * sizeof *out);
+    return status;
 }
 
 /* ---- kiln check ------------------------------------------------------------------------------------------ */
@@ -99,77 +158,115 @@ static Far compare(kiln *k, kiln_tensor *got, kiln_tensor *want)
     return f;
 }
 
-static int read_all(kiln *k, const char *folder, const char *what, kiln_tensor **to)
+typedef struct Checked { /* a model and one set of values */
+    Model model;
+    Parts in[VALUES], want[VALUES], got[VALUES];
+    int nin, nwant;
+    kiln_tensor *flat[VALUES];
+    kiln_onnx_fixed fixed[VALUES], example[VALUES];
+    kiln_onnx_size count[VALUES];
+    char name[VALUES][160];
+} Checked;
+
+static int read_all(kiln *k, const char *folder, const char *what, const kiln_onnx_value *value, int have, Parts *to)
 {
     char path[1200];
     int n = 0;
-    for (; n < VALUES; n++) {
+    for (; n < have; n++) {
         snprintf(path, sizeof path, "%s/%s_%d.pb", folder, what, n);
-        if (access(path, F_OK) != 0) break;
-        to[n] = kiln_onnx_tensor_at(nowhere, k, path);
+        if (access(path, F_OK) != 0 || !parts_read(k, &value[n], path, &to[n])) break;
     }
     return n;
 }
 
-/* Where the ways of computing part: as kiln_check says it. */
-static void say_where(kiln *k, const Model *model, kiln_tensor **in, int nin)
+/* Where the ways of computing part: as kiln_check says it, of a function for just these inputs. */
+static void say_where(kiln *k, Checked *c)
 {
-    kiln_onnx_fixed fixed[VALUES];
+    kiln_onnx_declaration d = {.fixed = c->fixed, .sizes = c->count, .examples = c->example};
     int n = 0;
-    for (int i = 0; i < nin && i < model->nin; i++)
-        if (model->in[i].fixed) fixed[n++] = (kiln_onnx_fixed){model->in[i].name, in[i]};
-    const kiln_onnx_declaration d = {.fixed = fixed, .fixed_count = n, .as_called = true};
-    kiln_function *f = kiln_onnx_declared_sized(nowhere, model->m, &d, sizeof d);
-    if (f && kiln_check_of_at(nowhere, stdout, f, kiln_tensors(in, nin)) == KILN_AGREE)
+    for (int i = 0; i < c->nin; i++) {
+        const kiln_onnx_value *v = &c->model.in[i];
+        const kiln_onnx_list *l = &c->in[i].list;
+        if (is_list(v)) c->count[d.sizes_count++] = (kiln_onnx_size){v->name, l->count, l->count};
+        for (int j = 0; j < l->count && n < VALUES; j++, n++) {
+            snprintf(c->name[n], sizeof c->name[n], is_list(v) ? "%s.%d" : "%s", v->name, j);
+            c->flat[n] = l->at[j];
+            const kiln_onnx_fixed one = {c->name[n], l->at[j]};
+            if (v->fixed)
+                c->fixed[d.fixed_count++] = one;
+            else
+                c->example[d.examples_count++] = one;
+        }
+    }
+    kiln_function *f = kiln_onnx_declared_sized(nowhere, c->model.m, &d, sizeof d);
+    if (f && kiln_check_of_at(nowhere, stdout, f, kiln_tensors(c->flat, n)) == KILN_AGREE)
         puts("eager code, compiled code and the reference agree in every value: the model computes something else");
     kiln_clear(k);
 }
 
-static int check_set(kiln *k, const char *folder, const Model *model)
+/* Prints a line, and whether it is as it must be. */
+static bool say_output(kiln *k, const char *way, const char *name, kiln_tensor *got, kiln_tensor *want)
+{
+    const Far f = compare(k, got, want);
+    if (kiln_failed(k)) return false;
+    printf("%-9s %-20s ", way, name);
+    if (!f.typed)
+        puts("another dtype, or other sizes");
+    else if (f.at >= 0)
+        printf("differs by %.3g, %.3g last places, first at element %lld\n", f.off, f.ulps, (long long)f.at);
+    else
+        printf("ok, at most %.3g off, %.3g last places\n", f.off, f.ulps);
+    return f.typed && f.at < 0;
+}
+
+static bool say_list(kiln *k, const char *way, const kiln_onnx_value *v, const kiln_onnx_list *got, const kiln_onnx_list *want)
+{
+    char name[200];
+    bool good = got->count == want->count;
+    if (!good || got->count <= 0) printf("%-9s %-20s %d tensors, %s\n", way, v->name, got->count, good ? "ok" : "another number");
+    for (int j = 0; good && j < got->count; j++) {
+        snprintf(name, sizeof name, is_list(v) ? "%s.%d" : "%s", v->name, j);
+        good &= say_output(k, way, name, got->at[j], want->at[j]);
+    }
+    return good;
+}
+
+static int check_set(kiln *k, const char *folder, Checked *c)
 {
     KILN_SCOPE(k);
-    kiln_tensor *in[VALUES], *want[VALUES], *got[VALUES];
-    const int nin = read_all(k, folder, "input", in), nout = read_all(k, folder, "output", want);
     bool good = true;
+    c->nin = read_all(k, folder, "input", c->model.in, c->model.nin, c->in);
+    c->nwant = read_all(k, folder, "output", c->model.out, c->model.nout, c->want);
     if (kiln_failed(k)) return engine_error("check", k);
-    if (nout == 0) {
+    if (c->nwant == 0) {
         say("kiln check: %s: there is no output_0.pb", folder);
         return BAD_INPUT;
     }
     for (int eager = 1; eager >= 0; eager--) {
         kiln_eager(k, eager);
-        const bool ran = kiln_onnx_call_at(nowhere, model->m, kiln_tensors(in, nin), got, nout);
+        const bool ran = call_model(&c->model, c->nin, c->in, c->got);
         kiln_eager(k, false);
-        if (!ran) return engine_error("check", k);
-        for (int i = 0; i < nout; i++) {
-            const Far f = compare(k, got[i], want[i]);
+        if (!ran) return kiln_failed(k) ? engine_error("check", k) : NO_RESOURCE;
+        for (int i = 0; i < c->nwant && i < c->model.nout; i++) {
+            good &= say_list(k, eager ? "eager" : "compiled", &c->model.out[i], &c->got[i].list, &c->want[i].list);
             if (kiln_failed(k)) return engine_error("check", k);
-            good &= f.typed && f.at < 0;
-            printf("%-9s %-20s ", eager ? "eager" : "compiled", i < model->nout ? model->out[i].name : "?");
-            if (!f.typed)
-                puts("another dtype, or other sizes");
-            else if (f.at >= 0)
-                printf("differs by %.3g, %.3g last places, first at element %lld\n", f.off, f.ulps, (long long)f.at);
-            else
-                printf("ok, at most %.3g off, %.3g last places\n", f.off, f.ulps);
         }
     }
-    if (!good) say_where(k, model, in, nin);
+    if (!good) say_where(k, c);
     return good ? FINE : CHECK_FAILED;
 }
 
-static int check_sets(kiln *k, const ModelOptions *o, const char *against)
+static int check_opened(kiln *k, const ModelOptions *o, const char *against, Checked *c)
 {
-    Model model;
     char own[1024], path[1200];
-    int status = model_open(k, o, &model), worst = FINE;
+    int status = model_open(k, o, &c->model), worst = FINE;
     if (status) return status;
     snprintf(own, sizeof own, "%s", o->file);
     char *slash = strrchr(own, '/');
     snprintf(slash ? slash : own, slash ? 1 : sizeof own, "%s", slash ? "" : ".");
     if (!against) against = own;
     snprintf(path, sizeof path, "%s/output_0.pb", against);
-    if (access(path, F_OK) == 0) return check_set(k, against, &model);
+    if (access(path, F_OK) == 0) return check_set(k, against, c);
     for (int set = 0; set < 1000; set++) {
         snprintf(path, sizeof path, "%s/test_data_set_%d", against, set);
         if (access(path, F_OK) != 0) {
@@ -177,10 +274,19 @@ static int check_sets(kiln *k, const ModelOptions *o, const char *against)
             say("kiln check: %s: there is neither output_0.pb nor test_data_set_0", against);
             return BAD_INPUT;
         }
-        status = check_set(k, path, &model);
+        status = check_set(k, path, c);
         if (status > worst) worst = status;
     }
     return worst;
+}
+
+static int check_sets(kiln *k, const ModelOptions *o, const char *against)
+{
+    Checked *c = mem_zeros(1, sizeof *c);
+    if (!c) return say("kiln check: no memory"), NO_RESOURCE;
+    const int status = check_opened(k, o, against, c);
+    mem_free(c, sizeof *c);
+    return status;
 }
 
 int check_command(int argc, char **argv)

@@ -137,13 +137,14 @@ int model_sizes_read(const ModelOptions *o, Model *model)
         char *end = NULL;
         errno = 0;
         long long lo = equals ? strtoll(equals + 1, &end, 10) : -1, hi = lo;
-        const bool first = equals && end != equals + 1;
+        const bool first = equals && end != equals + 1, none = equals && strcmp(equals + 1, "none") == 0;
         if (first && strncmp(end, "..", 2) == 0) {
             const char *second = end + 2;
             hi = strtoll(second, &end, 10);
             if (end == second) hi = -1;
         }
-        if (!len || len >= sizeof model->name[i] || !first || *end || lo < 0 || hi < lo || errno == ERANGE)
+        if (none) lo = hi = KILN_ONNX_NONE;
+        if (!len || len >= sizeof model->name[i] || (!none && (!first || *end || lo < 0 || hi < lo || errno == ERANGE)))
             return usage_error(o->command, "--dim: '%s' is not NAME=SIZE or NAME=LOWEST..HIGHEST", o->dim[i]);
         snprintf(model->name[i], sizeof model->name[i], "%.*s", (int)len, o->dim[i]);
         model->size[model->sizes++] = (kiln_onnx_size){model->name[i], lo, hi};
@@ -161,12 +162,38 @@ static int named_input(const Model *model, const char *text, const char **rest)
     return -1;
 }
 
+bool is_list(const kiln_onnx_value *v) { return v->kind != KILN_ONNX_TENSOR; }
+
+bool parts_read(kiln *k, const kiln_onnx_value *like, const char *path, Parts *to)
+{
+    to->list = (kiln_onnx_list){.at = to->at, .cap = VALUES};
+    to->given = true;
+    if (!kiln_onnx_read_at(nowhere, k, like->kind, path, &to->list)) return false;
+    if (to->list.count > VALUES) say("%s: it has %d tensors, more than %d", path, to->list.count, VALUES);
+    return to->list.count <= VALUES;
+}
+
+/* A tensor for the input. Of a list it is one more. */
 static int take(kiln *k, const ModelOptions *o, Model *model, int at, kiln_tensor *x)
 {
+    Parts *to = &model->value[at];
     if (!x || kiln_failed(k)) return kiln_failed(k) ? engine_error(o->command, k) : BAD_INPUT;
-    if (model->value[at]) return usage_error(o->command, "input %s is given twice", model->in[at].name);
-    model->value[at] = x;
+    const int most = is_list(&model->in[at]) && model->in[at].kind != KILN_ONNX_OPTIONAL ? VALUES : 1;
+    if (to->given && (to->list.count < 0 || to->list.count >= most))
+        return usage_error(o->command, most == 1 ? "input %s is given twice" : "input %s is given too often", model->in[at].name);
+    to->at[to->list.count++] = x;
+    to->list.at = to->at;
+    to->given = true;
     return FINE;
+}
+
+static int take_file(kiln *k, const ModelOptions *o, Model *model, int at, const char *path)
+{
+    const kiln_onnx_value *like = &model->in[at];
+    if (!is_list(like) || !ends_in(path, ".pb")) return take(k, o, model, at, value_read(k, path, like));
+    if (model->value[at].given) return usage_error(o->command, "input %s is given twice", like->name);
+    if (parts_read(k, like, path, &model->value[at])) return FINE;
+    return kiln_failed(k) ? engine_error(o->command, k) : BAD_INPUT;
 }
 
 static int read_inputs(kiln *k, const ModelOptions *o, Model *model)
@@ -176,22 +203,24 @@ static int read_inputs(kiln *k, const ModelOptions *o, Model *model)
         const char *rest;
         const int at = named_input(model, o->fix[i], &rest);
         if (at < 0) return usage_error(o->command, "--fix: '%s' is not NAME=VALUE with the name of an input", o->fix[i]);
+        if (is_list(&model->in[at]))
+            return usage_error(o->command, "--fix: %s is a list: --input gives its tensors", model->in[at].name);
         kiln_tensor *x = value_parse(k, rest, &model->in[at]);
         status = take(k, o, model, at, x ? x : value_read(k, rest, &model->in[at]));
-        model->fixed[model->fixes++] = (kiln_onnx_fixed){model->in[at].name, model->value[at]};
+        model->fixed[model->fixes++] = (kiln_onnx_fixed){model->in[at].name, model->value[at].at[0]};
     }
     for (int i = 0, next = 0; i < o->inputs && status == FINE; i++) {
         const char *rest = o->input[i];
         int at = named_input(model, o->input[i], &rest);
-        while (at < 0 && next < model->nin && model->value[next]) next++;
+        while (at < 0 && next < model->nin && model->value[next].given) next++;
         if (at < 0) at = next;
         if (at >= model->nin) return usage_error(o->command, "%s has %d inputs, fewer than are given", o->file, model->nin);
-        status = take(k, o, model, at, value_read(k, rest, &model->in[at]));
+        status = take_file(k, o, model, at, rest);
     }
     return status;
 }
 
-int model_values_read(kiln *k, const ModelOptions *o, Model *model)
+static int read_signature(kiln *k, const ModelOptions *o, Model *model)
 {
     model->nin = kiln_onnx_inputs_at(nowhere, model->m, model->in, VALUES);
     if (model->nin >= 0) model->nout = kiln_onnx_outputs_at(nowhere, model->m, model->out, VALUES);
@@ -200,13 +229,29 @@ int model_values_read(kiln *k, const ModelOptions *o, Model *model)
         say("kiln %s: %s: more than %d inputs or outputs", o->command, o->file, VALUES);
         return NO_RESOURCE;
     }
-    return read_inputs(k, o, model);
+    return FINE;
+}
+
+int model_values_read(kiln *k, const ModelOptions *o, Model *model)
+{
+    const int status = read_signature(k, o, model);
+    return status ? status : read_inputs(k, o, model);
+}
+
+bool model_has_lists(const Model *model)
+{
+    for (int i = 0; i < model->nin + model->nout; i++)
+        if (is_list(i < model->nin ? &model->in[i] : &model->out[i - model->nin])) return true;
+    return false;
 }
 
 int model_open(kiln *k, const ModelOptions *o, Model *model)
 {
-    *model = (Model){.m = kiln_onnx_load_at(nowhere, k, o->file)};
-    if (!model->m || !kiln_onnx_function_at(nowhere, model->m)) return engine_error(o->command, k); /* all that is missing */
-    const int status = model_sizes_read(o, model);
+    memset(model, 0, sizeof *model);
+    model->m = kiln_onnx_load_at(nowhere, k, o->file);
+    int status = model->m ? read_signature(k, o, model) : engine_error(o->command, k);
+    if (status == FINE && !model_has_lists(model) && !kiln_onnx_function_at(nowhere, model->m))
+        status = engine_error(o->command, k); /* all that is missing */
+    if (status == FINE) status = model_sizes_read(o, model);
     return status ? status : model_values_read(k, o, model);
 }

@@ -21,6 +21,12 @@ typedef struct ModelOptions {
     int inputs, fixes, dims;
 } ModelOptions;
 
+typedef struct Parts { /* the tensors of an input or output */
+    kiln_onnx_list list;
+    kiln_tensor *at[VALUES];
+    bool given;
+} Parts;
+
 typedef struct Model {
     kiln_onnx *m;
     kiln_onnx_value in[VALUES], out[VALUES];
@@ -28,9 +34,14 @@ typedef struct Model {
     kiln_onnx_size size[VALUES];
     kiln_onnx_fixed fixed[VALUES];
     int sizes, fixes;
-    kiln_tensor *value[VALUES]; /* per input, of --input and --fix; NULL: not given */
-    char name[VALUES][100];     /* of sizes */
+    Parts value[VALUES];    /* per input, of --input and --fix */
+    char name[VALUES][100]; /* of sizes */
 } Model;
+
+bool is_list(const kiln_onnx_value *v);
+bool model_has_lists(const Model *model); /* among its inputs and outputs */
+/* Reads the file of the value, as ONNX's test data have it. False: the engine has the error, or it was said. */
+bool parts_read(kiln *k, const kiln_onnx_value *like, const char *path, Parts *to);
 
 /* Loads it and reads what the options name; an Exit. Everything belongs to the engine and its innermost scope. */
 int model_open(kiln *k, const ModelOptions *o, Model *model);

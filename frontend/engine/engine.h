@@ -107,6 +107,7 @@ struct Thread {
     uint8_t device;               /* the device on which the thread makes tensors and runs ops without operands */
     uint8_t chosen;               /* what that is outside of bodies */
     uint32_t blocks;              /* open KILN_DEVICE blocks */
+    struct BodyTold *told;        /* what the call that runs is told beside its outputs (told.h); NULL: nothing */
     BufferPool *pool;             /* of the host's memory */
     Place *place[DEVICES];        /* of other devices; NULL: not used yet */
     Kept *kept;                   /* kernels of eager ops */

@@ -467,13 +467,13 @@ bool kiln_call_all_at(kiln_site at, kiln_function *f, const kiln_operand *in, in
     ScratchMark mark = scratch_mark(&t->scratch);
     const size_t given = (size_t)MAX_OF(nin, 0);
     kiln_tensor **x = SCRATCH(t, at, kiln_tensor *, given + (size_t)have), **results = x ? x + given : NULL;
-    ok = ok && x;
-    ok = ok && function_alive(t, at, f) && function_arguments(t, at, f, in, nin, x) && has_outputs(t, at, f, nout);
+    ok = ok && x && function_alive(t, at, f) && function_arguments(t, at, f, in, nin, x) && has_outputs(t, at, f, nout);
     if (ok && (t->trace || (f->k->eager_only && !f->maps))) {
         if (!t->trace) latest_note(f, signature_key(t, x, nin), x, nin);
         ok = function_inline(t, at, f, x, nin, results);
     } else if (ok) {
         Instance *inst = function_instance(t, at, f, x, nin);
+        if (UNLIKELY(f->open) && inst) told_again(t, f, &inst->traced, results);
         ok = inst && instance_run(t, at, f, inst, x, results);
     }
     if (entered) call_leave(t);

@@ -6,6 +6,7 @@
 
 #include "../../codegen/host_stack.h"
 #include "../grad/grad.h"
+#include "told.h"
 
 #include <stdatomic.h>
 
@@ -54,6 +55,8 @@ typedef struct Traced {
     Value *saved;   /* values of graph[0] that are returned behind all other results, for the gradient (saving.c) */
     uint32_t ngraph, nread, nsaved;
     uint32_t ops;
+    int64_t *told; /* ntold numbers (BodyTold) */
+    uint32_t ntold;
     char *text; /* the graph as traced, for KILN_RETRACE */
     double seconds;
     Arena arena; /* holds all of this */
@@ -201,6 +204,7 @@ struct kiln_function {
     _Atomic bool freed;
     Loc loc;
     bool maps; /* its body must be traced (vmap.c, jacobian.c, recompute.c), also where others run eagerly */
+    bool open; /* options.outputs is the most that there may be: the body sets the first few of them */
 };
 
 /* cache.c: every use of a function's instances lies between the two. False: recorded, nothing entered. */
@@ -254,6 +258,8 @@ void code_free(Code *code);            /* NULL allowed */
 size_t instance_bytes(Instance *inst); /* of its code, too, if it is there, which then is counted */
 /* saving.c: the form of the instance that runs while a tape records; made on demand, its own. NULL: recorded. */
 Instance *instance_saving(Thread *t, kiln_site at, kiln_function *f, Instance *inst);
+/* What the body of an open function told when it was traced; results are NULL until they are set. */
+void told_again(const Thread *t, const kiln_function *f, const Traced *traced, kiln_tensor **results);
 /* call.c: the instance for these arguments, from the cache or made now. */
 Instance *function_instance(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin);
 /* Gives all nresult results, by the instance's code or by interpreting. Stores nothing, records nothing. */

@@ -48,7 +48,7 @@ static void place_back(Thread *t, kiln_site at, const kiln_function *f, const Pl
 /* With scratch that the caller gives back. */
 static bool inline_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, kiln_tensor **out)
 {
-    const int n = f->options.outputs;
+    int n = f->options.outputs;
     kiln_tensor **args = SCRATCH(t, at, kiln_tensor *, (size_t)nin + BODY_ROOM),
                 **set = SCRATCH(t, at, kiln_tensor *, (size_t)n + SPARE_OUTPUTS);
     BodyRun run;
@@ -67,6 +67,10 @@ static bool inline_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *
         place_back(t, at, f, &was);
     }
     bool ok = body_leave(t, at) && sets_no_more(t, at, f->name, set, n);
+    const int most = n;
+    for (int i = 0; f->open && i < n; i++)
+        if (!set[i]) n = i;
+    if (ok) memset(out + n, 0, (size_t)(most - n) * sizeof *out);
     for (int i = 0; i < n && ok; i++) {
         ok = body_output(t, at, f->name, i, &set[i]);
         /* Each output becomes a handle of its own, different from the other outputs, the inputs, and what lives on outside (which a

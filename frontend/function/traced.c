@@ -72,6 +72,8 @@ static void start_body(void *arg)
 }
 
 typedef struct Finish {
+    Thread *t;
+    const kiln_function *f;
     Trace *tr;
     Traced *traced;
     const Value *out;
@@ -129,11 +131,13 @@ static void finish_body(void *arg)
     traced->graph = arena_copy(tr->arena, tr->module->graph.at, traced->ngraph * sizeof *traced->graph);
     traced->nread = tr->read.len;
     traced->read = arena_copy(tr->arena, tr->read.at, traced->nread * sizeof *traced->read);
+    const BodyTold *told = told_by(fin->t, fin->f);
+    if (told) traced->told = arena_copy(tr->arena, told->at, told->n * sizeof *told->at), traced->ntold = told->n;
     module_print(&fin->text, tr->module);
     if (fin->text.at && !fin->text.failed) traced->text = arena_copy(tr->arena, fin->text.at, fin->text.len + 1);
 }
 
-static bool run_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Value *value)
+static bool run_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Value *value, uint32_t *nout)
 {
     Trace *tr = t->trace;
     kiln_tensor **args = SCRATCH(t, at, kiln_tensor *, nin + 1), **out = SCRATCH(t, at, kiln_tensor *, f->options.outputs);
@@ -142,8 +146,8 @@ static bool run_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *con
         args[i] = in[i]->state == TENSOR_STATIC ? in[i] : tensor_traced(t, at, tr->frame, tr->frame->g->param.at[p++]);
     args[nin] = NULL;
     if (!function_inline(t, at, f, args, nin, out)) return false;
-    for (int i = 0; i < f->options.outputs; i++)
-        if (!(value[i] = trace_value(t, at, out[i]))) return false;
+    for (*nout = 0; *nout < (uint32_t)f->options.outputs && (!f->open || out[*nout]); ++*nout)
+        if (!(value[*nout] = trace_value(t, at, out[*nout]))) return false;
     return true;
 }
 
@@ -158,7 +162,7 @@ static bool trace_into(
     Thread *t, kiln_site at, kiln_function *f, kiln_tensor *const *in, int nin, Traced *traced, Trace *tr, Value *value)
 {
     Start start = {tr, f, traced, in, nin};
-    uint32_t device;
+    uint32_t device, nout = 0;
     if (!one_device(t, at, f->name, in, (uint32_t)nin, &device)) return false;
     traced->device = (uint8_t)device;
     if (!bordered(t, at, &traced->arena, start_body, &start)) return false;
@@ -168,7 +172,7 @@ static bool trace_into(
     const uint8_t own = t->device;
     t->trace = tr;
     t->device = traced->device;
-    bool ok = run_body(t, at, f, in, nin, value) && t->failures == failures && tr->frame == top;
+    bool ok = run_body(t, at, f, in, nin, value, &nout) && t->failures == failures && tr->frame == top;
     t->device = own;
     if (!ok && t->failures == failures)
         fail(t, at, KILN_ESTATE, "%s: could not be traced", f->name);
@@ -177,7 +181,7 @@ static bool trace_into(
             "%s: its body cleared an error; a trace cannot go on after one, so kiln_clear after the "
             "call",
             f->name);
-    Finish fin = {tr, traced, value, (uint32_t)f->options.outputs, {0}};
+    Finish fin = {t, f, tr, traced, value, nout, {0}};
     ok = ok && bordered(t, at, &traced->arena, finish_body, &fin);
     text_free(&fin.text);
     t->trace = tr->outer;

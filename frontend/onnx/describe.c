@@ -34,14 +34,16 @@ static void print_array(FILE *to, const OnnxArray *x)
 
 static void print_type(FILE *to, const OnnxType *t)
 {
-    for (; t && (t->sequence || t->optional); t = t->sequence ? t->sequence->type : t->optional->type)
-        fputs(t->sequence ? "sequence of " : "optional ", to);
+    int within = 0;
+    for (; t && (t->sequence || t->optional); within++, t = t->sequence ? t->sequence->type : t->optional->type)
+        fputs(t->sequence ? "seq(" : "optional(", to);
     if (t && t->tensor)
         print_array(to, t->tensor);
     else if (t && t->sparse)
         fputs("sparse ", to), print_array(to, t->sparse);
     else
         fputs(t && t->map.at ? "map" : "of no stated type", to);
+    while (within-- > 0) fputc(')', to);
 }
 
 /* ---- inputs, outputs, parameters ---------------------------------------------------------------------- */

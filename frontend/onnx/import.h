@@ -127,8 +127,8 @@ bool env_node(Run *r, const Env *e, const PlanNode *n);
 bool env_node_run(Run *r, const Env *e, const PlanNode *n); /* the same without a survey */
 /* In place of env_node_run: notes what fails, and goes on with what is stated of its results. */
 bool survey_node(Run *r, const Env *e, const PlanNode *n);
-Env env_of(Run *r, const Plan *p);                         /* with its initialisers */
-kiln_tensor *env_output(Run *r, const Env *e, uint32_t i); /* as a tensor; poison: recorded */
+Env env_of(Run *r, const Plan *p);                                  /* with its initialisers */
+kiln_tensor *env_tensor(Run *r, const Env *e, uint32_t i, Held *h); /* h, of output i, as a tensor; poison: recorded */
 
 /* ---- operands and results of the node that runs */
 bool read_sizes(Call *c, Held *h);          /* of constants: gives it its numbers, if they may be sizes. False: recorded */
@@ -186,15 +186,39 @@ kiln_tensor *known_tensor(Thread *t, kiln_site at, const char *text);
 bool onnx_ready(Thread *t, kiln_site at, kiln_onnx *m); /* planned, with weights; under m->lock. False: recorded */
 /* The same of a model that lacks something: weights of a dtype that there is not are NULL. */
 bool onnx_half_ready(Thread *t, kiln_site at, kiln_onnx *m);
-/* given: NULL, or per input a value that is known, NULL where it is not. What fails is recorded. */
-void onnx_run_with(
-    Thread *t, kiln_onnx *m, kiln_tensor *const *in, kiln_tensor *const *given, kiln_tensor **out, struct Survey *survey);
-void onnx_run(Thread *t, kiln_onnx *m, kiln_tensor *const *in, kiln_tensor *const *given, kiln_tensor **out);
-void onnx_signature(kiln_onnx *m); /* m->value; under m->lock, of a model that is planned. The arena's border must be set. */
+enum { MOST_TENSORS = 4096 }; /* of all input lists, and of all output lists */
+typedef struct ModelRun {
+    kiln_tensor *const *in; /* the tensors of all inputs */
+    const int *count;       /* per input: how many of them are its, or KILN_ONNX_NONE; NULL: one each */
+    kiln_tensor *const
+        *given; /* per tensor: its value, which is known, NULL where it is not; NULL: known ones are static arguments */
+    kiln_tensor **out;
+    int most;              /* how many there may be in out */
+    int64_t *counts;       /* per output: how many are its, or KILN_ONNX_NONE; NULL: one each */
+    struct Survey *survey; /* NULL: none. A survey has one input for each of the model's, and gives no outputs */
+} ModelRun;
+void onnx_run(Thread *t, kiln_onnx *m, const ModelRun *run); /* what fails is recorded */
+/* What a call gives to a model's function: what must be known while that is traced becomes text. False: recorded. */
+typedef struct Given {
+    kiln_operand *at;
+    char **text;
+    size_t *bytes;
+    int n;
+} Given;
+bool given_open(Thread *t, kiln_site at, int most, Given *g); /* with scratch that the caller gives back */
+bool given_add(Thread *t, kiln_site at, Given *g, kiln_operand x, bool known);
+void given_close(Given *g);
+void onnx_called(kiln_onnx *m); /* after a call */
+/* Whether its inputs and outputs are tensors, or at least, with lists, none is KILN_ONNX_OTHER. False: recorded, with the first
+ * that is not. */
+bool onnx_takes(Thread *t, kiln_site at, const kiln_onnx *m, bool lists);
+const char *kind_name(kiln_onnx_kind kind); /* "a sequence" */
+void onnx_signature(kiln_onnx *m);          /* m->value, while it is planned */
 void onnx_forget_variables(kiln_onnx *m);
 void onnx_forget_declared(kiln_onnx *m);         /* functions of declare.c */
-void generators_free(kiln_onnx *m);              /* of the nodes that draw */
+void onnx_forget_listed(kiln_onnx *m);           /* functions of call_lists.c */
 void describe_json(Text *t, const kiln_onnx *m); /* an object that is still open */
+void generators_free(kiln_onnx *m);              /* of the nodes that draw */
 bool sizes_run(Call *c);                         /* the node computes sizes of sizes, and has; false: it is like any other */
 
 #endif

@@ -85,6 +85,7 @@ static void json_values(Text *to, const char *key, const kiln_onnx_value *v, uin
     for (uint32_t i = 0; i < n; i++) {
         text_printf(to, "%s{\"name\": ", i ? ", " : "");
         text_json(to, v[i].name);
+        if (v[i].kind != KILN_ONNX_TENSOR) text_printf(to, ", \"kind\": \"%s\"", kind_name(v[i].kind));
         text_printf(to, ", \"dtype\": ");
         text_printf(to, v[i].dtype ? "\"%s\"" : "null", dtype_info[v[i].dtype].name);
         text_printf(to, v[i].rank < 0 ? ", \"shape\": null" : ", \"shape\": [");
@@ -153,11 +154,8 @@ typedef struct Inspecting {
     kiln_site at;
     kiln_onnx *m;
     Survey s;
-    Status st;
     bool ok;
 } Inspecting;
-
-static void sign(void *arg) { onnx_signature(arg); }
 
 static bool take_given(Inspecting *x, const kiln_onnx_declaration *want)
 {
@@ -177,7 +175,6 @@ static bool survey(Inspecting *x, const kiln_onnx_declaration *want)
 {
     kiln_onnx *m = x->m;
     if (!onnx_half_ready(x->t, x->at, m)) return false;
-    if (!arena_try(&m->arena, &x->st, sign, m)) return fail_status(x->t, x->at, &x->st), false;
     x->s.given = mem_zeros(m->inputs + 1, sizeof *x->s.given);
     x->s.row = mem_zeros(SURVEY_ROWS, sizeof *x->s.row);
     const bool room = x->s.given && x->s.row;

@@ -194,7 +194,11 @@ static kiln_onnx *model_new(Thread *t, kiln_site at)
     kiln_onnx *m = object_new(at, t->k, sizeof *m, clean);
     if (!m) return NULL;
     arena_init(&m->arena);
-    pthread_mutex_init(&m->lock, NULL);
+    pthread_mutexattr_t recursive; /* a trace for a declaration or a survey makes generators, too */
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&m->lock, &recursive);
+    pthread_mutexattr_destroy(&recursive);
     m->folder = -1;
     return m;
 }

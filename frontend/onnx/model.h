@@ -35,8 +35,9 @@ struct kiln_onnx {
     kiln_variable **variable; /* variables.c's: per initialiser, NULL where it is none; NULL: none is */
     kiln_function *function;
     atomic_uint calls;         /* of it, about */
-    kiln_onnx_value *value;    /* signature.c's: inputs, then outputs */
+    kiln_onnx_value *value;    /* signature.c's: inputs, then outputs; there once it is planned */
     struct Declared *declared; /* declare.c's: functions of declared inputs */
+    struct Listed *listed;     /* call_lists.c's: a function for each choice of how long the input lists are */
     NodeGenerator *generators;
 };
 
@@ -45,7 +46,8 @@ typedef struct OnnxDType {
     uint8_t dtype;    /* DT_NONE: Kiln has none; of integers of less than 8 bits that in which they are held */
     uint8_t bits;     /* of an element in raw data; 0: it has none there */
 } OnnxDType;
-const OnnxDType *onnx_dtype(int64_t type); /* NULL: onnx.proto has no such number */
+const OnnxDType *onnx_dtype(int64_t type);                                 /* NULL: onnx.proto has no such number */
+kiln_onnx_kind onnx_kind(const OnnxType *type, const OnnxArray **element); /* element: the tensor's, or of those in it; or NULL */
 
 /* Traces f for the inputs that it declares, and drops what comes out; errors are recorded (survey_trace.c). */
 void trace_and_drop(Thread *t, kiln_site at, kiln_function *f);

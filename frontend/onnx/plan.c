@@ -228,8 +228,9 @@ static Plan *plan_graph(Planner *w, const OnnxGraph *g, const Source *around, Na
         const bool held = names_have(&s.names, g->input.at[i].name);
         const uint32_t number = number_of(&s, g->input.at[i].name);
         if (held) continue;
-        const OnnxType *type = g->input.at[i].type;
-        p->narrow[p->inputs] = type && type->tensor ? narrow_bits(type->tensor->type) : 0;
+        const OnnxArray *element;
+        onnx_kind(g->input.at[i].type, &element);
+        p->narrow[p->inputs] = element ? narrow_bits(element->type) : 0;
         p->input[p->inputs++] = number;
     }
     if (!plan_nodes(w, p, &from, &s)) return NULL;
@@ -289,6 +290,7 @@ bool plan_model(kiln_onnx *m, Status *st)
     m->inputs = p->inputs;
     m->fixed = ARENA_ARRAY(w.arena, bool, m->inputs + 1);
     for (uint32_t i = 0; i < m->inputs; i++) m->fixed[i] = p->known[p->input[i]];
+    onnx_signature(m);
     m->plan = p;
     return true;
 }

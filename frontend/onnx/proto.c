@@ -52,6 +52,16 @@ static const Field fields_sparse[] = {{1, F_MESSAGE, OF(OnnxSparse, values, tens
     {2, F_MESSAGE, OF(OnnxSparse, indices, tensor)}, {3, F_VARINTS, AT(OnnxSparse, dims)}};
 MESSAGE(sparse, OnnxSparse)
 
+static const Field fields_sequence[] = {{1, F_BYTES, AT(OnnxSequence, name)}, {2, F_INT, AT(OnnxSequence, type)},
+    {3, F_MESSAGES, OF(OnnxSequence, tensors, tensor)}, {4, F_TEXTS, AT(OnnxSequence, sparse)},
+    {5, F_TEXTS, AT(OnnxSequence, sequences)}, {6, F_TEXTS, AT(OnnxSequence, maps)}, {7, F_TEXTS, AT(OnnxSequence, optionals)}};
+MESSAGE(sequence, OnnxSequence)
+static const Field fields_optional[] = {{1, F_BYTES, AT(OnnxOptional, name)}, {2, F_INT, AT(OnnxOptional, type)},
+    {3, F_MESSAGE, OF(OnnxOptional, tensor, tensor)}, {4, F_BYTES, AT(OnnxOptional, sparse)},
+    {5, F_MESSAGE, OF(OnnxOptional, sequence, sequence)}, {6, F_BYTES, AT(OnnxOptional, map)},
+    {7, F_BYTES, AT(OnnxOptional, optional)}};
+MESSAGE(optional, OnnxOptional)
+
 static const Field fields_dim[] = {{1, F_INT, AT(OnnxDim, value)}, {2, F_BYTES, AT(OnnxDim, name)}};
 MESSAGE(dim, OnnxDim)
 static const Field fields_shape[] = {{1, F_MESSAGES, OF(OnnxShape, dim, dim)}};
@@ -235,6 +245,8 @@ static void *read_whole(Arena *a, const Message *m, Bytes bytes, Status *st)
 
 OnnxModel *proto_model(Arena *a, Bytes bytes, Status *st) { return read_whole(a, &message_model, bytes, st); }
 OnnxTensor *proto_tensor(Arena *a, Bytes bytes, Status *st) { return read_whole(a, &message_tensor, bytes, st); }
+OnnxSequence *proto_sequence(Arena *a, Bytes bytes, Status *st) { return read_whole(a, &message_sequence, bytes, st); }
+OnnxOptional *proto_optional(Arena *a, Bytes bytes, Status *st) { return read_whole(a, &message_optional, bytes, st); }
 
 int64_t numbers_count(Numbers n)
 {

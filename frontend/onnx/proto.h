@@ -35,6 +35,22 @@ typedef struct OnnxSparse {
     Numbers dims;
 } OnnxSparse;
 
+/* Values that are no tensors, of files alone: what Kiln does not have in them is told apart only. */
+typedef struct OnnxSequence {
+    Bytes name;
+    int64_t type; /* of its elements: 0: not stated, 1: tensors */
+    LIST(OnnxTensor) tensors;
+    LIST(Bytes) sparse, sequences, maps, optionals;
+} OnnxSequence;
+
+typedef struct OnnxOptional {
+    Bytes name;
+    int64_t type; /* 0: there is nothing in it; 1: a tensor; 3: a sequence */
+    OnnxTensor *tensor;
+    OnnxSequence *sequence;
+    Bytes sparse, map, optional;
+} OnnxOptional;
+
 typedef struct OnnxDim {
     int64_t value; /* if it has no name, and 0 if it has neither */
     Bytes name;
@@ -130,7 +146,9 @@ typedef struct OnnxModel {
 /* NULL: st says what is wrong, at which byte, in which message. All memory comes from the arena, which needs a border, and is
  * bounded by a multiple of the bytes. */
 OnnxModel *proto_model(Arena *a, Bytes bytes, Status *st);
-OnnxTensor *proto_tensor(Arena *a, Bytes bytes, Status *st); /* likewise, a file of one tensor */
+OnnxTensor *proto_tensor(Arena *a, Bytes bytes, Status *st); /* likewise, a file of one value */
+OnnxSequence *proto_sequence(Arena *a, Bytes bytes, Status *st);
+OnnxOptional *proto_optional(Arena *a, Bytes bytes, Status *st);
 /* How many varints there are; -1: one is broken. */
 int64_t numbers_count(Numbers n);
 

@@ -27,11 +27,12 @@ static bool folds(const Call *c)
     return true;
 }
 
-static void keep(Held *h)
+/* What was made in the innermost scope moves out of it; operands that are passed on stay where they are. */
+static void keep(const Thread *t, Held *h)
 {
-    for (uint32_t i = 0; h->many && i < h->many->n; i++) keep((Held *)(uintptr_t)&h->many->at[i]);
-    if (!h->t || h->constant) return; /* sizes, or what was one already */
-    kiln_keep(h->t);
+    for (uint32_t i = 0; h->many && i < h->many->n; i++) keep(t, (Held *)(uintptr_t)&h->many->at[i]);
+    if (!h->t) return; /* sizes */
+    if (h->t->in_scope && h->t->home == t && h->t->scope == t->scopes - 1) kiln_keep(h->t);
     h->constant = true;
 }
 
@@ -39,7 +40,7 @@ static bool run_now(Call *c)
 {
     kiln_eagerly now = kiln_eagerly_open(c->t->k);
     const bool ok = c->node->op->fn(c);
-    for (uint32_t i = 0; ok && i < c->nout; i++) keep(&c->out[i]);
+    for (uint32_t i = 0; ok && i < c->nout; i++) keep(c->t, &c->out[i]);
     kiln_eagerly_close(&now);
     return ok;
 }
@@ -118,14 +119,14 @@ bool env_run(Run *r, const Env *e)
     return true;
 }
 
-kiln_tensor *env_output(Run *r, const Env *e, uint32_t i)
+kiln_tensor *env_tensor(Run *r, const Env *e, uint32_t i, Held *h)
 {
     const PlanNode none = {.in = &e->plan->output[i]};
     Call c = {.t = r->t,
         .at = KILN_HERE,
         .m = r->m,
         .node = &none,
-        .in = &e->value[e->plan->output[i]],
+        .in = h,
         .nin = 1,
         .arena = r->arena,
         .written = r->written,

@@ -140,7 +140,7 @@ static void body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
     const Surveying *x = user;
     Thread *t = thread_of(k);
     (void)out;
-    onnx_run_with(t, x->m, in, x->s->given, NULL, x->s);
+    onnx_run(t, x->m, &(ModelRun){.in = in, .given = x->s->given, .survey = x->s});
     x->s->whole = !kiln_failed(k);
     fail(t, KILN_HERE, KILN_ESTATE, "onnx: this trace was for a survey alone"); /* so nothing is made of it */
 }

@@ -137,39 +137,3 @@ kiln_tensor *known_tensor(Thread *t, kiln_site at, const char *text)
     return kiln_from_at(
         at, t->k, (kiln_dtype)type.dtype, shape_of(&type), raw + head, (int64_t)((n - head) / dtype_bytes((DType)type.dtype)));
 }
-
-/* ---- files of one tensor ------------------------------------------------------------------------------ */
-
-typedef struct OneFile {
-    Thread *t;
-    kiln_site at;
-    FileIn file;
-    Arena arena;
-    kiln_tensor *value;
-} OneFile;
-
-static void read_one(void *arg)
-{
-    OneFile *f = arg;
-    Status st = {0};
-    const kiln_onnx nowhere = {.folder = -1};
-    uint8_t *bytes = arena_alloc(&f->arena, (size_t)f->file.size + 1);
-    if (!file_read(&f->file, 0, bytes, (size_t)f->file.size)) return;
-    const OnnxTensor *x = proto_tensor(&f->arena, (Bytes){bytes, (size_t)f->file.size}, &st);
-    f->value = x && tensor_check(&nowhere, x, &st) ? tensor_value(f->t, f->at, &nowhere, x)
-                                                   : fail(f->t, f->at, (kiln_code)st.code, "onnx: %s: %s", f->file.path, st.text);
-}
-
-kiln_tensor *kiln_onnx_tensor_at(kiln_site at, kiln *k, const char *path)
-{
-    OneFile f = {.t = thread_of(k), .at = at};
-    Status st = {0};
-    if (!f.t) return NULL;
-    f.value = &k->poison;
-    if (!file_allowed(f.t, at, "onnx", path) || !file_open(&f.file, f.t, at, "onnx", path)) return f.value;
-    arena_init(&f.arena);
-    if (!arena_try(&f.arena, &st, read_one, &f)) f.value = fail(f.t, at, (kiln_code)st.code, "onnx: %s: %s", path, st.text);
-    arena_free(&f.arena);
-    file_close(&f.file);
-    return f.value;
-}

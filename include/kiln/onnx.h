@@ -36,8 +36,17 @@ KILN_API kiln_function *kiln_onnx_function_at(kiln_site at, kiln_onnx *m);
 
 /* What goes into a model that has no value in it, and what comes out: as many as there are, of which at most cap are stored; -1 after
  * an error, as above. The texts last as long as the model. */
+typedef enum kiln_onnx_kind {
+    KILN_ONNX_TENSOR,            /* also where nothing is stated */
+    KILN_ONNX_SEQUENCE,          /* of tensors */
+    KILN_ONNX_OPTIONAL,          /* a tensor, or nothing */
+    KILN_ONNX_OPTIONAL_SEQUENCE,
+    KILN_ONNX_OTHER              /* one that Kiln does not have: a map, a sequence of sequences, a sparse tensor */
+} kiln_onnx_kind;
 typedef struct kiln_onnx_value {
     const char *name;
+    kiln_onnx_kind kind;
+    /* Of the tensor, or of each of the sequence's. */
     kiln_dtype dtype; /* KILN_NONE: not stated, or one that Kiln does not have */
     int rank;         /* -1: not stated */
     int64_t size[KILN_MAX_RANK];           /* -1: left open */
@@ -48,6 +57,29 @@ KILN_API int kiln_onnx_inputs_at(kiln_site at, kiln_onnx *m, kiln_onnx_value *to
 KILN_API int kiln_onnx_outputs_at(kiln_site at, kiln_onnx *m, kiln_onnx_value *to, int cap);
 #define kiln_onnx_inputs(m, to, cap) kiln_onnx_inputs_at(KILN_HERE, (m), (to), (cap))
 #define kiln_onnx_outputs(m, to, cap) kiln_onnx_outputs_at(KILN_HERE, (m), (to), (cap))
+
+/* ---- sequences and optionals
+ * Such a value is a list: the tensors of a sequence in order, one tensor or none of an optional. A tensor is a list of one. */
+#define KILN_ONNX_NONE (-1)
+typedef struct kiln_onnx_list {
+    kiln_tensor **at; /* the caller's array */
+    int count;        /* how many; KILN_ONNX_NONE: an optional that has nothing in it, not even an empty sequence */
+    int cap;          /* of a list that is filled: for how many `at` has room */
+} kiln_onnx_list;
+/* Calls a model any of whose inputs and outputs may be lists; in and out have one for each input and output of the model. How many
+ * tensors the input lists have, and which optionals are there, is part of the signature: a choice of these that is new makes a function
+ * of its own. out[i].count becomes the number that output i has, of which at most out[i].cap are stored; all tensors belong to the
+ * innermost scope. That number follows from sizes, counts and inputs that are fixed, or it is KILN_EUNSUPPORTED, but for an eager engine.
+ * All lists together hold at most 4,096 tensors. False after an error, as kiln_onnx_call, and then all of out is empty. Such a model is
+ * an error to kiln_onnx_call and kiln_onnx_function (KILN_EUNSUPPORTED). */
+KILN_API bool kiln_onnx_call_lists_at(
+    kiln_site at, kiln_onnx *m, const kiln_onnx_list *in, int nin, kiln_onnx_list *out, int nout);
+#define kiln_onnx_call_lists(m, in, nin, out, nout) kiln_onnx_call_lists_at(KILN_HERE, (m), (in), (nin), (out), (nout))
+/* Reads a file that holds a value of that kind as ONNX's test data do: TensorProto, SequenceProto or OptionalProto. to->count becomes
+ * the number of its tensors, of which at most to->cap are made. False after an error (KILN_EIO, KILN_EFORMAT, KILN_EUNSUPPORTED,
+ * KILN_EMEMORY), and then the list is empty. */
+KILN_API bool kiln_onnx_read_at(kiln_site at, kiln *k, kiln_onnx_kind kind, const char *path, kiln_onnx_list *to);
+#define kiln_onnx_read(k, kind, path, to) kiln_onnx_read_at(KILN_HERE, (k), (kind), (path), (to))
 
 /* The model's weights as variables of their names: all initialisers of floats but those from which sizes follow. From then on the model's
  * functions read them, so that they have gradients, an optimiser trains them, and kiln_aot makes them an object's state. It is to be asked before
@@ -60,7 +92,11 @@ KILN_API int kiln_onnx_variables_at(kiln_site at, kiln_onnx *m, kiln_variable **
  * A function of all the model's inputs, each a tensor of the dtype and the sizes that the model states. A size that it leaves open is
  * given by its name there, or as "INPUT.AXIS" where it has none: from lo to hi, or one size where these are equal. Inputs from which
  * sizes follow must have a value beforehand, others may; a call with another one fails (KILN_EVALUE; an object's entry returns
- * SYMBOL_EVALUE). With as_called sizes are not declared: the function is for whatever it is called with. */
+ * SYMBOL_EVALUE). With as_called sizes are not declared: the function is for whatever it is called with.
+ * A list is as many inputs or outputs as it has tensors, "NAME.0", "NAME.1" and so on (kiln_onnx_declared_inputs). How many an
+ * input list has is told as a size of its name: lo and hi are the number, or both KILN_ONNX_NONE. An example of an input or of a tensor of a
+ * list, by that name, says its dtype and sizes in place of what the model states. How many tensors the output lists have is found when
+ * the function is made; where it cannot be known then, that is KILN_EUNSUPPORTED. as_called is not for models of list outputs. */
 typedef struct kiln_onnx_size { const char *name; int64_t lo, hi; } kiln_onnx_size;
 typedef struct kiln_onnx_fixed { const char *name; kiln_tensor *value; } kiln_onnx_fixed;
 typedef struct kiln_onnx_declaration {
@@ -69,11 +105,18 @@ typedef struct kiln_onnx_declaration {
     const kiln_onnx_fixed *fixed;
     int fixed_count;
     bool as_called;
+    const kiln_onnx_fixed *examples;
+    int examples_count;
 } kiln_onnx_declaration;
 /* kiln_onnx_declared(m, &(kiln_onnx_declaration){...}); NULL: no size is open. The function belongs to the model. NULL after an error,
  * which names all sizes that are still open, or what is not there. */
 KILN_API kiln_function *kiln_onnx_declared_sized(kiln_site at, kiln_onnx *m, const kiln_onnx_declaration *want, size_t size);
 #define kiln_onnx_declared(m, ...) kiln_onnx_declared_sized(KILN_HERE, (m), __VA_ARGS__, sizeof(kiln_onnx_declaration))
+/* What goes into a function of kiln_onnx_declared, and what comes out, one for each tensor; as kiln_onnx_inputs. */
+KILN_API int kiln_onnx_declared_inputs_at(kiln_site at, kiln_onnx *m, kiln_function *f, kiln_onnx_value *to, int cap);
+KILN_API int kiln_onnx_declared_outputs_at(kiln_site at, kiln_onnx *m, kiln_function *f, kiln_onnx_value *to, int cap);
+#define kiln_onnx_declared_inputs(m, f, to, cap) kiln_onnx_declared_inputs_at(KILN_HERE, (m), (f), (to), (cap))
+#define kiln_onnx_declared_outputs(m, f, to, cap) kiln_onnx_declared_outputs_at(KILN_HERE, (m), (f), (to), (cap))
 
 /* What the model is, as kiln_onnx_describe tells it, and what is found by tracing it for these sizes (open ones that are not given are
  * 1) and values: how many multiplications its products and convolutions make, and a table of all nodes that Kiln does not run, each with the

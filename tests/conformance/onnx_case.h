@@ -149,79 +149,147 @@ static void judge(const char *name, kiln_tensor **in, int nin, kiln_tensor **got
 
 /* ---- a case --------------------------------------------------------------------------------------------- */
 
-static int tensors(kiln *k, const char *folder, const char *what, kiln_tensor **to)
-{
-    char path[1100];
-    int n = 0;
-    for (; n < MOST; n++) {
-        snprintf(path, sizeof path, "%s/%s_%d.pb", folder, what, n);
-        if (access(path, F_OK) != 0) break;
-        to[n] = kiln_onnx_tensor(k, path);
-    }
-    return n;
-}
+/* The values of a data set, or results: a list each, whose tensors lie one after the other. */
+typedef struct Values {
+    kiln_onnx_list list[MOST];
+    kiln_tensor *at[MOST];
+    int n, tensors;
+} Values;
 
 /* ONNX's runner, for which NumPy has no bf16, keeps such elements in files of u16. */
-static void as_bf16(kiln *k, const kiln_onnx_value *value, int n, kiln_tensor **x, int have)
+static kiln_tensor *as_bf16(kiln *k, kiln_tensor *x)
 {
-    for (int i = 0; i < n && i < have; i++) {
-        if (value[i].dtype != KILN_BF16 || kiln_failed(k) || kiln_dtype_of(x[i]) != KILN_U16) continue;
-        kiln_shape s = {.rank = kiln_rank(x[i])};
-        for (int a = 0; a < kiln_rank(x[i]); a++) s.size[1 + a] = kiln_dim(x[i], a);
-        void *bits = calloc(1, kiln_bytes(x[i]) + 1);
-        kiln_read(x[i], bits, kiln_bytes(x[i]));
-        x[i] = kiln_from(k, KILN_BF16, s, bits, kiln_elements(x[i]));
-        free(bits);
+    if (kiln_failed(k) || kiln_dtype_of(x) != KILN_U16) return x;
+    kiln_shape s = {.rank = kiln_rank(x)};
+    for (int a = 0; a < kiln_rank(x); a++) s.size[1 + a] = kiln_dim(x, a);
+    void *bits = calloc(1, kiln_bytes(x) + 1);
+    kiln_read(x, bits, kiln_bytes(x));
+    x = kiln_from(k, KILN_BF16, s, bits, kiln_elements(x));
+    free(bits);
+    return x;
+}
+
+static void read_values(kiln *k, const char *folder, const char *what, const kiln_onnx_value *value, int have, Values *to)
+{
+    char path[1100];
+    *to = (Values){.n = 0};
+    for (; to->n < have && to->n < MOST && !kiln_failed(k); to->n++) {
+        snprintf(path, sizeof path, "%s/%s_%d.pb", folder, what, to->n);
+        if (access(path, F_OK) != 0) break;
+        kiln_onnx_list *l = &to->list[to->n];
+        *l = (kiln_onnx_list){.at = to->at + to->tensors, .cap = MOST - to->tensors};
+        kiln_onnx_read(k, value[to->n].kind, path, l);
+        for (int i = 0; i < l->count && i < l->cap; i++)
+            if (value[to->n].dtype == KILN_BF16) l->at[i] = as_bf16(k, l->at[i]);
+        to->tensors += l->count > l->cap ? l->cap : l->count > 0 ? l->count : 0;
     }
 }
 
-/* The tensors of a data set. */
-static void read_set(kiln *k, kiln_onnx *m, const char *folder, kiln_tensor **in, int *nin, kiln_tensor **want, int *nout)
+typedef struct Set {
+    kiln_onnx *m;
+    kiln_onnx_value in_value[MOST], out_value[MOST];
+    int nin, nout; /* of the model */
+    bool lists;    /* something of it is no tensor */
+    Values in, want;
+} Set;
+
+static bool has_lists(kiln_onnx *m)
 {
     kiln_onnx_value value[MOST];
-    *nin = tensors(k, folder, "input", in), *nout = tensors(k, folder, "output", want);
-    as_bf16(k, value, kiln_onnx_inputs(m, value, MOST), in, *nin);
-    as_bf16(k, value, kiln_onnx_outputs(m, value, MOST), want, *nout);
+    bool lists = false;
+    const int nin = kiln_onnx_inputs(m, value, MOST);
+    for (int i = 0; i < nin; i++) lists |= value[i].kind != KILN_ONNX_TENSOR;
+    const int nout = kiln_onnx_outputs(m, value, MOST);
+    for (int i = 0; i < nout; i++) lists |= value[i].kind != KILN_ONNX_TENSOR;
+    return lists;
 }
 
-/* The model for such inputs, those from which sizes follow with just these values: what is compiled ahead of time. */
-static kiln_function *for_inputs(kiln_onnx *m, kiln_tensor **in, int nin)
+static void read_set(kiln *k, kiln_onnx *m, const char *folder, Set *s)
 {
-    kiln_onnx_value value[MOST];
-    kiln_onnx_fixed fixed[MOST];
-    const int n = kiln_onnx_inputs(m, value, MOST);
-    int count = 0;
-    for (int i = 0; i < n && i < nin; i++)
-        if (value[i].fixed) fixed[count++] = (kiln_onnx_fixed){value[i].name, in[i]};
-    return kiln_onnx_declared(m, &(kiln_onnx_declaration){.fixed = fixed, .fixed_count = count, .as_called = true});
+    s->m = m;
+    s->nin = kiln_onnx_inputs(m, s->in_value, MOST);
+    s->nout = kiln_onnx_outputs(m, s->out_value, MOST);
+    s->lists = has_lists(m);
+    read_values(k, folder, "input", s->in_value, s->nin, &s->in);
+    read_values(k, folder, "output", s->out_value, s->nout, &s->want);
+}
+
+/* The model for such inputs, those from which sizes follow with just these values: what is compiled ahead of time. Lists are as
+ * long as they are. */
+static kiln_function *for_inputs(Set *s)
+{
+    char name[MOST][160];
+    kiln_onnx_fixed fixed[MOST], example[MOST];
+    kiln_onnx_size size[MOST];
+    kiln_onnx_declaration d = {.fixed = fixed, .sizes = size, .examples = example, .as_called = !s->lists};
+    for (int i = 0, at = 0; i < s->nin && i < s->in.n; i++) {
+        const kiln_onnx_value *v = &s->in_value[i];
+        const int count = s->in.list[i].count;
+        if (v->kind != KILN_ONNX_TENSOR) size[d.sizes_count++] = (kiln_onnx_size){v->name, count, count};
+        for (int j = 0; j < count; j++, at++) {
+            snprintf(name[at], sizeof name[at], v->kind == KILN_ONNX_TENSOR ? "%s" : "%s.%d", v->name, j);
+            if (v->fixed)
+                fixed[d.fixed_count++] = (kiln_onnx_fixed){name[at], s->in.at[at]};
+            else if (s->lists)
+                example[d.examples_count++] = (kiln_onnx_fixed){name[at], s->in.at[at]};
+        }
+    }
+    return kiln_onnx_declared(s->m, &d);
+}
+
+/* Calls such a function; its outputs, and how many there are. 0: it failed. */
+static int call_flat(kiln_function *f, Set *s, kiln_tensor **got)
+{
+    const int n = kiln_onnx_declared_outputs(s->m, f, NULL, 0);
+    if (n < 0 || n > MOST) return 0;
+    return kiln_call_all_of_at(KILN_HERE, f, kiln_tensors(s->in.at, s->in.tensors), got, n) ? n : 0;
 }
 
 /* Each value of the graph as the reference has it, given the operands that eager code had; and the results as they must be. */
-static void run_ref(kiln *k, kiln_onnx *m, kiln_tensor **in, int nin, kiln_tensor **got, int nout, Verdict *v)
+static void run_ref(kiln *k, Set *s, kiln_tensor **got, Verdict *v)
 {
     char *text = NULL;
     size_t bytes;
-    kiln_function *f = for_inputs(m, in, nin);
+    kiln_function *f = for_inputs(s);
     FILE *report = f ? open_memstream(&text, &bytes) : NULL;
-    const bool ran = f && kiln_call_all_of_at(KILN_HERE, f, kiln_tensors(in, nin), got, nout);
-    const kiln_verdict said = ran ? kiln_check_of_at(KILN_HERE, report, f, kiln_tensors(in, nin)) : KILN_DISAGREE;
+    const int n = f ? call_flat(f, s, got) : 0;
+    const kiln_verdict said = n ? kiln_check_of_at(KILN_HERE, report, f, kiln_tensors(s->in.at, s->in.tensors)) : KILN_DISAGREE;
     if (report) fclose(report);
     if (fine(k, v) && said == KILN_DISAGREE) wrong(v, "the reference has something else: %s", text ? text : "");
+    if (v->ok && n != s->want.tensors) wrong(v, "its outputs are %d tensors, not %d", n, s->want.tensors);
     free(text);
+}
+
+/* Results as tensors one after the other, if the lists are as long as they must be. */
+static void run_lists(Set *s, kiln_tensor **got, Verdict *v)
+{
+    kiln_tensor *room[MOST][MOST];
+    kiln_onnx_list out[MOST];
+    for (int i = 0; i < s->nout; i++) out[i] = (kiln_onnx_list){.at = room[i], .cap = MOST};
+    if (!kiln_onnx_call_lists(s->m, s->in.list, s->in.n, out, s->nout)) return;
+    for (int i = 0, n = 0; i < s->nout && i < s->want.n; i++) {
+        if (out[i].count != s->want.list[i].count) {
+            wrong(v, "output %d is a list of %d tensors, not of %d", i, out[i].count, s->want.list[i].count);
+            return;
+        }
+        for (int j = 0; j < out[i].count; j++) got[n++] = room[i][j];
+    }
 }
 
 static void run_set(kiln *k, const char *name, Mode mode, kiln_onnx *m, const char *folder, Verdict *v)
 {
     KILN_SCOPE(k);
-    kiln_tensor *in[MOST], *want[MOST], *got[MOST];
-    int nin, nout;
-    read_set(k, m, folder, in, &nin, want, &nout);
+    kiln_tensor *got[MOST];
+    Set s;
+    read_set(k, m, folder, &s);
     if (!fine(k, v)) return;
     if (mode == REF)
-        run_ref(k, m, in, nin, got, nout, v);
+        run_ref(k, &s, got, v);
+    else if (s.lists)
+        run_lists(&s, got, v);
     else
-        kiln_onnx_call(m, kiln_tensors(in, nin), got, nout);
-    if (fine(k, v) && v->ok) judge(name, in, nin, got, want, nout, v);
+        kiln_onnx_call(m, kiln_tensors(s.in.at, s.in.tensors), got, s.want.tensors);
+    if (fine(k, v) && v->ok) judge(name, s.in.at, s.in.tensors, got, s.want.at, s.want.tensors, v);
     fine(k, v);
 }
 
@@ -244,9 +312,9 @@ static Verdict run_case(const char *folder, Mode mode, const char *device)
     kiln *k = case_engine(mode, device);
     snprintf(path, sizeof path, "%s/model.onnx", folder);
     kiln_onnx *m = kiln_onnx_load(k, path);
-    kiln_function *f = m ? kiln_onnx_function(m) : NULL;
+    if (m && !has_lists(m)) kiln_onnx_function(m); /* what is missing is told before the files are read */
     fine(k, &v);
-    for (int set = 0; f && v.ok; set++) {
+    for (int set = 0; m && v.ok; set++) {
         snprintf(path, sizeof path, "%s/test_data_set_%d", folder, set);
         if (access(path, F_OK) != 0) break;
         run_set(k, slash ? slash + 1 : folder, mode, m, path, &v);

@@ -97,16 +97,17 @@ static Verdict object_write(const char *folder, int number)
     kiln *k = case_engine(OBJECT, "cpu");
     snprintf(path, sizeof path, "%s/model.onnx", folder);
     kiln_onnx *m = kiln_onnx_load(k, path);
-    kiln_tensor *in[MOST], *want[MOST], *got[MOST];
+    kiln_tensor *got[MOST];
+    Set set;
     kiln_scope scope = kiln_scope_open(k);
     snprintf(path, sizeof path, "%s/test_data_set_0", folder);
-    int nin = 0, nout = 0;
-    if (m) read_set(k, m, path, in, &nin, want, &nout);
-    kiln_function *f = m && !kiln_failed(k) ? for_inputs(m, in, nin) : NULL;
-    if (f && kiln_call_all_of_at(KILN_HERE, f, kiln_tensors(in, nin), got, nout)) {
+    if (m) read_set(k, m, path, &set);
+    kiln_function *f = m && !kiln_failed(k) ? for_inputs(&set) : NULL;
+    const int nout = f ? call_flat(f, &set, got) : 0;
+    if (nout) {
         snprintf(path, sizeof path, "%s/c%d", object_dir, number);
         /* Called again: what draws goes on from where it is, as the object does, which has the state of now. */
-        if (kiln_aot(f, path, NULL) && kiln_call_all_of_at(KILN_HERE, f, kiln_tensors(in, nin), got, nout)) {
+        if (kiln_aot(f, path, NULL) && call_flat(f, &set, got)) {
             snprintf(path, sizeof path, "%s/c%d.h", object_dir, number);
             header_arguments(path, arguments, sizeof arguments);
             snprintf(path, sizeof path, "%s/c%d.bin", object_dir, number);
@@ -114,8 +115,8 @@ static Verdict object_write(const char *folder, int number)
             snprintf(path, sizeof path, "%s/c%d.c", object_dir, number);
             FILE *caller = fopen(path, "w");
             if (data && caller)
-                write_tensors(data, in, nin), write_tensors(data, got, nout),
-                    write_caller(caller, number, arguments, in, got, nout);
+                write_tensors(data, set.in.at, set.in.tensors), write_tensors(data, got, nout),
+                    write_caller(caller, number, arguments, set.in.at, got, nout);
             if (!data || fclose(data) != 0 || !caller || fclose(caller) != 0) wrong(&v, "%s cannot be written", path);
         }
     }
