@@ -252,9 +252,19 @@ typedef struct NAME(Panel_) {
     int64_t b_row, k;
     T *c;
     int64_t c_row, m, n;
-    int64_t from, to; /* which of the tiles that m rows make: of packed ones; else all, INT64_MAX */
+    int64_t from, to;    /* which of the tiles that m rows make: of packed ones; else all, INT64_MAX */
+    const T *fetch;      /* b of the panel that follows, as long; NULL: it is near, or there is none */
+    int64_t part, parts; /* which of so many runs of rows this is, each of which fetches some of it; parts 0: the only one */
     bool carry;
 } NAME(Panel_);
+
+/* Part i of n of what the next panel reads. The processor sees no line that it could guess this from. */
+static void NAME(fetch_)(const NAME(Panel_) * p, int64_t i, int64_t n)
+{
+    const int64_t bytes = p->k * WIDE * (int64_t)sizeof(T);
+    const char *b = (const char *)p->fetch;
+    for (int64_t at = bytes * i / n / 64 * 64; at < bytes * (i + 1) / n; at += 64) __builtin_prefetch(b + at, 0, 2);
+}
 
 static void NAME(run_panel_)(const NAME(Panel_) * p)
 {
@@ -264,6 +274,10 @@ static void NAME(run_panel_)(const NAME(Panel_) * p)
     const T *a = p->a + (p->packed ? 0 : first * p->a_row);
     for (int64_t i = p->from; i < MIN_OF(p->to, tiles); i++) {
         int64_t rows = each + (i < more);
+        if (p->fetch) {
+            const int64_t count = MIN_OF(p->to, tiles) - p->from;
+            NAME(fetch_)(p, p->part * count + i - p->from, MAX_OF(p->parts, 1) * count);
+        }
         NAME(Tile_) *tile = (p->at ? NAME(table_tile_) : NAME(free_tile_))[wide][p->packed ? 0 : rows];
         if (p->packed) tile = NAME(packed_tile_)[wide][rows];
         T *c = p->c + first * p->c_row, part[TALL_ROWS > ROWS ? TALL_ROWS * WIDE : ROWS * WIDE];
@@ -289,6 +303,8 @@ static void NAME(run_panels_)(const Block *g, const NAME(Panel_) * p)
         if (p->at) {
             q.a = p->a + g->runs->a[i];
             q.c = p->c + g->runs->c[i];
+            q.part = i;
+            q.parts = g->runs->count;
         }
         NAME(run_panel_)(&q);
     }
@@ -314,6 +330,7 @@ static void NAME(cell_)(const Cell *g)
             p.b = (const T *)g->b + (j * g->b_panel + k0) * WIDE;
             p.c = (T *)g->c + j * WIDE;
             p.n = MIN_OF(g->n - j * WIDE, WIDE);
+            p.fetch = j + 1 < g->panel_end ? p.b + g->b_panel * WIDE : NULL;
             NAME(run_panel_)(&p);
         }
     }
@@ -373,21 +390,26 @@ static void NAME(chain_)(const Block *g, NAME(Panel_) * p, int64_t k0, int64_t k
             p->b = i < whole ? (const T *)g->b + first + j + i : packed + (i - whole) * TREE_PRODUCT;
             p->b_row = i < whole && !panels ? g->b_row : WIDE;
             if (panels) p->b = panels + (j + i) * g->panel + k0 / GROUP * WIDE;
+            p->fetch = panels && j + i + WIDE < g->n ? p->b + WIDE * g->panel : NULL;
             NAME(run_panels_)(g, p);
         }
     }
 }
 
-/* A tile from a table: links that lie side by side in each row are turned in registers. */
-static void NAME(pack_runs_)(T *to, const Block *g, int64_t first, int64_t rows, int64_t k0, int64_t k)
+/* Where the rows of all runs begin, one after the other; as many again as a vector has follow the last. */
+static void NAME(find_rows_)(const T **begin, const Block *g)
 {
-    const int64_t *at = g->runs->k + k0;
-    for (int64_t i = 0; i < rows; i += LANES) {
-        const T *row[LANES], *begin[LANES];
-        for (int64_t l = 0; l < LANES; l++) {
-            int64_t r = first + MIN_OF(i + l, rows - 1);
-            begin[l] = (const T *)g->a + g->runs->a[r / g->m] + r % g->m * g->a_row;
-        }
+    int64_t n = 0;
+    for (int64_t run = 0; run < g->runs->count; run++)
+        for (int64_t r = 0; r < g->m; r++) begin[n++] = (const T *)g->a + g->runs->a[run] + r * g->a_row;
+    for (int64_t l = 0; l < LANES; l++) begin[n + l] = begin[n - 1];
+}
+
+/* A tile from a table: links that lie side by side in each row are turned in registers. */
+static void NAME(pack_runs_)(T *to, const T *const *begin, int64_t rows, const int64_t *at, int64_t k)
+{
+    for (int64_t i = 0; i < rows; i += LANES, begin += LANES) {
+        const T *row[LANES];
         for (int64_t p = 0, n; p < k; p += n) {
             for (n = 1; p + n < k && at[p + n] == at[p] + n;) n++;
             for (int64_t l = 0; l < LANES; l++) row[l] = begin[l] + at[p];
@@ -401,16 +423,18 @@ static void NAME(block_)(const Block *g)
     enum { OF_A = (BLOCK_ROWS + ROWS - 1) / ROWS * HIGH * TREE_PRODUCT };
     _Static_assert((OF_A + PANELS * WIDE * TREE_PRODUCT) * sizeof(T) <= ROOM_BYTES, "");
     _Alignas(64) T last[WIDE * TREE_PRODUCT];
+    const T *begin[BLOCK_ROWS + LANES];
     T *packed_a = g->room, *packed_b = g->room ? packed_a + OF_A : last;
     bool packed = g->room && NAME(packs_rows_)(g);
     int64_t m = g->together ? g->runs->count * g->m : g->m, tiles = packed ? tile_count(ROWS, m) : 0;
+    if (packed && g->runs) NAME(find_rows_)(begin, g);
     for (int64_t k0 = 0; k0 < g->k; k0 += GROUP * TREE_PRODUCT) {
         int64_t k = MIN_OF(g->k - k0, GROUP * TREE_PRODUCT), groups = (k + GROUP - 1) / GROUP;
         for (int64_t i = 0; i < tiles; i++) {
             int64_t first = tile_first(ROWS, m, i), rows = tile_first(ROWS, m, i + 1) - first;
             Part from = NAME(part_)(g->a, g->a_kind, first * g->a_row + k0 * g->a_col, g->a_row, g->a_col);
             if (g->runs)
-                NAME(pack_runs_)(packed_a + i * k * HIGH, g, first, rows, k0, k);
+                NAME(pack_runs_)(packed_a + i * k * HIGH, begin + first, rows, g->runs->k + k0, k);
             else
                 NAME(pack_a_)(packed_a + i * groups * HIGH, from, rows, k);
         }

@@ -13,6 +13,7 @@
 #define FILTER_CELLS 65536               /* and its elements */
 #define FEW_CHANNELS 16                  /* of it */
 #define LOW_ROWS 6                       /* of a tile of rows as they lie (twice as many with AVX-512, which share lines evenly) */
+#define SHORT_LINE 4                     /* positions of one that is packed with AVX-512, too */
 #define PART_CELLS ((int64_t)1 << 19)    /* of all parts, where threads share k */
 
 /* What one thread computes at a time. */
@@ -300,12 +301,14 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
 
 /* ---- how many pieces ---------------------------------------------------------------------------- */
 
-/* Lines of which tiles of rows as they lie (contract_kernel.h) would leave too much of the registers idle, and enough columns. */
+/* Lines of which tiles of rows as they lie (contract_kernel.h) would leave too much of the registers idle, and enough columns. With
+ * 14 rows in a tile that is so of the shortest alone: half a tile still has as many chains as a processor adds to at a time. */
 static bool suits_packing(const Axis *x, int64_t columns)
 {
-    bool whole = x[0].to_step == 1 && x[1].to_step == 1 && x[2].to_step == 1;
-    return whole && columns > 2 * MOST_COLUMNS && x[2].out <= BLOCK_ROWS &&
-           tree_blocks(x[2].out, LOW_ROWS) * LOW_ROWS * 8 > x[2].out * 9;
+    const bool whole = x[0].to_step == 1 && x[1].to_step == 1 && x[2].to_step == 1;
+    if (!whole || columns <= 2 * MOST_COLUMNS || x[2].out > BLOCK_ROWS) return false;
+    if (contract_tier()->rows > LOW_ROWS) return x[2].out <= SHORT_LINE;
+    return tree_blocks(x[2].out, LOW_ROWS) * LOW_ROWS * 8 > x[2].out * 9;
 }
 
 /* Columns of strips that are about as wide, whole panels if there are several. */
@@ -324,6 +327,24 @@ static int64_t bytes_of_position(const Conv *v, int64_t channels)
     return MIN_OF(MAX_OF(bytes, v->columns * v->size), LINES_BYTES);
 }
 
+/* Into how many blocks lines are cut, `least` or more. Each block reads all filters, and each strip of columns moves all lines to
+ * where it reads them: the least of both that leaves no thread without. */
+static int64_t blocks_of_y(const Conv *v, int64_t lines, int64_t least, int64_t wanted)
+{
+    const int64_t each = tree_blocks(wanted, v->widths * v->groups), positions = lines * v->axis[2].out;
+    const int64_t most = v->each ? 1 : tree_blocks(v->across, 2 * MOST_COLUMNS), moved = v->together ? v->k
+                                                                                         : v->copies ? v->c->c
+                                                                                                     : 0;
+    int64_t best = MIN_OF(MAX_OF(least, each), lines);
+    double fewest = (double)best * (double)v->k * (double)v->across + (double)positions * (double)moved;
+    for (int64_t strips = 2; strips <= MIN_OF(most, each); strips++) {
+        const int64_t blocks = MIN_OF(MAX_OF(least, tree_blocks(each, strips)), lines);
+        const double all = (double)blocks * (double)v->k * (double)v->across + (double)strips * (double)positions * (double)moved;
+        if (all < fewest) fewest = all, best = blocks;
+    }
+    return best;
+}
+
 /* Lines that fill a piece, but do not leave threads without; a long line is cut. */
 static void cut_y(Conv *v, int64_t wanted)
 {
@@ -335,8 +356,8 @@ static void cut_y(Conv *v, int64_t wanted)
     v->width = x[2].out;
     if (v->width > 2 * most) v->width = tree_blocks(v->width, tree_blocks(v->width, most));
     v->widths = tree_blocks(x[2].out, v->width);
-    int64_t blocks = MAX_OF(tree_blocks(lines, MAX_OF(most / v->width, 1)), tree_blocks(wanted, v->widths * v->groups));
-    v->lines = tree_blocks(lines, MIN_OF(blocks, lines));
+    const int64_t blocks = blocks_of_y(v, lines, tree_blocks(lines, MAX_OF(most / v->width, 1)), wanted);
+    v->lines = tree_blocks(lines, blocks);
     v->blocks = tree_blocks(lines, v->lines);
     int64_t strips = tree_blocks(wanted, v->blocks * v->widths * v->groups);
     v->columns = even_columns(v->across, strips, v->each ? MOST_COLUMNS : 2 * MOST_COLUMNS);
