@@ -132,6 +132,8 @@ static void cut(Job *j, int threads)
     j->column_step = c->k > TREE_RUN ? MIN_OF(c->n, LONG_COLUMNS) : c->n;
     int64_t strips = tree_blocks(wanted, blocks);
     if (threads == 1 || strips == 1) return;
+    const int64_t more = tree_blocks(strips, threads) * threads; /* none of them is to have a piece more than others */
+    if (blocks * j->batches % threads != 0 && c->n >= more * least) strips = more;
     int64_t columns = tree_blocks(c->n, strips);
     j->column_step = MIN_OF(j->column_step, tree_blocks(columns, least) * least);
 }

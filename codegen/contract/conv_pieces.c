@@ -14,6 +14,8 @@
 #define FEW_CHANNELS 16                  /* of it */
 #define LOW_ROWS 6                       /* of a tile of rows as they lie (twice as many with AVX-512, which share lines evenly) */
 #define SHORT_LINE 4                     /* positions of one that is packed with AVX-512, too */
+#define MOVED 24                         /* multiplications that take as long as reading an element of another cache */
+#define SCARCE 1.25                      /* what it costs if there are so few pieces that a thread that is late holds up all */
 #define PART_CELLS ((int64_t)1 << 19)    /* of all parts, where threads share k */
 
 /* What one thread computes at a time. */
@@ -327,22 +329,31 @@ static int64_t bytes_of_position(const Conv *v, int64_t channels)
     return MIN_OF(MAX_OF(bytes, v->columns * v->size), LINES_BYTES);
 }
 
-/* Into how many blocks lines are cut, `least` or more. Each block reads all filters, and each strip of columns moves all lines to
- * where it reads them: the least of both that leaves no thread without. */
-static int64_t blocks_of_y(const Conv *v, int64_t lines, int64_t least, int64_t wanted)
+/* About how long it takes if lines are cut into `blocks` and columns into strips of so many, in multiplications: each piece reads
+ * its filters and moves its lines to where it reads them, and the last threads to end wait for nobody. */
+static double time_of(const Conv *v, int64_t lines, int64_t blocks, int64_t columns, int64_t threads)
 {
-    const int64_t each = tree_blocks(wanted, v->widths * v->groups), positions = lines * v->axis[2].out;
-    const int64_t most = v->each ? 1 : tree_blocks(v->across, 2 * MOST_COLUMNS), moved = v->together ? v->k
-                                                                                         : v->copies ? v->c->c
-                                                                                                     : 0;
-    int64_t best = MIN_OF(MAX_OF(least, each), lines);
-    double fewest = (double)best * (double)v->k * (double)v->across + (double)positions * (double)moved;
-    for (int64_t strips = 2; strips <= MIN_OF(most, each); strips++) {
-        const int64_t blocks = MIN_OF(MAX_OF(least, tree_blocks(each, strips)), lines);
-        const double all = (double)blocks * (double)v->k * (double)v->across + (double)strips * (double)positions * (double)moved;
-        if (all < fewest) fewest = all, best = blocks;
-    }
-    return best;
+    const int64_t pieces = blocks * tree_blocks(v->across, columns) * v->widths * v->groups;
+    const double positions = (double)tree_blocks(lines, blocks) * (double)v->width, k = (double)v->k;
+    const double moved = v->together ? k : v->copies ? (double)v->c->c : 0;
+    return (double)tree_blocks(pieces, threads) * ((positions + MOVED) * k * (double)columns + MOVED * positions * moved);
+}
+
+/* Into how many blocks lines are cut, `least` or more, and into strips of how many columns. */
+static void best_cut(Conv *v, int64_t lines, int64_t least, int64_t wanted)
+{
+    const int64_t threads = tree_blocks(wanted, PIECES), others = v->widths * v->groups, step = 2 * MOST_COLUMNS;
+    double best = 0;
+    for (int64_t blocks = least; blocks <= MIN_OF(lines, least + wanted); blocks++)
+        for (int64_t strips = 1; strips <= MIN_OF(tree_blocks(v->across, step), wanted); strips++) {
+            const int64_t columns = even_columns(v->across, strips, step),
+                          pieces = blocks * tree_blocks(v->across, columns) * others;
+            const double time = time_of(v, lines, blocks, columns, threads) * (pieces < wanted / 2 ? SCARCE : 1);
+            if (best > 0 && time >= best) continue;
+            best = time;
+            v->lines = tree_blocks(lines, blocks);
+            v->columns = columns;
+        }
 }
 
 /* Lines that fill a piece, but do not leave threads without; a long line is cut. */
@@ -356,11 +367,14 @@ static void cut_y(Conv *v, int64_t wanted)
     v->width = x[2].out;
     if (v->width > 2 * most) v->width = tree_blocks(v->width, tree_blocks(v->width, most));
     v->widths = tree_blocks(x[2].out, v->width);
-    const int64_t blocks = blocks_of_y(v, lines, tree_blocks(lines, MAX_OF(most / v->width, 1)), wanted);
-    v->lines = tree_blocks(lines, blocks);
+    const int64_t least = tree_blocks(lines, MAX_OF(most / v->width, 1)), others = v->widths * v->groups;
+    if (v->each) {
+        v->lines = tree_blocks(lines, MIN_OF(MAX_OF(least, tree_blocks(wanted, others)), lines));
+        v->columns = even_columns(v->across, tree_blocks(wanted, tree_blocks(lines, v->lines) * others), MOST_COLUMNS);
+    } else {
+        best_cut(v, lines, least, wanted);
+    }
     v->blocks = tree_blocks(lines, v->lines);
-    int64_t strips = tree_blocks(wanted, v->blocks * v->widths * v->groups);
-    v->columns = even_columns(v->across, strips, v->each ? MOST_COLUMNS : 2 * MOST_COLUMNS);
     v->strips = tree_blocks(v->across, v->columns);
     v->pieces = v->blocks * v->widths * v->groups * v->strips;
     v->runs = v->lines;
