@@ -150,7 +150,7 @@ static void runner_reports_changes(void **state)
         .stop_after = 0};
     assert_true(pipeline_run(&ctx, m));
     assert_int_equal(m->graph.at[0]->node.len, 3);
-    ctx.stop_after = 5;
+    ctx.stop_after = 6;
     assert_true(pipeline_run(&ctx, m));
     assert_int_equal(m->graph.at[0]->node.len, 1);
     assert_string_equal(seen.at, "trace trace canonical dce ");
