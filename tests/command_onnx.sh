@@ -108,6 +108,39 @@ if command -v make >/dev/null && command -v cc >/dev/null; then
     expect 'weights of which some are kept in another order alone' 0 '' '' compile "$cases/test_Conv1d_pad1size1/model.onnx" -o "$scratch/c" --weights file --example
 fi
 
+expect 'for another format of objects the data goes through the compiler' 0 '' '' compile "$cases/test_Conv1d_pad1size1/model.onnx" -o "$scratch/o" \
+    --triple x86_64-pc-windows-msvc
+# Weights are in memory once, however they are written. Of a sanitizer's memory nothing is said.
+if command -v python3 >/dev/null && [ -z "${SANITIZE:-}" ]; then
+    python3 - "$scratch" <<'END'
+import sys
+def number(v):
+    out = b''
+    while v > 127: out, v = out + bytes([v & 127 | 128]), v >> 7
+    return out + bytes([v])
+def field(n, b): return number(n << 3 | 2) + number(len(b)) + b
+def value(name, *sizes):
+    dims = b''.join(field(1, b'\x08' + number(s)) for s in sizes)
+    return field(1, name) + field(2, field(1, b'\x08\x01' + field(2, dims)))
+size, nodes, weights = 4096, b'', b''
+for i in range(3):
+    nodes += field(1, field(1, b'x%d' % i) + field(1, b'w%d' % i) + field(2, b'x%d' % (i + 1)) + field(4, b'MatMul'))
+    raw = bytes([i + 1, 0, 128, 63]) * (size * size)
+    weights += field(5, b'\x08' + number(size) + b'\x08' + number(size) + b'\x10\x01' + field(8, b'w%d' % i) + field(9, raw))
+graph = nodes + weights + field(11, value(b'x0', 1, size)) + field(12, value(b'x3', 1, size))
+open(sys.argv[1] + '/heavy.onnx', 'wb').write(b'\x08\x08' + field(7, graph) + field(8, b'\x10\x11'))
+END
+    for how in embed file; do
+        python3 -c 'import resource, subprocess, sys
+subprocess.check_call(sys.argv[1:])
+most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(most // 1024, "MiB for 192 MiB of weights")
+assert most < 1024 * (192 + 150)' "$kiln" compile "$scratch/heavy.onnx" -o "$scratch/h" --weights $how >"$scratch/out" 2>"$scratch/err"
+        verdict "compiling costs the weights once: $how" $?
+    done
+    rm -rf "$scratch/h" "$scratch/heavy.onnx"
+fi
+
 # bench
 expect 'a model in three ways' 0 '^results are equal bit for bit$' '' bench "$gemm/model.onnx" --threads 1
 grep -q '^eager ' "$scratch/out" && grep -q '^compiled ' "$scratch/out" && grep -q '^object ' "$scratch/out"

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "../engine/file.h"
+#include "append.h"
 
 /* ---- data blocks ------------------------------------------------------------------------------------------------- */
 /* Places the inputs of one kind one after the other, each aligned; returns the block's size. */
@@ -29,40 +30,75 @@ static char *fill_block(const Artifact *a, const Program *p, PlaceKind kind, int
     return block;
 }
 
-/* What fill_block would make of constants, as a file that is never in memory as a whole. What fails is recorded where it does. */
-static bool write_weights(const Artifact *a, const Program *p, const char *path, Status *st)
+/* What fill_block would make, written piece by piece, so that it is never in memory as a whole. What fails is recorded where it
+ * does.
+ */
+static bool write_block(const Artifact *a, const Program *p, PlaceKind kind, FileOut *f)
 {
     static const char zeros[ARTIFACT_ALIGN];
-    char *name = arena_printf(a->arena, "%s.weights", path);
-    FileOut f;
     int64_t at = 0;
-    bool ok = file_begin(&f, a->t, a->at, "aot", name, NULL);
-    if (!ok) return status_fail(st, ST_IO, "aot: %s could not be written", name);
+    bool ok = true;
     for (uint32_t i = 0; ok && i < p->ninput; i++) {
         const int64_t bytes = p->buf.at[i].bytes;
-        if (a->input[i].kind != PLACE_CONSTANT || a->input[i].unread || bytes == 0) continue;
+        if (a->input[i].kind != kind || a->input[i].unread || bytes == 0) continue;
+        kiln_scope scope = kiln_scope_open(a->t->k);
         kiln_tensor *x = tensor_host(a->t, a->at, a->input[i].value);
         x = tensor_ok(x) ? tensor_contiguous(a->t, a->at, x) : x;
-        ok = tensor_ok(x) && file_write(&f, zeros, (size_t)(a->input[i].offset - at)) && file_write(&f, x->data, (size_t)bytes);
+        ok = tensor_ok(x) && file_write(f, zeros, (size_t)(a->input[i].offset - at)) && file_write(f, x->data, (size_t)bytes);
         at = a->input[i].offset + bytes;
+        kiln_scope_close(&scope);
     }
-    ok = ok && file_write(&f, zeros, (size_t)(artifact_align(at) - at));
-    if (ok) return file_commit(&f) || status_fail(st, ST_IO, "aot: %s could not be written", name);
-    file_abandon(&f);
-    return status_fail(st, ST_IO, "aot: %s could not be written", name);
+    return ok && file_write(f, zeros, (size_t)(artifact_align(at) - at));
+}
+
+static bool write_weights(const Artifact *a, const Program *p, const char *path, Status *st)
+{
+    char *name = arena_printf(a->arena, "%s.weights", path);
+    FileOut f;
+    bool ok = file_begin(&f, a->t, a->at, "aot", name, NULL);
+    if (ok && !write_block(a, p, PLACE_CONSTANT, &f)) {
+        file_abandon(&f);
+        ok = false;
+    } else if (ok) {
+        ok = file_commit(&f);
+    }
+    return ok || status_fail(st, ST_IO, "aot: %s could not be written", name);
 }
 
 /* ---- files ---------------------------------------------------------------------------------------------------------- */
-/* Both files or neither; each grows under a temporary name that follows no link (io/file.c). */
-static bool write_whole(const Artifact *a, const char *o, const char *h, const void *object, size_t len, const Text *header)
+typedef struct Sink { /* what is to be written beside the object, once it is there */
+    const Artifact *a;
+    const Program *p;
+    const char *path, *symbol;
+    const kiln_aot_options *o;
+    int64_t state, constant;
+    DeviceObject device;
+    Append *append; /* blocks of data that follow the object: state, constants; NULL: it has them itself */
+    Status *st;
+    bool ok;
+} Sink;
+
+static bool write_object(const Sink *s, FileOut *f, const char *object, size_t len)
 {
+    static const char zeros[APPEND_ALIGN];
+    const Append *x = s->append;
+    if (!x) return file_write(f, object, len);
+    return file_write(f, x->head, APPEND_HEAD) && file_write(f, object + APPEND_HEAD, len - APPEND_HEAD) &&
+           file_write(f, zeros, x->before) && (x->bytes[0] == 0 || write_block(s->a, s->p, PLACE_STATE, f)) &&
+           (x->bytes[1] == 0 || write_block(s->a, s->p, PLACE_CONSTANT, f)) && file_write(f, x->tail.at, x->tail.len);
+}
+
+/* Both files or neither; each grows under a temporary name that follows no link (io/file.c). */
+static bool write_whole(const Sink *s, const char *o, const char *h, const void *object, size_t len, const Text *header)
+{
+    const Artifact *a = s->a;
     FileOut object_out, header_out;
     if (!file_begin(&object_out, a->t, a->at, "aot", o, NULL)) return false;
     if (!file_begin(&header_out, a->t, a->at, "aot", h, NULL)) {
         file_abandon(&object_out);
         return false;
     }
-    if (file_write(&object_out, object, len) && file_write(&header_out, header->at, header->len))
+    if (write_object(s, &object_out, object, len) && file_write(&header_out, header->at, header->len))
         return file_commit_pair(&object_out, &header_out);
     file_abandon(&object_out);
     file_abandon(&header_out);
@@ -70,14 +106,15 @@ static bool write_whole(const Artifact *a, const char *o, const char *h, const v
 }
 
 /* What fails is recorded where it does. */
-static bool write_pair(const Artifact *a, const char *path, const void *object, size_t len, const Text *header, Status *st)
+static bool write_pair(const Sink *s, const void *object, size_t len, const Text *header)
 {
     Text o = {0}, h = {0};
-    text_printf(&o, "%s.o", path);
-    text_printf(&h, "%s.h", path);
-    bool named = !o.failed && !h.failed, ok = named && write_whole(a, o.at, h.at, object, len, header);
-    if (!named) status_fail(st, ST_MEMORY, "aot: no memory");
-    if (!ok) status_fail(st, ST_IO, "aot: %s.o and %s.h could not be written", path, path);
+    text_printf(&o, "%s.o", s->path);
+    text_printf(&h, "%s.h", s->path);
+    bool named = !o.failed && !h.failed, ok = named && (!s->append || append_to(s->append, object, len, s->st));
+    ok = ok && write_whole(s, o.at, h.at, object, len, header);
+    if (!named) status_fail(s->st, ST_MEMORY, "aot: no memory");
+    if (!ok) status_fail(s->st, ST_IO, "aot: %s.o and %s.h could not be written", s->path, s->path);
     text_free(&o);
     text_free(&h);
     return ok;
@@ -118,17 +155,6 @@ static Program *lower(Artifact *a, const DeviceTarget *on, Status *st)
     return p;
 }
 
-typedef struct Sink { /* what is to be written beside the object, once it is there */
-    const Artifact *a;
-    const Program *p;
-    const char *path, *symbol;
-    const kiln_aot_options *o;
-    int64_t state, constant;
-    DeviceObject device;
-    Status *st;
-    bool ok;
-} Sink;
-
 static void write_artifact(void *user, const void *bytes, size_t len)
 {
     Sink *s = user;
@@ -138,8 +164,7 @@ static void write_artifact(void *user, const void *bytes, size_t len)
     else
         artifact_header(&header, s->a, s->p, s->symbol, s->state, s->constant);
     s->ok = header.failed ? status_fail(s->st, ST_MEMORY, "aot: no memory for the header")
-                          : (!s->a->weights || write_weights(s->a, s->p, s->path, s->st)) &&
-                                write_pair(s->a, s->path, bytes, len, &header, s->st);
+                          : (!s->a->weights || write_weights(s->a, s->p, s->path, s->st)) && write_pair(s, bytes, len, &header);
     text_free(&header);
 }
 
@@ -174,10 +199,14 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
     a->about = o->about;
     a->weights = o->weights_file;
     if (a->weights && o->device) return status_fail(st, ST_UNSUPPORTED, "aot: weights in a file are for CPUs alone");
-    char *const held = a->weights ? NULL : fill_block(a, p, PLACE_CONSTANT, constant, st);
+    const bool apart = !o->device && append_fits(o->triple);
+    Append append = {.symbol = {initial, constants}};
+    append.bytes[0] = apart ? (uint64_t)state : 0;
+    append.bytes[1] = apart && !a->weights ? (uint64_t)constant : 0;
     ObjectData data[2] = {
-        {initial, fill_block(a, p, PLACE_STATE, state, st), (size_t)state, false},
-        {constants, held, a->weights ? 0 : (size_t)constant, true},
+        {initial, apart ? NULL : fill_block(a, p, PLACE_STATE, state, st), (size_t)state, false},
+        {constants, apart || a->weights ? NULL : fill_block(a, p, PLACE_CONSTANT, constant, st), a->weights ? 0 : (size_t)constant,
+            true},
     };
     int64_t work = artifact_workspace(p, a->noutput) + (o->device ? artifact_dims(p) + on.backend->meeting(p) : 0);
     bool ok = !st->code;
@@ -186,7 +215,10 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
             (long long)o->workspace_limit);
     CompileOptions c = {.there = on.there, .triple = o->triple, .cpu = o->cpu, .features = o->features, .store = a->t->k->store};
     Sink sink = {.a = a, .p = p, .path = path, .symbol = symbol, .o = o, .state = state, .constant = constant, .st = st};
+    if (append.bytes[0] + append.bytes[1] != 0) sink.append = &append;
     if (!ok) return false;
     if (o->device) return on.backend->device_object(p, &c, symbol, data, 2, &sink.device, write_artifact, &sink, st) && sink.ok;
-    return on.backend->object(p, &c, entry, sizes, data, 2, write_artifact, &sink, st) && sink.ok;
+    ok = on.backend->object(p, &c, entry, sizes, data, apart ? 0 : 2, write_artifact, &sink, st) && sink.ok;
+    text_free(&append.tail);
+    return ok;
 }

@@ -2,6 +2,7 @@
 #include "import.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static kiln_shape shape_of(const Type *t)
@@ -54,6 +55,69 @@ static bool read_file(const kiln_onnx *m, const OnnxTensor *x, char *to, size_t 
     return ok;
 }
 
+/* ---- what is large -------------------------------------------------------------------------------------------------------- */
+
+/* Of a mapped file, whose elements do not lie as they must in memory: its pages go again as they are read. */
+static kiln_tensor *copied(Thread *t, kiln_site at, const kiln_onnx *m, const OnnxTensor *x, const Type *type, size_t bytes)
+{
+    const size_t piece = (size_t)16 << 20, page = (size_t)sysconf(_SC_PAGESIZE),
+                 begin = (size_t)(x->raw.at - (const uint8_t *)m->mapped);
+    kiln_tensor *y = tensor_empty(t, at, type);
+    for (size_t done = 0, n; y && done < bytes; done += n) {
+        n = MIN_OF(piece, bytes - done);
+        memcpy((char *)y->data + done, x->raw.at + done, n);
+        const size_t from = (begin + done + page - 1) / page * page, to = (begin + done + n) / page * page;
+        if (to > from) madvise((char *)m->mapped + from, to - from, MADV_DONTNEED);
+    }
+    return y ? tensor_place(t, at, y) : &t->k->poison;
+}
+
+typedef struct Mapped {
+    void *at;
+    size_t bytes;
+} Mapped;
+
+static void unmap(void *data, void *user)
+{
+    Mapped *p = user;
+    (void)data;
+    munmap(p->at, p->bytes);
+    mem_free(p, sizeof *p);
+}
+
+static kiln_tensor *refuse(Thread *t, kiln_site at, const OnnxTensor *x, const Status *st)
+{
+    return fail(t, at, (kiln_code)st->code, "onnx: tensor '%s': %s", shown(x->name).text, st->text);
+}
+
+/* What lies in another file is mapped, or where it does not lie as it must read into its place. */
+static kiln_tensor *mapped(Thread *t, kiln_site at, const kiln_onnx *m, const OnnxTensor *x, const Type *type, size_t bytes)
+{
+    External e;
+    uint64_t size;
+    Status st = {0};
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (!external_of(x, &e, &st)) return refuse(t, at, x, &st);
+    const size_t skip = (size_t)(e.offset % page);
+    if (e.offset % dtype_bytes((DType)type->dtype) != 0) {
+        kiln_tensor *y = tensor_empty(t, at, type);
+        if (!y) return &t->k->poison;
+        return read_file(m, x, y->data, bytes, &st) ? tensor_place(t, at, y) : refuse(t, at, x, &st);
+    }
+    const int fd = external_open(m, e.location, &size, &st);
+    if (fd < 0) return refuse(t, at, x, &st);
+    Mapped *p = e.offset > size || bytes > size - e.offset ? NULL : mem_alloc(sizeof *p);
+    void *from = p ? mmap(NULL, bytes + skip, PROT_READ, MAP_PRIVATE, fd, (off_t)(e.offset - skip)) : MAP_FAILED;
+    close(fd);
+    if (from == MAP_FAILED) {
+        if (p) mem_free(p, sizeof *p);
+        status_fail(&st, ST_IO, "'%s' ends before its elements do, or cannot be mapped", shown(e.location).text);
+        return refuse(t, at, x, &st);
+    }
+    *p = (Mapped){from, bytes + skip};
+    return kiln_borrow_at(at, t->k, (kiln_dtype)type->dtype, shape_of(type), (char *)from + skip, unmap, p);
+}
+
 /* Integers of 4 or 2 bits, the lowest first, as bytes; from the last one on, as they lie in the same memory. */
 static void unpack(char *at, uint64_t n, int bits, bool with_sign)
 {
@@ -82,8 +146,10 @@ kiln_tensor *tensor_value(Thread *t, kiln_site at, const kiln_onnx *m, const Onn
     if (x->location == 0 && x->raw.n != 0 && n != 0 && packed == bytes) {
         if ((uintptr_t)x->raw.at % element == 0 && bytes >= 4096 && m->mapped)
             return kiln_borrow_at(at, t->k, (kiln_dtype)type.dtype, shape, x->raw.at, NULL, NULL);
+        if (bytes >= 4096 && m->mapped && !t->trace) return copied(t, at, m, x, &type, bytes);
         return kiln_from_at(at, t->k, (kiln_dtype)type.dtype, shape, x->raw.at, (int64_t)n);
     }
+    if (x->location == 1 && bytes >= 4096 && packed == bytes && !t->trace) return mapped(t, at, m, x, &type, bytes);
     char *room = mem_alloc(bytes + 1);
     if (!room) return fail(t, at, KILN_EMEMORY, "onnx: no memory for the %zu bytes of tensor '%s'", bytes, shown(x->name).text);
     bool ok = true;
