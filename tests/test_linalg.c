@@ -105,6 +105,21 @@ static void singular_and_not_definite(void **state)
     EXACTLY(kiln_cast(kiln_inverse(kiln_cast(kiln_f32(k, S(2, 2), 2, 0, 0, 4), KILN_BF16)), KILN_F32), KILN_F32, S(2, 2), 0.5, 0, 0, 0.25);
 }
 
+/* What is solved before the row whose diagonal is zero does not see it, however many columns there are. */
+static void rows_before_a_zero(void **state)
+{
+    (void)state;
+    for (int64_t columns = 1; columns < 6; columns += 2)
+        for (int upper = 0; upper < 2; upper++) {
+            kiln_tensor *a = upper ? kiln_f64(k, S(3, 3), 0, 3, 5, 0, 4, 6, 0, 0, 2) : kiln_f64(k, S(3, 3), 2, 0, 0, 6, 4, 0, 5, 3, 0);
+            kiln_tensor *x = kiln_triangular_solve(a, kiln_ones(k, KILN_F64, S(3, columns)), upper ? KILN_UPPER : 0);
+            for (int64_t c = 0; c < columns; c++) {
+                EXACTLY(kiln_slice(kiln_slice(x, 1, c, c + 1, 1), 0, upper ? 2 : 0, upper ? 3 : 1, 1), KILN_F64, S(1, 1), 0.5);
+                EXACTLY(kiln_slice(kiln_slice(x, 1, c, c + 1, 1), 0, 1, 2, 1), KILN_F64, S(1, 1), -0.5);
+            }
+        }
+}
+
 static void of_nothing(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)e, (void)user;
@@ -152,6 +167,6 @@ static void errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {ENGINE_TEST(factors_give_their_product), ENGINE_TEST(compiled_and_mapped),
-        ENGINE_TEST(singular_and_not_definite), ENGINE_TEST(empty_and_narrow), ENGINE_TEST(errors)};
+        ENGINE_TEST(singular_and_not_definite), ENGINE_TEST(rows_before_a_zero), ENGINE_TEST(empty_and_narrow), ENGINE_TEST(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,6 +134,7 @@ static void NAMED(inverse)(void *to, const void *of, int64_t n, bool unit)
             V v = LOAD(x + j * FACTOR_LEAF + l * LANES) - sum[l];
             STORE(x + j * FACTOR_LEAF + l * LANES, unit ? v : v / a[j * FACTOR_LEAF + j]);
         }
+        memset(x + j * FACTOR_LEAF + j + 1, 0, sizeof(T) * (size_t)(FACTOR_LEAF - j - 1)); /* zeros even by a zero */
     }
 }
 

@@ -14,7 +14,8 @@ typedef struct Inverse {
     bool unit;
 } Inverse;
 
-/* Row j of the inverse: (row j of the unit matrix - a's row before the diagonal times the rows so far) / a's diagonal */
+/* Row j of the inverse: (row j of the unit matrix - a's row before the diagonal times the rows so far) / a's diagonal. Beyond the
+ * diagonal there are zeros even if that is one. */
 static void inverse_row(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     const Inverse *v = user;
@@ -26,6 +27,7 @@ static void inverse_row(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void
     kiln_tensor *sum = la_sum(c, la_mul(c, la_expand(c, row, -1), x), rank - 2);
     kiln_tensor *next = la_sub(c, cast_to(c->t, c->at, la_eq(c, i, j), (DType)v->a->type.dtype), sum);
     if (!v->unit) next = la_div(c, next, la_expand(c, la_pick(c, all, j, rank - 2), -1));
+    if (!v->unit) next = la_where(c, la_le(c, i, j), next, KILN_OPERAND(0));
     out[0] = la_where(c, la_expand(c, la_eq(c, i, j), 1), la_expand(c, next, -2), of(x));
 }
 
