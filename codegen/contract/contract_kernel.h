@@ -266,6 +266,16 @@ static void NAME(fetch_)(const NAME(Panel_) * p, int64_t i, int64_t n)
     for (int64_t at = bytes * i / n / 64 * 64; at < bytes * (i + 1) / n; at += 64) __builtin_prefetch(b + at, 0, 2);
 }
 
+/* n < WIDE elements, by moves of sizes that the compiler knows: there are as many as rows. */
+static inline void NAME(copy_some_)(T *to, const T *from, int64_t n)
+{
+    _Static_assert(WIDE <= 32, "");
+#define SOME(some) \
+    if (n & some) memcpy(to, from, some * sizeof(T)), to += some, from += some;
+    SOME(16) SOME(8) SOME(4) SOME(2) SOME(1)
+#undef SOME
+}
+
 static void NAME(run_panel_)(const NAME(Panel_) * p)
 {
     bool wide = p->n > LANES, whole = p->n == WIDE || p->n == LANES;
@@ -286,10 +296,10 @@ static void NAME(run_panel_)(const NAME(Panel_) * p)
         } else {
             for (int64_t r = 0; r < rows && p->carry; r++) {
                 memset(part + r * WIDE, 0, sizeof(T) * WIDE);
-                memcpy(part + r * WIDE, c + r * p->c_row, (size_t)p->n * sizeof(T));
+                NAME(copy_some_)(part + r * WIDE, c + r * p->c_row, p->n);
             }
             tile(p->k, a, p->a_row, p->a_col, p->at, p->b, p->b_row, part, WIDE, p->carry);
-            for (int64_t r = 0; r < rows; r++) memcpy(c + r * p->c_row, part + r * WIDE, (size_t)p->n * sizeof(T));
+            for (int64_t r = 0; r < rows; r++) NAME(copy_some_)(c + r * p->c_row, part + r * WIDE, p->n);
         }
         first += rows;
         a += p->packed ? p->k * HIGH : rows * p->a_row;

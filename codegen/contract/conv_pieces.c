@@ -145,6 +145,16 @@ static int64_t row_step(const Piece *p)
     return (x->out > 1 ? x->to_step : 1) * p->g.b_row;
 }
 
+/* Lines that follow each other in x and in y, as those of points do, are one: tiles then need not end with each. */
+static void join_lines(Piece *p)
+{
+    const int64_t a = p->g.m * p->g.a_row, c = p->g.m * row_step(p);
+    for (int64_t i = 1; i < p->runs.count; i++)
+        if (p->run_a[i] - p->run_a[i - 1] != a || p->run_c[i] - p->run_c[i - 1] != c) return;
+    p->g.m *= p->runs.count;
+    p->runs.count = 1;
+}
+
 static void no_taps(const Piece *p)
 {
     const Conv *v = p->v;
@@ -176,6 +186,7 @@ static size_t rectangle(Piece *p, bool copies, int64_t line, int64_t n, int64_t 
     }
     place_lines(p, line, n);
     p->g.together = v->together;
+    if (!v->each && !v->together) join_lines(p);
     return tree(p, 0, v->k, v->to, p->run_c, row_step(p));
 }
 
