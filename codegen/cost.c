@@ -98,7 +98,7 @@ static double kernel_flops(const Env *e, const Kernel *k)
     double n = 0;
     for (uint32_t i = 0; i < k->ninstr; i++) {
         const Instr *x = &k->instr[i];
-        const double each = x->kind == I_CALL ? 1 : x->kind == I_PRIM ? prim_flops[x->prim] : 0;
+        const double each = x->kind == I_PRIM ? prim_flops[x->prim] : 0;
         if (dtype_is_float((DType)x->type)) n += each * (x->sweeps ? all : rows);
     }
     for (uint32_t i = 0; i < k->nreduction; i++) {

@@ -6,7 +6,7 @@
  *
  * Flops are operations on floats: an addition, subtraction, multiplication, division, square root or remainder is one, x * y + z
  * two, each element that is folded into a sum or product one. A function such as exp counts as the operations that compute it
- * (math.def), one of libm as one. What compares, selects, rounds, converts or moves is none. What does not differ along a sweep
+ * (math.def). What compares, selects, rounds, converts or moves is none. What does not differ along a sweep
  * counts once per row. A product is 2 m n k for each matrix, of integers, too; a convolution two for each pair of a tap and an
  * element of the image that meet, without padding; attention the same for each pair of a row and a key that it sees, its exp left
  * out. Eigenvalues and singular values count as their usual algorithms do (Golub and Van Loan). */

@@ -10,6 +10,6 @@
 uint32_t import_find(const char *name); /* IMPORT_NONE: it is not offered */
 uint32_t import_count(void);
 const char *import_name(uint32_t which);
-void *import_address(uint32_t which); /* NULL: it is not offered */
+void *import_address(uint32_t which);
 
 #endif

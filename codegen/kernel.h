@@ -19,7 +19,6 @@
 typedef enum InstrKind {
     I_CONST, /* value */
     I_PRIM,  /* prim over a, b, c; for cvt/bits/floatbits `type` is the result's */
-    I_CALL,  /* libm in double: ref = MathFn over a (, b); only type f64 */
     I_LOAD,  /* ref = stream; narrow floats arrive as f32 */
     I_AXIS,  /* ref = axis: its index, i64 */
     I_DIM,   /* ref = index into Program.dim: its run-time value, i64 */

@@ -51,13 +51,8 @@ static void put_instr(Text *out, const Kernel *k, const DimTable *t, uint32_t at
     switch ((InstrKind)i->kind) {
     case I_CONST: put_value(out, i); break;
     case I_PRIM:
-    case I_CALL:
     case I_RANDOM:
-        text_printf(out, "%s %%%d",
-            i->kind == I_PRIM   ? prim_info[i->prim].name
-            : i->kind == I_CALL ? math_info[i->ref].name
-                                : "random",
-            i->a);
+        text_printf(out, "%s %%%d", i->kind == I_PRIM ? prim_info[i->prim].name : "random", i->a);
         if (i->b >= 0) text_printf(out, " %%%d", i->b);
         if (i->c >= 0) text_printf(out, " %%%d", i->c);
         break;

@@ -227,7 +227,7 @@ static Term expand(Walk *w)
     for (int i = 0; i < arity(tok); i++) in[i] = expand(w);
     if (fn) {
         const ScalarTok *rows = in[0].type == DT_f32 ? math_info[tok->ref].tok : math_f64_rows[tok->ref];
-        return rows ? scalar_expand(w->sink, rows, in[0].type, in[0].type, in) : w->sink->call(w->sink->to, (MathFn)tok->ref, in);
+        return scalar_expand(w->sink, rows, in[0].type, in[0].type, in);
     }
     char result = prim_info[tok->prim].result;
     DType to = result == 'B' ? DT_bool : result == 'O' ? (tok->type ? (DType)tok->type : w->to) : in[tok->prim == P_select].type;
@@ -258,16 +258,9 @@ static Term eval_prim(void *to, Prim p, DType result, const Term *in)
     return (Term){result, {prim_eval(p, in[0].type, result, in[0].as.scalar, in[1].as.scalar, in[2].as.scalar)}};
 }
 
-static Term eval_call(void *to, MathFn fn, const Term *in)
-{
-    const MathInfo *m = &math_info[fn];
-    (void)to;
-    return (Term){DT_f64, {{.f = m->args == 1 ? m->f64(in[0].as.scalar.f) : m->f64_2(in[0].as.scalar.f, in[1].as.scalar.f)}}};
-}
-
 Scalar scalar_eval(const ScalarTok *expr, DType t, DType to, const Scalar *args)
 {
-    const ScalarSink sink = {NULL, eval_constant, eval_prim, eval_call};
+    const ScalarSink sink = {NULL, eval_constant, eval_prim};
     t = (DType)dtype_info[t].compute;
     Term in[3] = {{t, {{0}}}, {t, {{0}}}, {t, {{0}}}};
     const ScalarTok *at = expr;

@@ -53,8 +53,9 @@ typedef enum MathFn {
 typedef struct MathInfo {
     const char *name; /* as in libm, if it is there; with an f appended: the float version */
     uint8_t args;
-    const ScalarTok *tok;  /* the f32 let-rows: P_LET ..., P_RET ..., P_END */
-    double (*f64)(double); /* the C library's, of one argument; NULL of functions that no C library need have (MATH_OWN) */
+    const ScalarTok *tok; /* the f32 let-rows: P_LET ..., P_RET ..., P_END */
+    double (*f64)(
+        double); /* the C library's, of one argument, by which tests judge; NULL of functions that it need not have (MATH_OWN) */
     double (*f64_2)(double, double);
 } MathInfo;
 extern const MathInfo math_info[FN_COUNT];
@@ -96,7 +97,6 @@ typedef struct ScalarSink {
     void *to;
     Term (*constant)(void *to, DType t, Scalar v);
     Term (*prim)(void *to, Prim p, DType result, const Term *in);
-    Term (*call)(void *to, MathFn fn, const Term *in); /* of f64, without rows. NULL: there are none */
 } ScalarSink;
 /* An expression, or a function with its lets, on arguments of compute type t; `to` as in scalar_eval. */
 Term scalar_expand(const ScalarSink *sink, const ScalarTok *tok, DType t, DType to, const Term *args);

@@ -100,10 +100,6 @@ static Scalar eval(KernelRun *r, const Instr *i)
         DType from = (DType)r->k->instr[i->prim == P_select ? i->b : i->a].type;
         return prim_eval((Prim)i->prim, from, (DType)i->type, x[0], x[1], x[2]);
     }
-    case I_CALL: {
-        const MathInfo *m = &math_info[i->ref];
-        return (Scalar){.f = m->args == 1 ? m->f64(x[0].f) : m->f64_2(x[0].f, x[1].f)};
-    }
     case I_RANDOM: {
         uint32_t c[4] = {(uint32_t)(x[0].u >> 2), (uint32_t)(x[0].u >> 34), (uint32_t)x[2].u, (uint32_t)(x[2].u >> 32)};
         uint32_t k[2] = {(uint32_t)x[1].u, (uint32_t)(x[1].u >> 32)};

@@ -150,11 +150,6 @@ int32_t make_prim(Make *m, Prim p, DType t, int32_t a, int32_t b, int32_t c)
         m, (Instr){.kind = I_PRIM, .prim = (uint8_t)p, .type = (uint8_t)t, .a = a, .b = b, .c = c});
 }
 
-int32_t make_call(Make *m, MathFn f, int32_t a, int32_t b)
-{
-    return push(m, (Instr){.kind = I_CALL, .type = DT_f64, .a = a, .b = b, .c = -1, .ref = f});
-}
-
 static bool moves_along(const Make *m, const Stream *s, int axis)
 {
     if (axis < 0) return false;

@@ -41,7 +41,6 @@ void make_stage(
     Make *m, bool sweep); /* instructions, stores and reductions that follow belong to it */
 int32_t make_const(Make *m, DType t, Scalar v);
 int32_t make_prim(Make *m, Prim p, DType t, int32_t a, int32_t b, int32_t c);
-int32_t make_call(Make *m, MathFn f, int32_t a, int32_t b);
 int32_t make_load(Make *m, uint32_t stream);
 int32_t make_axis(Make *m, uint32_t axis);
 int32_t make_reduced(Make *m, uint32_t reduction);

@@ -223,50 +223,12 @@ static void narrow_floats(void **state)
         }
 }
 
-/* ---- libm ------------------------------------------------------------------------------------ */
-
-/* The others have rows (math64.def). */
-static bool is_libm(uint32_t f) { return math_info[f].f64 || math_info[f].f64_2; }
-
-static void doubles_call_libm(void **state)
-{
-    NEED_LLVM();
-    enum { N = 11 };
-    double x[N], y[N], out[FN_COUNT][N];
-    void *buf[2 + FN_COUNT] = {x, y};
-    Make *m = make_new();
-    uint32_t at[3] = {make_input(m, DT_f64), make_input(m, DT_f64), 0};
-    for (int i = 0; i < N; i++) x[i] = 0.05 + 0.08 * i, y[i] = 1.5 - i;
-    for (uint32_t f = 0; f < FN_COUNT; f++) {
-        buf[2 + f] = out[f];
-        if (!is_libm(f)) memset(out[f], 0xff, sizeof out[f]);
-        at[2] = make_output(m, DT_f64);
-        make_kernel(m, 1, (Dim[]){N}, -1, 0, 0, 1, 3);
-        make_stage(m, false);
-        int32_t a = make_load(m, make_stream(m, 0, DT_f64, 0, (Dim[]){1}, -1, -1));
-        int32_t b = make_load(m, make_stream(m, 1, DT_f64, 0, (Dim[]){1}, -1, -1));
-        make_store(m, make_stream(m, 2, DT_f64, 0, (Dim[]){1}, -1, -1),
-            is_libm(f) ? make_call(m, (MathFn)f, a, math_info[f].args == 2 ? b : -1) : a, false);
-        make_step(m, make_run(m, make_kernel_end(m), 3, at));
-    }
-    run_program(make_program(m), buf, NULL, NULL);
-    for (uint32_t f = 0; f < FN_COUNT; f++)
-        for (int i = 0; i < N; i++) {
-            double want = !is_libm(f) ? x[i] :
-                math_info[f].args == 2 ? math_info[f].f64_2(x[i], y[i]) : math_info[f].f64(x[i]);
-            if (memcmp(&want, &out[f][i], 8) != 0 && !isnan(want))
-                fail_msg("%s(%g) is %a", math_info[f].name, x[i], out[f][i]);
-        }
-    make_free(m);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(primitives_match_prim_eval),
         cmocka_unit_test(scale_rounds_once),
         cmocka_unit_test(narrow_floats),
-        cmocka_unit_test(doubles_call_libm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

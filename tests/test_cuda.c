@@ -121,39 +121,6 @@ static void sixteen_bit_floats(void **state)
     make_free(m);
 }
 
-static Make *functions(void **in)
-{
-    Make *m = make_new();
-    uint32_t buf[3];
-    for (int i = 0; i < 2; i++) {
-        buf[i] = make_length(m, make_input(m, DT_f64), EDGES);
-        in[i] = edges(&m->arena, DT_f64);
-    }
-    for (uint32_t f = 0; f < FN_COUNT; f++) {
-        if (!math_info[f].f64 && !math_info[f].f64_2) continue; /* it has rows */
-        buf[2] = make_length(m, make_output(m, DT_f64), EDGES * EDGES);
-        make_kernel(m, 2, (Dim[]){EDGES, EDGES}, -1, 1, 0, 1, 3);
-        make_stage(m, false);
-        int32_t x = make_load(m, make_stream(m, 0, DT_f64, 0, (Dim[]){1, 0}, -1, -1));
-        int32_t y = -1;
-        if (math_info[f].args == 2)
-            y = make_load(m, make_stream(m, 1, DT_f64, 0, (Dim[]){0, 1}, -1, -1));
-        int32_t v = make_call(m, (MathFn)f, x, y);
-        make_store(m, make_stream(m, 2, DT_f64, 0, (Dim[]){EDGES, 1}, -1, -1), v, false);
-        make_step(m, make_run(m, make_kernel_end(m), 3, buf));
-    }
-    return m;
-}
-
-static void doubles_call_the_library(void **state)
-{
-    NEED_HOST();
-    void *in[2];
-    Make *m = functions(in);
-    check_made(m, in, cuda_host_run, "functions of f64");
-    make_free(m);
-}
-
 /* ---- sweeps by hand: every reduction, order, form and length --------------------------------- */
 
 static void reduction(Make *m, ReduceKind kind, ReduceOrder order, DType t, Dim rows, Dim n,
@@ -348,9 +315,6 @@ static void other_kernels_compile(void **state)
     reductions(m, DT_f32, in);
     cuda_compiles(make_program(m));
     make_free(m);
-    m = functions(in);
-    cuda_compiles(make_program(m));
-    make_free(m);
     m = products(in);
     product_large = 1;
     if (getenv("KILN_TEST_FULL")) cuda_compiles(make_program(m)); /* else as a binary alone: these are the most text of all */
@@ -451,7 +415,6 @@ int main(void)
         cmocka_unit_test(dumps_without_a_device),
         cmocka_unit_test(primitives_run),
         cmocka_unit_test(sixteen_bit_floats),
-        cmocka_unit_test(doubles_call_the_library),
         cmocka_unit_test(reductions_run),
         cmocka_unit_test(products_run),
         cmocka_unit_test(digits_run),

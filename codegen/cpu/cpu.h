@@ -125,8 +125,6 @@ LLVMValueRef gen_lanes_left(Gen *g, uint32_t width, LLVMValueRef index, LLVMValu
 /* ---- emit_scalar ----------------------------------------------------------------------------- */
 /* Emits one primitive on operands of compute type t (for select: the type of its second operand), scalars or vectors. */
 LLVMValueRef emit_prim(Gen *g, Prim p, DType t, DType to, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
-/* of f64, calls libm for each lane */
-LLVMValueRef emit_math(Gen *g, MathFn fn, LLVMValueRef a, LLVMValueRef b);
 /* Convert between memory and registers, exactly except that 16-bit floats round to nearest even. */
 LLVMValueRef emit_from_memory(Gen *g, DType t, LLVMValueRef v);
 LLVMValueRef emit_to_memory(Gen *g, DType t, LLVMValueRef v);

@@ -36,7 +36,6 @@ static LLVMValueRef emit_instr(KernelEmit *e, const Instr *in, uint32_t u)
     LLVMValueRef c = in->c >= 0 ? emit_operand(e, in->c, u, lanes) : NULL;
     switch ((InstrKind)in->kind) {
     case I_CONST: return gen_const(g, (DType)in->type, in->value);
-    case I_CALL: return emit_math(g, (MathFn)in->ref, a, b);
     case I_RANDOM: return emit_random(e, in, u);
     case I_LOAD: return emit_stream_load(e, &e->k->stream[in->ref], u, lanes);
     case I_AXIS:
@@ -242,8 +241,7 @@ static uint32_t vector_bytes(const Gen *g, const Kernel *k)
     uint32_t work = 0;
     bool wide = k->turn >= 0 || (k->sweep >= 0 && !gathers(k));
     for (uint32_t i = 0; i < k->nstore; i++) wide |= k->store[i].past != 0;
-    for (uint32_t i = 0; i < k->ninstr; i++)
-        work += k->instr[i].lanes && (k->instr[i].kind == I_PRIM || k->instr[i].kind == I_CALL);
+    for (uint32_t i = 0; i < k->ninstr; i++) work += k->instr[i].lanes && k->instr[i].kind == I_PRIM;
     return k->vector >= 0 && (wide || work >= MUCH_WORK * k->nstream) ? g->machine->tile_bytes : g->machine->vector_bytes;
 }
 

@@ -48,11 +48,6 @@ static LLVMValueRef call_lanes(Gen *g, const char *name, LLVMTypeRef t, LLVMValu
     return all;
 }
 
-LLVMValueRef emit_math(Gen *g, MathFn fn, LLVMValueRef a, LLVMValueRef b)
-{
-    return call_lanes(g, math_info[fn].name, g->f64, a, math_info[fn].args == 2 ? b : NULL);
-}
-
 /* ---- floats ---------------------------------------------------------------------------------- */
 
 static LLVMValueRef mad(Gen *g, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
@@ -305,7 +300,7 @@ static Term lanes_prim(void *to, Prim p, DType result, const Term *in)
 static LLVMValueRef converted(Gen *g, const ScalarTok *fn, DType from, LLVMValueRef v)
 {
     Lanes lanes = {g, gen_lanes_of(v)};
-    const ScalarSink sink = {&lanes, lanes_const, lanes_prim, NULL};
+    const ScalarSink sink = {&lanes, lanes_const, lanes_prim};
     return scalar_expand(&sink, fn, from, DT_f32, &(Term){from, {.value = v}}).as.value;
 }
 

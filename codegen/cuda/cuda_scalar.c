@@ -205,7 +205,7 @@ static Term line_prim(void *to, Prim p, DType result, const Term *in)
 static void narrow_function(Arena *a, Text *out, const char *what, DType t, const ScalarTok *fn, DType from, const char *result)
 {
     Lines lines = {a, out, 0};
-    const ScalarSink sink = {&lines, line_const, line_prim, NULL};
+    const ScalarSink sink = {&lines, line_const, line_prim};
     text_printf(out, "KILN_DEVICE %s %s_%s(%s x)\n{\n", result, what, dtype_info[t].name, cuda_type(from));
     const Term value = scalar_expand(&sink, fn, from, DT_f32, &(Term){from, {.text = "x"}});
     text_printf(out, "    return %s(%s);\n}\n", result, value.as.text);

@@ -186,10 +186,6 @@ static const char *expression(Print *c, const Instr *i)
     if (i->kind == I_LOAD) return load(c, &c->k->stream[i->ref]);
     const char *x = cuda_operand(c, i->a);
     const char *y = i->b >= 0 ? cuda_operand(c, i->b) : "", *z = i->c >= 0 ? cuda_operand(c, i->c) : "";
-    if (i->kind == I_CALL) {
-        const MathInfo *m = &math_info[i->ref];
-        return arena_printf(c->arena, m->args == 2 ? "%s(%s, %s)" : "%s(%s)", m->name, x, y);
-    }
     if (i->kind == I_RANDOM) return arena_printf(c->arena, "random_word(%s, %s, %s)", x, y, z);
     DType t = (DType)c->k->instr[i->prim == P_select ? i->b : i->a].type;
     const char *text = cuda_prim(c->arena, (Prim)i->prim, t, (DType)i->type, x, y, z);

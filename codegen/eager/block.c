@@ -193,16 +193,6 @@ static void eval_prim(Task *t, uint32_t x, uint32_t class, int64_t r)
     loop(task_room(t, x), in, class_points(t, class));
 }
 
-static void eval_call(Task *t, uint32_t x, uint32_t class, int64_t r)
-{
-    const Instr *i = &t->run->k->instr[x];
-    const MathInfo *m = &math_info[i->ref];
-    const double *a = (const double *)(const void *)task_operand(t, i->a, class, r);
-    const double *b = m->args == 2 ? (const double *)(const void *)task_operand(t, i->b, class, r) : a;
-    double *to = (double *)(void *)task_room(t, x);
-    for (int64_t at = 0; at < class_points(t, class); at++) to[at] = m->args == 2 ? m->f64_2(a[at], b[at]) : m->f64(a[at]);
-}
-
 /* Consecutive words are computed together. */
 static void eval_random(Task *t, uint32_t x, uint32_t class, int64_t r)
 {
@@ -250,7 +240,6 @@ static void eval(Task *t, uint32_t x, uint32_t class, int64_t r)
         }
         break;
     case I_RANDOM: eval_random(t, x, class, r); break;
-    case I_CALL: eval_call(t, x, class, r); break;
     case I_FETCH: block_fetch(t, x, class, r); break;
     }
     t->at[x] = room;

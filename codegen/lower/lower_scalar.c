@@ -118,15 +118,9 @@ static Term term_prim(void *to, Prim p, DType type, const Term *in)
     return term(to, build_prim(to, p, type, in[0].as.at, n > 1 ? in[1].as.at : -1, n > 2 ? in[2].as.at : -1));
 }
 
-static Term term_call(void *to, MathFn fn, const Term *in)
-{
-    const int32_t second = math_info[fn].args == 2 ? in[1].as.at : -1;
-    return term(to, derived(to, (Instr){.kind = I_CALL, .type = DT_f64, .a = in[0].as.at, .b = second, .c = -1, .ref = fn}, 40));
-}
-
 static int32_t build_expr(Build *b, const ScalarTok *expr, DType type, DType to, const int32_t *arg, uint32_t nargs)
 {
-    const ScalarSink sink = {b, term_const, term_prim, term_call};
+    const ScalarSink sink = {b, term_const, term_prim};
     Term in[3];
     for (uint32_t i = 0; i < nargs; i++) in[i] = term(b, arg[i]);
     return scalar_expand(&sink, expr, type, to, in).as.at;

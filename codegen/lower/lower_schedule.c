@@ -200,7 +200,7 @@ static int64_t cost_of(const Lower *lw, const Kernel *k)
         const Stage *st = &k->stage[s];
         double each = st->last_store - st->first_store + (double)(st->last_reduction - st->first_reduction), once = 0;
         for (uint32_t i = st->first; i < st->last; i++) {
-            double c = k->instr[i].kind == I_CALL || k->instr[i].kind == I_RANDOM ? 40 : k->instr[i].kind == I_CONST ? 0 : 1;
+            double c = k->instr[i].kind == I_RANDOM ? 40 : k->instr[i].kind == I_CONST ? 0 : 1;
             *(k->instr[i].sweeps || !st->sweep ? &each : &once) += c;
         }
         per_point += st->sweep ? once + sweep * each : each;
@@ -229,7 +229,7 @@ static void write_past(const Lower *lw, Kernel *k)
     const int64_t bytes = (int64_t)(k->turn >= 0 ? 4 : 32) << 20;
     uint32_t work = 0;
     for (uint32_t i = 0; i < k->ninstr; i++)
-        work += k->instr[i].lanes && (k->instr[i].kind == I_PRIM || k->instr[i].kind == I_CALL || k->instr[i].kind == I_RANDOM);
+        work += k->instr[i].lanes && (k->instr[i].kind == I_PRIM || k->instr[i].kind == I_RANDOM);
     if (!lw->o->target.past || k->vector < 0 || work > MUCH_FOR_STREAM * k->nstream) return;
     for (uint32_t i = 0; i < k->nstore; i++) {
         const Stream *s = &k->stream[k->store[i].stream];

@@ -58,7 +58,7 @@ static uint8_t type_of(const Program *p, const Step *s)
     if (s->kind == STEP_HOST) type = s->host.type;
     for (uint32_t i = 0; s->kind == STEP_KERNEL && i < p->kernel.at[s->kernel].ninstr; i++) {
         const Instr *x = &p->kernel.at[s->kernel].instr[i];
-        if ((x->kind == I_PRIM || x->kind == I_CALL) && dtype_is_float((DType)x->type) && type != DT_f64) type = x->type;
+        if (x->kind == I_PRIM && dtype_is_float((DType)x->type) && type != DT_f64) type = x->type;
     }
     if (type == DT_NONE || !dtype_is_float((DType)type)) return DT_NONE;
     return type == DT_f64 ? DT_f64 : DT_f32;
