@@ -31,9 +31,11 @@ void reader_init(Reader *r, const View *v)
 
 /* ---- one line ----------------------------------------------------------------------------- */
 
+/* The user's memory, which kiln_read fills, need not be aligned. */
 #define COPY_LINE(T)                                                                              \
     do {                                                                                          \
-        T *o = to;                                                                                \
+        typedef T Loose __attribute__((aligned(1)));                                              \
+        Loose *o = to;                                                                            \
         if (stride == 0) {                                                                        \
             T v = *(const T *)(const void *)from;                                                 \
             for (int64_t i = 0; i < n; i++) o[i] = v;                                             \
