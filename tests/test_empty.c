@@ -80,6 +80,10 @@ OF(convolved, kiln_convolve(kiln_expand(x, 0), kiln_ones(kiln_engine(x), KILN_F3
 OF(pooled, kiln_pool(kiln_expand(x, 0), KILN_POOL_AVERAGE, &(kiln_pooling){.size = {3}, .stride = {1}, .pad = {{1, 0}}}))
 OF(pooled_up, kiln_pool(kiln_expand(x, 0), KILN_POOL_MAX, &(kiln_pooling){.size = {2}, .ceil = true}))
 OF(to_one, kiln_pool_adaptive(kiln_expand(x, 0), KILN_POOL_MAX, S(1), 0, false))
+OF(above, kiln_diagonal(x, 1, 0, 1))
+OF(below, kiln_trace(x, -2, 0, 1))
+OF(causal, kiln_attention(x, x, x, &(kiln_attention_options){.causal = true}))
+OF(attended, kiln_attention(kiln_sin(x), x, kiln_cos(x), NULL))
 OF(unit, kiln_normalize(x, INFINITY, 0, 0))
 OF(bytes, dynamic(x))
 OF(losses, kiln_nll(kiln_gather(x, i, 0), i, NULL))
@@ -96,7 +100,7 @@ static const struct {
     ROW(log_soft), ROW(log_sum), ROW(log_sum_of_all), ROW(median), ROW(quantile), ROW(along), ROW(classes), ROW(normed),
     ROW(cubic), ROW(inverse), ROW(nearest_to_0), ROW(differences), ROW(second_differences), ROW(two_largest), ROW(least_of_sums), ROW(without_first), ROW(inside),
     ROW(far_inside), ROW(from_the_end), ROW(backwards), ROW(first), ROW(last_but_one), ROW(part), ROW(among), ROW(in_order), ROW(windows), ROW(mirrored), ROW(cut),
-    ROW(bins), ROW(convolved), ROW(pooled), ROW(pooled_up), ROW(to_one), ROW(resized), ROW(resized_to), ROW(unit), ROW(bytes), ROW(losses)};
+    ROW(bins), ROW(convolved), ROW(pooled), ROW(pooled_up), ROW(to_one), ROW(resized), ROW(resized_to), ROW(unit), ROW(causal), ROW(attended), ROW(above), ROW(below), ROW(bytes), ROW(losses)};
 #define ALL (int)(sizeof all / sizeof *all)
 
 static void body(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)

@@ -53,6 +53,8 @@ FOLLOW(turns, kiln_transpose(kiln_broadcast(kiln_expand(c, 2), S(-1, -1, 33)), K
 FOLLOW(down_columns, kiln_softmax(c, 0))
 FOLLOW(differences, kiln_diff(c, 0, 1, NULL, NULL))
 FOLLOW(cubic, kiln_vector_norm(c, 3, KILN_AXES(0)))
+FOLLOW(causal, kiln_attention(c, c, c, &(kiln_attention_options){.causal = true}))
+FOLLOW(below, kiln_diagonal(c, -1, 0, 1))
 FOLLOW(inside, kiln_slice(c, 0, 2, -1, 1))
 FOLLOW(among, kiln_isin(kiln_ones(kiln_engine(c), KILN_F32, S(2, 2)), kiln_round(c)))
 /* of a row at least */
@@ -80,7 +82,7 @@ static const struct {
     ANY(each_twice), ANY(tiled), ANY(upper), ANY(outer_product), SOME(deviation), SOME(log_of_sum),
     ANY(ordered), ANY(backwards), ANY(padded), ANY(twice), ANY(flat), ANY(numbered), ANY(again), ANY(rows_again), {"places", places, false, true},
     ANY(different), ANY(met), ANY(different_rows), ANY(different_columns), ANY(large), ANY(turns), SOME(largest), {"where_largest", where_largest, true, true}, ANY(down_columns), SOME(first_row),
-    ANY(differences), ANY(cubic), ANY(inside), {"among", among, false, true}, SOME(first), SOME(last), SOME(middle), SOME(best), SOME(mirrored), SOME(convolved)};
+    ANY(differences), ANY(cubic), ANY(inside), ANY(causal), ANY(below), {"among", among, false, true}, SOME(first), SOME(last), SOME(middle), SOME(best), SOME(mirrored), SOME(convolved)};
 #define FOLLOWS (int)(sizeof follows / sizeof *follows)
 
 static kiln_tensor *positive_rows(kiln_tensor *x) { return kiln_compress(x, kiln_greater(kiln_squeeze(kiln_slice(x, 1, 0, 1, 1), 1), 0), 0); }

@@ -156,8 +156,8 @@ static kiln_tensor *attention(Thread *t, kiln_site at, kiln_tensor *x[3], const 
     const bool causal = o->causal && !o->offset && (o->first || h.queries != 1);
     kiln_tensor *out[2];
     apply(t, at, OP_attention, in, 4,
-        ATTRS_OF(attention, .scale = bits[0], .cap = bits[1], .causal = causal, .period = causal ? h.queries : 1,
-            .before = causal ? h.queries : 0,
+        ATTRS_OF(attention, .scale = bits[0], .cap = bits[1], .causal = causal,
+            .period = causal ? extent(t, at, EXTENT_MAX, h.queries, 1) : 1, .before = causal ? h.queries : 0,
             .after = !causal    ? 0
                      : o->first ? h.queries
                                 : h.keys),

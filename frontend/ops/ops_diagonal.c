@@ -101,17 +101,17 @@ static kiln_tensor *last_diagonal(Thread *t, kiln_site at, const char *op, kiln_
     const Dim rows = x->type.dim[rank - 2], columns = x->type.dim[rank - 1];
     Dim first[2] = {offset < 0 ? -offset : 0, offset > 0 ? offset : 0}, left[2] = {rows, columns}, dim[MAX_RANK];
     for (int i = 0; i < 2; i++) {
+        const bool inside = first[i] <= extent_lo(t, left[i]);
         if (first[i] >= extent_hi(t, left[i]))
             left[i] = 0;
-        else if (first[i] <= extent_lo(t, left[i]))
+        else if (first[i] != 0)
             left[i] = extent(t, at, EXTENT_SUB, left[i], first[i]);
-        else
-            return fail(t, at, KILN_EUNSUPPORTED, "%s: whether diagonal %lld lies in it is known only when the function runs: %s",
-                op, (long long)offset, tensor_text(x, text, sizeof text));
+        if (!inside) left[i] = extent(t, at, EXTENT_MAX, left[i], 0);
     }
-    const Dim size = smaller(t, at, left[0], left[1]), all = extent(t, at, EXTENT_MUL, rows, columns);
+    const Dim least = smaller(t, at, left[0], left[1]), all = extent(t, at, EXTENT_MUL, rows, columns);
+    const Dim size = least != DIM_BAD && extent_lo(t, least) < 0 ? extent(t, at, EXTENT_MAX, least, 0) : least; /* which it is */
     const Dim from = extent(t, at, EXTENT_ADD, extent(t, at, EXTENT_MUL, first[0], columns), first[1]);
-    if (size == DIM_BAD || all == DIM_BAD || from == DIM_BAD || extent_lo(t, size) < 0)
+    if (size == DIM_BAD || all == DIM_BAD || from == DIM_BAD)
         return fail(t, at, KILN_EUNSUPPORTED, "%s: too long an expression for a size: %s", op, tensor_text(x, text, sizeof text));
     memcpy(dim, x->type.dim, sizeof dim);
     dim[rank - 2] = all;
