@@ -19,6 +19,8 @@ typedef struct Touch {
     Arena *arena;
     Map list_of; /* buffer -> index into list */
     VEC(TouchList) list;
+    Step **step; /* those of the block, and before them those of the blocks that it is the rest of (lower_set_size) */
+    uint32_t n;
     bool *gone; /* per step: whether it has become superfluous */
 } Touch;
 
@@ -138,10 +140,9 @@ static uint32_t uses(const Kernel *k, const Step *st, uint32_t buf)
 
 /* Replaces buffer `from`, which step `made` writes, by `to` in all steps that touch it. No later step may touch `to`, except the
  * copy that becomes superfluous. */
-static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32_t to)
+static bool merge(Lower *lw, const Touch *t, Steps touching, uint32_t made, uint32_t from, uint32_t to)
 {
-    Lower *lw = s->lw;
-    Step *st = &s->step.at[made];
+    Step *st = t->step[made];
     if (st->kind == STEP_KERNEL) {
         const Kernel *k = &lw->p->kernel.at[st->kernel];
         uint32_t in = kernel_slot(k, st, to, false), out = kernel_slot(k, st, from, true);
@@ -161,7 +162,7 @@ static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32
         return false;
     }
     for (uint32_t i = 0; i < touching.n; i++) {
-        Step *at = &s->step.at[touching.at[i]];
+        Step *at = t->step[touching.at[i]];
         uint32_t *buf = (uint32_t *)at->buf;
         uint32_t n = step_buffers(lw->p, at);
         for (uint32_t j = 0; j < n; j++)
@@ -178,11 +179,11 @@ static bool merge(Scope *s, Steps touching, uint32_t made, uint32_t from, uint32
 static void make_in_place(Scope *s, Touch *t, uint32_t copy, uint32_t first_copy)
 {
     const Program *p = s->lw->p;
-    uint32_t made = UINT32_MAX, from = s->step.at[copy].from, to = s->step.at[copy].to;
+    uint32_t made = UINT32_MAX, from = t->step[copy]->from, to = t->step[copy]->to;
     Steps touching = steps_of(t, from), there = steps_of(t, to);
     if (p->buf.at[from].kind != BUF_TEMP) return;
     for (uint32_t i = 0; i < touching.n; i++) {
-        const Step *st = &s->step.at[touching.at[i]];
+        const Step *st = t->step[touching.at[i]];
         if (st->nblock != 0) return; /* its nested steps would have to change, too */
         if (touching.at[i] == copy || t->gone[touching.at[i]]) continue;
         if (touching.at[i] >= first_copy && st->from == from) return; /* two results are this value */
@@ -191,23 +192,38 @@ static void make_in_place(Scope *s, Touch *t, uint32_t copy, uint32_t first_copy
     if (made >= copy) return;
     for (uint32_t i = 0; i < there.n; i++)
         if (there.at[i] > made && there.at[i] != copy && !t->gone[there.at[i]]) return;
-    if (!merge(s, touching, made, from, to)) return;
+    if (!merge(s->lw, t, touching, made, from, to)) return;
     s->lw->p->buf.at[from].bytes = 0; /* nobody uses it any more: it needs no room */
     t->gone[copy] = true;
     for (uint32_t i = 0; i < touching.n; i++) touch(t, to, touching.at[i]);
 }
 
-static void make_all_in_place(Scope *s, uint32_t first_copy, const bool *shared)
+static Touch touches(const Scope *s)
 {
     Arena *a = s->lw->scratch;
-    Touch t = {.p = s->lw->p, .arena = a, .list_of = {.arena = a}, .gone = ARENA_ARRAY(a, bool, s->step.len + 1)};
+    Touch t = {.p = s->lw->p, .arena = a, .list_of = {.arena = a}};
+    uint32_t room = s->step.len + 1;
+    for (uint32_t i = 0; i < s->outer.len; i++) room += s->outer.at[i].len;
+    t.step = ARENA_ARRAY(a, Step *, room);
+    t.gone = ARENA_ARRAY(a, bool, room);
+    for (uint32_t i = 0; i <= s->outer.len; i++) {
+        const StepList *l = i < s->outer.len ? &s->outer.at[i] : &s->step;
+        for (uint32_t j = 0; j < l->len; j++) t.step[t.n++] = &l->at[j];
+    }
+    for (uint32_t i = 0; i < t.n; i++) touch_all(&t, t.step[i], i);
+    return t;
+}
+
+static void make_all_in_place(Scope *s, uint32_t first_copy, const bool *shared)
+{
     uint32_t kept = first_copy;
     if (first_copy == s->step.len) return;
-    for (uint32_t i = 0; i < s->step.len; i++) touch_all(&t, &s->step.at[i], i);
+    Touch t = touches(s);
+    const uint32_t before = t.n - s->step.len; /* steps of other blocks */
     for (uint32_t i = first_copy; i < s->step.len; i++)
-        if (!shared[i - first_copy]) make_in_place(s, &t, i, first_copy);
+        if (!shared[i - first_copy]) make_in_place(s, &t, before + i, before + first_copy);
     for (uint32_t i = first_copy; i < s->step.len; i++)
-        if (!t.gone[i]) s->step.at[kept++] = s->step.at[i];
+        if (!t.gone[before + i]) s->step.at[kept++] = s->step.at[i];
     s->step.len = kept;
 }
 

@@ -1,7 +1,7 @@
 /* kv_cache: what attention sees of earlier tokens: two variables and how far they are filled. Composites of public operations. */
 #include "layer.h"
 
-#include "../ops/ops.h"
+#include "../ops/counted.h"
 
 struct kiln_kv_cache {
     Object o;
@@ -107,12 +107,11 @@ static kiln_tensor *attend(
     kiln_tensor *before = kiln_value_at(at, kiln_of_variable(c->v[2]));
     kiln_tensor *now = tensor_ok(before) ? append(t, at, c, x + 1, before, s) : NULL;
     if (!now) return &t->k->poison;
-    const bool one = x[1]->type.dim[2] == 1; /* then all that is there is seen */
-    o.causal = !one;
+    o.causal = true;
     o.first = false;
-    o.offset = one ? NULL : before;
-    o.lengths = one ? now : NULL;
-    return kiln_attention_sized(at, of(x[0]), kiln_of_variable(c->v[0]), kiln_of_variable(c->v[1]), &o, sizeof o);
+    o.offset = o.lengths = NULL;
+    const kiln_operand all[3] = {of(x[0]), kiln_of_variable(c->v[0]), kiln_of_variable(c->v[1])};
+    return attention_upto(t, at, all, &o, now);
 }
 
 void kiln_kv_cache_append_at(kiln_site at, kiln_kv_cache *cache, kiln_operand keys, kiln_operand values)

@@ -1,6 +1,6 @@
 /* ops_attention: scaled dot-product attention as a program states it: any leading axes, grouped heads, a mask. All heads that share
- * keys become one matrix of rows, which the op takes (ir/ops.def). Relies on ops.h. */
-#include "ops.h"
+ * keys become one matrix of rows, which the op takes (ir/ops.def). Relies on counted.h. */
+#include "counted.h"
 
 #include <float.h>
 #include <math.h>
@@ -137,7 +137,8 @@ static kiln_tensor *mask_of(Thread *t, kiln_site at, const Heads *h, kiln_tensor
     return as_matrices(t, at, broadcast_to(t, at, mask, &whole), h->n, rows, whole.dim[rank - 1]);
 }
 
-static kiln_tensor *attention(Thread *t, kiln_site at, kiln_tensor *x[3], const kiln_attention_options *o)
+/* seen: how many keys the last query sees; NULL: all. */
+static kiln_tensor *attention(Thread *t, kiln_site at, kiln_tensor *x[3], const kiln_attention_options *o, kiln_tensor *seen)
 {
     Heads h;
     char why[64];
@@ -153,14 +154,16 @@ static kiln_tensor *attention(Thread *t, kiln_site at, kiln_tensor *x[3], const 
         as_matrices(t, at, cast_to(t, at, x[1], d), h.n, h.keys, h.d),
         as_matrices(t, at, cast_to(t, at, x[2], d), h.n, h.keys, h.e), mask_of(t, at, &h, mask_whole(t, at, &h, o), d, rows)};
     /* Unless .first says otherwise the last query sees all keys. */
-    const bool causal = o->causal && !o->offset && (o->first || h.queries != 1);
+    const bool causal = o->causal && !o->offset && (o->first || seen || h.queries != 1);
+    const Dim last = seen ? size_counted(t, at, seen, h.keys) : h.keys;
     kiln_tensor *out[2];
+    if (last == DIM_BAD) return &t->k->poison;
     apply(t, at, OP_attention, in, 4,
         ATTRS_OF(attention, .scale = bits[0], .cap = bits[1], .causal = causal,
             .period = causal ? extent(t, at, EXTENT_MAX, h.queries, 1) : 1, .before = causal ? h.queries : 0,
             .after = !causal    ? 0
                      : o->first ? h.queries
-                                : h.keys),
+                                : last),
         out, 2);
     if (!tensor_ok(out[0])) return out[0];
     Type result = x[0]->type;
@@ -168,22 +171,16 @@ static kiln_tensor *attention(Thread *t, kiln_site at, kiln_tensor *x[3], const 
     return cast_to(t, at, reshape_to(t, at, out[0], result.dim, h.rank), (DType)x[0]->type.dtype);
 }
 
-kiln_tensor *kiln_attention_sized(
-    kiln_site at, kiln_operand q, kiln_operand k, kiln_operand v, const kiln_attention_options *options, size_t size)
+kiln_tensor *attention_upto(Thread *t, kiln_site at, const kiln_operand in[3], const kiln_attention_options *o, kiln_tensor *seen)
 {
-    kiln_operand all[3] = {q, k, v};
-    kiln_attention_options o = {0};
     char text[160];
-    Thread *t = op_thread(all, 3);
-    if (!t) return NULL;
-    if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
-    if (!(o.cap >= 0) || o.cap > FLT_MAX || !(fabs(o.scale) <= FLT_MAX))
+    if (!(o->cap >= 0) || o->cap > FLT_MAX || !(fabs(o->scale) <= FLT_MAX))
         return fail(
-            t, at, KILN_EVALUE, OP_NAME ": scale is %g and cap %g; they must be finite in f32, cap 0 or above", o.scale, o.cap);
+            t, at, KILN_EVALUE, OP_NAME ": scale is %g and cap %g; they must be finite in f32, cap 0 or above", o->scale, o->cap);
     Composite s = composite_begin(t, OP_NAME);
     kiln_tensor *x[3];
     bool ok = true;
-    for (int i = 0; i < 3 && ok; i++) ok = tensor_ok(x[i] = operand_named(t, at, OP_NAME, all[i], NULL));
+    for (int i = 0; i < 3 && ok; i++) ok = tensor_ok(x[i] = operand_named(t, at, OP_NAME, in[i], NULL));
     DType d =
         ok ? dtype_promote(dtype_promote((DType)x[0]->type.dtype, (DType)x[1]->type.dtype), (DType)x[2]->type.dtype) : DT_NONE;
     if (ok && !dtype_is_float(d)) {
@@ -191,5 +188,16 @@ kiln_tensor *kiln_attention_sized(
         ok = false;
     }
     for (int i = 0; i < 3 && ok; i++) ok = tensor_ok(x[i] = cast_to(t, at, x[i], d));
-    return composite_end(t, &s, ok ? attention(t, at, x, &o) : &t->k->poison);
+    return composite_end(t, &s, ok ? attention(t, at, x, o, seen) : &t->k->poison);
+}
+
+kiln_tensor *kiln_attention_sized(
+    kiln_site at, kiln_operand q, kiln_operand k, kiln_operand v, const kiln_attention_options *options, size_t size)
+{
+    const kiln_operand all[3] = {q, k, v};
+    kiln_attention_options o = {0};
+    Thread *t = op_thread(all, 3);
+    if (!t) return NULL;
+    if (options) memcpy(&o, options, MIN_OF(size, sizeof o));
+    return attention_upto(t, at, all, &o, NULL);
 }

@@ -1,12 +1,11 @@
 /* ops_sized: the public operations whose results have a size that the elements tell: places of elements, masks; ops_unique.c has
  * different elements. All of it is computed at the bound, and the results are the first so many elements, which one count tells.
- * Relies on ops.h. Never reads an element but that count, and that only in eager code. */
-#include "ops.h"
+ * Relies on counted.h. Never reads an element but that count, and that only in eager code. */
+#include "counted.h"
 
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
 
-/* A size that n, i64[], counts, moved into 0 to the bound: its number, or in a trace a symbol. DIM_BAD: recorded. */
-static Dim counted(Thread *t, kiln_site at, kiln_tensor *n, Dim bound)
+Dim size_counted(Thread *t, kiln_site at, kiln_tensor *n, Dim bound)
 {
     int64_t count = 0;
     if (!tensor_ok(n) || bound == DIM_BAD) return DIM_BAD;
@@ -43,7 +42,7 @@ kiln_tensor *mask_places(Thread *t, kiln_site at, const char *op, kiln_tensor *m
     kiln_tensor *count = apply1(t, at, OP_sum, cast_to(t, at, mask, DT_i64), (const int64_t[]){0}, 1);
     if (!tensor_ok(found) || !tensor_ok(count)) return &t->k->poison;
     if (bound != n) count = kiln_min_at(at, of(count), kiln_of_i(bound));
-    const Dim size = counted(t, at, count, bound);
+    const Dim size = size_counted(t, at, count, bound);
     return size == DIM_BAD ? &t->k->poison : slice_axis(t, at, found, 0, 0, size);
 }
 
