@@ -414,7 +414,7 @@ bench-peers: all $(BUILD)/bench/serve ## Kiln beside JAX, torch, TensorFlow ... 
 LIGHT ?= ../shared/data/onnx-light
 MODELS ?= $(BUILD)/bench/models
 bench-onnx: all $(BUILD)/bench/onnx/side ## ONNX models beside ONNX Runtime (PEERS=folder of its environment, LIGHT=light models, MODELS=folder of drawn ones, ONNX_ARGS=)
-	@[ -d '$(MODELS)' ] || '$(PEERS)/bin/python' tests/bench/onnx/draw.py '$(LIGHT)' '$(MODELS)'
+	@[ -d '$(MODELS)' ] || { '$(PEERS)/bin/python' tests/bench/onnx/draw.py '$(LIGHT)' '$(MODELS)' && '$(PEERS)/bin/python' tests/bench/onnx/build.py '$(MODELS)'; }
 	@KILN_LIBDIR='$(abspath $(BUILD))' '$(PEERS)/bin/python' tests/bench/onnx/beside.py $(BUILD)/bench/onnx/side '$(MODELS)' $(ONNX_ARGS)
 
 bench-gpu: all $(BUILD)/bench/gpu ## Kiln on a card, beside torch and JAX where PEERS has them (DEVICE=gpu:0, GPU_ARGS='--small --seconds 1'; --compile: NVRTC's time, without a card)

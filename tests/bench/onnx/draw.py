@@ -50,6 +50,24 @@ def save(tensor, path):
         file.write(tensor.SerializeToString())
 
 
+def keep_case(model, out, random):
+    """The model, a drawn input and what ONNX Runtime makes of it, as a case of backend tests."""
+    folder = os.path.join(out, "test_data_set_0")
+    os.makedirs(folder, exist_ok=True)
+    onnx.checker.check_model(model)
+    onnx.save(model, os.path.join(out, "model.onnx"))
+    feeds = {}
+    for number, i in enumerate(model.graph.input):
+        shape = [d.dim_value for d in i.type.tensor_type.shape.dim]
+        feeds[i.name] = random.standard_normal(shape, dtype=numpy.float32)
+        save(numpy_helper.from_array(feeds[i.name], i.name), os.path.join(folder, "input_%d.pb" % number))
+    weights = sum(math.prod(t.dims) for t in model.graph.initializer)
+    session = onnxruntime.InferenceSession(os.path.join(out, "model.onnx"), providers=["CPUExecutionProvider"])
+    for number, value in enumerate(session.run(None, feeds)):
+        save(numpy_helper.from_array(value, model.graph.output[number].name), os.path.join(folder, "output_%d.pb" % number))
+        print("%-16s %9d weights; output %d: %s, least %g, largest %g" % (os.path.basename(out), weights, number, list(value.shape), value.min(), value.max()))
+
+
 def draw(path, out):
     model = onnx.load(path)
     graph = model.graph
@@ -77,19 +95,7 @@ def draw(path, out):
     inputs = [i for i in graph.input if i.name not in gone]
     made = helper.make_graph(nodes, graph.name, inputs, list(graph.output), keep + weights)
     result = helper.make_model(made, producer_name="draw.py", ir_version=8, opset_imports=model.opset_import)
-    onnx.checker.check_model(result)
-    folder = os.path.join(out, "test_data_set_0")
-    os.makedirs(folder, exist_ok=True)
-    onnx.save(result, os.path.join(out, "model.onnx"))
-    feeds = {}
-    for number, i in enumerate(inputs):
-        shape = [d.dim_value for d in i.type.tensor_type.shape.dim]
-        feeds[i.name] = random.standard_normal(shape, dtype=numpy.float32)
-        save(numpy_helper.from_array(feeds[i.name], i.name), os.path.join(folder, "input_%d.pb" % number))
-    session = onnxruntime.InferenceSession(os.path.join(out, "model.onnx"), providers=["CPUExecutionProvider"])
-    for number, value in enumerate(session.run(None, feeds)):
-        save(numpy_helper.from_array(value, graph.output[number].name), os.path.join(folder, "output_%d.pb" % number))
-        print("%-16s %9d weights; output %d: %s, least %g, largest %g" % (os.path.basename(out), sum(math.prod(s) for s in sizes.values()), number, list(value.shape), value.min(), value.max()))
+    keep_case(result, out, random)
 
 
 def main():
