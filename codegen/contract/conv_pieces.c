@@ -5,7 +5,8 @@
 #include "conv.h"
 
 #define PIECES 4                         /* for each thread, at least, where there is work for so many */
-#define WORTH_THREADS ((int64_t)1 << 20) /* multiplications */
+#define WORTH_THREADS ((int64_t)1 << 20) /* multiplications, */
+#define EACH_WORTH_THREADS (1 << 17)     /* and where each reads elements of its own */
 #define LINES_BYTES ((int64_t)1 << 18)   /* of copied lines, or of results, of a piece of more than one line */
 #define FEW_POSITIONS 512                /* of a piece: then few lines are copied for two pieces */
 #define GROUP (8 * TREE_PRODUCT)         /* positions whose lines are copied at a time, in the gradient of filters */
@@ -469,7 +470,7 @@ bool conv_run(Conv *v, Status *st)
     v->k = c->filters ? positions : taps * c->c;
     v->columns = v->across;
     v->single = x[0].taps == 1 && x[1].taps == 1;
-    if (v->threads && positions >= tree_blocks(WORTH_THREADS, MAX_OF(cells, 1)))
+    if (v->threads && positions >= tree_blocks(v->each ? EACH_WORTH_THREADS : WORTH_THREADS, MAX_OF(cells, 1)))
         wanted = PIECES * (int64_t)threads_count(v->threads);
     (c->filters ? cut_filters : cut_y)(v, wanted);
     if (!room_of(v)) return status_fail(st, ST_UNSUPPORTED, "conv: the windows reach too far");
