@@ -3,7 +3,7 @@
  * Relies on gen, emit_scalar, emit_stream, emit_reduce. */
 #include "cpu.h"
 
-#define MUCH_WORK 2 /* instructions for each stream */
+#define MUCH_WORK 2 /* instructions for each buffer */
 
 /* ---- instructions ---------------------------------------------------------------------------- */
 
@@ -232,17 +232,30 @@ static bool gathers(const Kernel *k)
     return false;
 }
 
+/* How many buffers vectors move elements of. Several places of one are about as dear as one: caches have the rest. */
+static uint32_t moved_buffers(const Kernel *k)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < k->nstream; i++) {
+        const Stream *s = &k->stream[i];
+        bool first = k->vector >= 0 && !(s->buf & STREAM_ROW) && (s->coef[k->vector] != 0 || s->dyn >= 0);
+        for (uint32_t j = 0; j < i && first; j++) first = k->stream[j].buf != s->buf;
+        n += first;
+    }
+    return n;
+}
+
 /* Bytes of a vector, by class of kernel as measured on a Sapphire Rapids. As wide as there are where a kernel computes much for
- * what it moves (functions like exp; 1.2 to 1.5 times faster), sweeps (layer normalisation 1.1, sums of columns 1.25 times), turns
- * squares or writes past the caches, both of which are done by lines. In other kernels memory is the limit, and half as wide ones
- * have shorter tails. */
+ * what it moves (functions like exp; 1.2 to 1.5 times faster; bilinear resizing 1.5), sweeps (layer normalisation 1.1, sums of
+ * columns 1.25 times), turns squares or writes past the caches, both of which are done by lines. In other kernels memory is the
+ * limit, and half as wide ones have shorter tails. */
 static uint32_t vector_bytes(const Gen *g, const Kernel *k)
 {
     uint32_t work = 0;
     bool wide = k->turn >= 0 || (k->sweep >= 0 && !gathers(k));
     for (uint32_t i = 0; i < k->nstore; i++) wide |= k->store[i].past != 0;
     for (uint32_t i = 0; i < k->ninstr; i++) work += k->instr[i].lanes && k->instr[i].kind == I_PRIM;
-    return k->vector >= 0 && (wide || work >= MUCH_WORK * k->nstream) ? g->machine->tile_bytes : g->machine->vector_bytes;
+    return k->vector >= 0 && (wide || work >= MUCH_WORK * moved_buffers(k)) ? g->machine->tile_bytes : g->machine->vector_bytes;
 }
 
 /* Elements per vector: as many as a register holds of the widest type that computes along it, floats before integers (an i64 index
