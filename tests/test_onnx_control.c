@@ -129,9 +129,50 @@ static void what_cannot_be(void **state)
     kiln_onnx_free(m);
 }
 
+/* ---- attention ----------------------------------------------------------------------------------------- */
+
+static Message of_preview(Message n)
+{
+    text(&n, 7, "ai.onnx.preview");
+    return n;
+}
+
+static void attention_that_graphs_change(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    const Message twice = GRAPH("s", "t", node("Add", "s s", "t")), less = GRAPH("s", "t", node("ReduceMax", "s", "t")),
+                  plain = of_preview(node("FlexAttention", "q k v", "y"));
+    kiln_tensor *q = kiln_reshape(kiln_arange(k, KILN_F32, 0, 16, 1), KILN_SHAPE(1, 4, 2, 2)),
+                *two = kiln_reshape(kiln_arange(k, KILN_F32, 0, 8, 1), KILN_SHAPE(1, 2, 2, 2));
+    kiln_onnx *m = LOAD("q k v", "y z", plain, with_graph(of_preview(node("FlexAttention", "q k v", "z")), "prob_mod", &twice));
+    kiln_tensor *y[2];
+    BOTH(eager)
+    {
+        assert_true(kiln_onnx_call(m, KILN_IN(q, two, two), y, 2)); /* two heads of queries for each of keys */
+        has_shape(y[0], KILN_F32, KILN_SHAPE(1, 4, 2, 2));
+        EXACTLY(kiln_all(kiln_equal(kiln_mul(y[0], 2), y[1]), KILN_ALL), KILN_BOOL, KILN_SHAPE(), 1);
+        kiln_tensor *one = kiln_gather(q, kiln_scalar(k, KILN_I64, 3), 1),
+                    *scores =
+                        kiln_matmul(one, kiln_transpose(kiln_gather(two, kiln_scalar(k, KILN_I64, 1), 1), KILN_AXES(0, 2, 1)));
+        kiln_tensor *want =
+            kiln_matmul(kiln_softmax(kiln_mul(scores, 0.70710678), 2), kiln_gather(two, kiln_scalar(k, KILN_I64, 1), 1));
+        assert_true(
+            kiln_item(kiln_sum(kiln_abs(kiln_sub(want, kiln_gather(y[0], kiln_scalar(k, KILN_I64, 3), 1))), KILN_ALL)) < 1e-5);
+        says((kiln_onnx_call(m, KILN_IN(q, q, kiln_zeros(k, KILN_F32, KILN_SHAPE(2))), y, 2), y[0]), KILN_EUNSUPPORTED,
+            "FlexAttention '': other than four axes");
+        says((kiln_onnx_call(m, KILN_IN(two, q, q), y, 2), y[0]), KILN_EUNSUPPORTED, "is no multiple of that of the keys");
+    }
+    kiln_onnx_free(m);
+    m = LOAD("q k v", "y", with_graph(plain, "score_mod", &less));
+    BOTH(eager) says(call(m, KILN_IN(q, q, q)), KILN_ESHAPE, "its graph score_mod changes the dtype or the sizes");
+    kiln_eager(k, false);
+    kiln_onnx_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {ENGINE_TEST(branches), ENGINE_TEST(loops_that_count), ENGINE_TEST(loops_that_ask),
-        ENGINE_TEST(loops_that_grow), ENGINE_TEST(scans), ENGINE_TEST(what_cannot_be)};
+        ENGINE_TEST(loops_that_grow), ENGINE_TEST(scans), ENGINE_TEST(what_cannot_be), ENGINE_TEST(attention_that_graphs_change)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,17 +24,29 @@ static const Operator operators[] = {
 #include "operators.def"
 };
 
-OperatorFn op_adagrad, op_adam, op_gradient, op_momentum;
-static const Operator training[] = {{"Adagrad", 1, op_adagrad, false, 0, {.number = 0}},
-    {"Adam", 1, op_adam, false, 0, {.number = 0}}, {"Gradient", 1, op_gradient, false, 0, {.number = 0}},
-    {"Momentum", 1, op_momentum, false, 0, {.number = 0}}};
+OperatorFn op_adagrad, op_adam, op_array_features, op_binarizer, op_flex_attention, op_gradient, op_momentum;
+
+/* Of other domains, each in all versions up to `newest`. */
+static const struct {
+    const char *domain;
+    int64_t newest;
+    Operator op;
+} others[] = {{"ai.onnx.preview.training", 1, {"Adagrad", 1, op_adagrad, false, 0, {.number = 0}}},
+    {"ai.onnx.preview.training", 1, {"Adam", 1, op_adam, false, 0, {.number = 0}}},
+    {"ai.onnx.preview.training", 1, {"Gradient", 1, op_gradient, false, 0, {.number = 0}}},
+    {"ai.onnx.preview.training", 1, {"Momentum", 1, op_momentum, false, 0, {.number = 0}}},
+    {"ai.onnx.preview", 1, {"FlexAttention", 1, op_flex_attention, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"ArrayFeatureExtractor", 1, op_array_features, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"Binarizer", 1, op_binarizer, false, 0, {.number = 0}}}};
 
 static bool is_named(Bytes b, const char *name) { return bytes_equal(b, (Bytes){(const uint8_t *)name, strlen(name)}); }
 
-static const Operator *training_of(Bytes op, int64_t version)
+static const Operator *other_of(Bytes domain, Bytes op, int64_t version)
 {
-    for (size_t i = 0; i < COUNT_OF(training) && version == 1; i++)
-        if (is_named(op, training[i].name)) return &training[i];
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        if (is_named(domain, others[i].domain) && is_named(op, others[i].op.name) && version >= others[i].op.since &&
+            version <= others[i].newest)
+            return &others[i].op;
     return NULL;
 }
 
@@ -48,8 +60,8 @@ static bool is_standard(Bytes domain)
 const Operator *operator_of(Bytes domain, Bytes op, int64_t version)
 {
     const Operator *found = NULL;
-    if (is_named(domain, "ai.onnx.preview.training")) return training_of(op, version);
-    if (!is_standard(domain) || version > NEWEST) return NULL;
+    if (!is_standard(domain)) return other_of(domain, op, version);
+    if (version > NEWEST) return NULL;
     for (size_t i = 0; i < COUNT_OF(operators); i++)
         if (operators[i].since <= version &&
             bytes_equal(op, (Bytes){(const uint8_t *)operators[i].name, strlen(operators[i].name)}))
