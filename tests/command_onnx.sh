@@ -79,6 +79,48 @@ expect 'an example of an optional sequence' 0 '' '' compile "$opt/model.onnx" -o
 expect 'a sequence is not timed' 3 '' 'an input or output is a list of tensors; models of tensors alone are timed' bench "$seq/model.onnx"
 expect 'a value for a list' 2 '' '--fix: opt_in is a list: --input gives its tensors' compile "$opt/model.onnx" --fix opt_in=1
 
+# archives of NumPy
+expect 'results into an archive' 0 '' '' run "$gemm/model.onnx" --input "$scratch/a.raw" --input "$scratch/b.raw" --input "$scratch/c.raw" --output "$scratch/r.npz"
+if command -v python3 >/dev/null; then
+    python3 - "$scratch" >"$scratch/out" 2>"$scratch/err" <<'END'
+import struct, sys, zipfile
+at = sys.argv[1]
+def npy(shape, data):
+    head = ("{'descr': '<f4', 'fortran_order': False, 'shape': %s, }" % (shape,)).encode()
+    head += b' ' * (-(len(head) + 11) % 64) + b'\n'
+    return b'\x93NUMPY\x01\x00' + struct.pack('<H', len(head)) + head + data
+with zipfile.ZipFile(at + '/r.npz') as z:
+    assert z.testzip() is None and z.namelist() == ['y.npy'] and z.read('y.npy') == npy('(2, 4, )', bytes(32)), z.read('y.npy')
+ones = struct.pack('<f', 1)
+for name, how in ('stored', zipfile.ZIP_STORED), ('deflated', zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(at + '/' + name + '.npz', 'w', how) as z:
+        for part, shape, n in ('c', '()', 1), ('a', '(2, 3)', 6), ('b', '(3, 4)', 12):
+            with z.open(part + '.npy', 'w', force_zip64=True) as f: f.write(npy(shape, ones * n))
+whole = open(at + '/deflated.npz', 'rb').read()
+for i in range(0, len(whole), 7): open(at + '/cut%d.npz' % i, 'wb').write(whole[:i])
+for i in range(0, len(whole), 5): open(at + '/bad%d.npz' % i, 'wb').write(whole[:i] + bytes([whole[i] ^ 255]) + whole[i + 1:])
+with zipfile.ZipFile(at + '/other.npz', 'w') as z: z.writestr('q.npy', npy('()', ones))
+END
+    verdict 'which Python reads' $?
+    for how in stored deflated; do
+        expect "inputs from an archive, $how" 0 '4. 4. 4. 4.' '' run "$gemm/model.onnx" --input "$scratch/$how.npz"
+    done
+    expect 'an archive with a name that no input has' 2 '' "has no input that is called 'q'" run "$gemm/model.onnx" --input "$scratch/other.npz"
+    rc=0
+    for f in "$scratch"/cut*.npz; do
+        "$kiln" run "$gemm/model.onnx" --input "$f" >"$scratch/out" 2>"$scratch/err"
+        [ $? = 3 ] && [ ! -s "$scratch/out" ] || { echo "$f" >>"$scratch/err"; rc=1; break; }
+    done
+    verdict 'an archive that is cut off anywhere is an error' $rc
+    rc=0
+    for f in "$scratch"/bad*.npz; do
+        "$kiln" run "$gemm/model.onnx" --input "$f" >"$scratch/out" 2>"$scratch/err"
+        case $? in 0) grep -q '4. 4. 4. 4.' "$scratch/out" || rc=1 ;; 2 | 3 | 4) ;; *) rc=1 ;; esac
+        [ $rc = 0 ] || { echo "$f" >>"$scratch/err"; break; }
+    done
+    verdict 'one that is changed anywhere is an error, or what it was' $rc
+fi
+
 # check
 expect 'known results' 0 '^compiled  *y  *ok' '' check "$gemm/model.onnx"
 expect 'known results of one set' 0 '^eager  *y  *ok' '' check "$gemm/model.onnx" --against "$gemm/test_data_set_0"

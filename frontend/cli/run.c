@@ -22,6 +22,7 @@ const char run_help[] = "usage: kiln run FILE [--input X.npy]... [--output Y.npy
                         "  --threads N      in all, 1 to 1024 (one per core)\n\n"
                         "An ONNX model takes .npy files, tensors of ONNX (.pb) and files of bare elements, in the order of its "
                         "inputs or by their names.\n"
+                        "A .npz file has tensors by the names of inputs; --output Y.npz takes all results.\n"
                         "A sequence is a .pb of ONNX, or several files of its name, one for each tensor. An optional that is not "
                         "given has nothing in it.\n"
                         "--output FOLDER writes each result as NAME.npy, and of a sequence NAME.0.npy, NAME.1.npy ...; files are "

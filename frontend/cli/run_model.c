@@ -1,5 +1,6 @@
 /* run_model: an ONNX model on tensors from files, for `kiln run`, and held against results that are known, for `kiln check`. */
 #include <errno.h>
+#include <kiln/io.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,10 @@ static const kiln_site nowhere = {0};
 
 /* ---- kiln run -------------------------------------------------------------------------------------------- */
 
-static bool is_file_name(const char *path) { return ends_in(path, ".npy") || ends_in(path, ".raw") || ends_in(path, ".bin"); }
+static bool is_file_name(const char *path)
+{
+    return ends_in(path, ".npy") || ends_in(path, ".raw") || ends_in(path, ".bin") || ends_in(path, ".npz");
+}
 
 /* Of lists each tensor goes to a file of its own, NAME.0 and so on. */
 static bool write_folder(kiln *k, const kiln_onnx_value *v, const kiln_onnx_list *out, const char *folder)
@@ -35,8 +39,18 @@ static void print_output(const kiln_onnx_value *v, const kiln_onnx_list *out)
     for (int j = 0; j < out->count; j++) kiln_print(stdout, out->at[j]);
 }
 
+/* All results, by their names. */
+static bool write_archive(kiln *k, const Model *model, const Parts *out, const char *path)
+{
+    const char *name[VALUES];
+    kiln_tensor *x[VALUES];
+    for (int i = 0; i < model->nout; i++) name[i] = model->out[i].name, x[i] = out[i].list.at[0];
+    return kiln_npz_write_at(nowhere, k, path, name, x, model->nout);
+}
+
 static bool write_outputs(kiln *k, const Model *model, const Parts *out, const char *const *output, int outputs)
 {
+    if (outputs == 1 && ends_in(output[0], ".npz")) return write_archive(k, model, out, output[0]);
     const char *folder = outputs == 1 && !is_file_name(output[0]) ? output[0] : NULL;
     if (folder && mkdir(folder, 0777) != 0 && errno != EEXIST) {
         say("kiln run: %s: cannot make the folder: %s", folder, strerror(errno));
@@ -86,7 +100,12 @@ static int run_opened(kiln *k, const ModelOptions *o, Model *model, Parts *out, 
     if (status) return status;
     if (outputs > model->nout)
         return usage_error(o->command, "%s has %d results, but --output is given %d times", o->file, model->nout, outputs);
-    for (int i = 0; i < outputs; i++)
+    const bool archive = outputs == 1 && ends_in(output[0], ".npz");
+    if (outputs > 1)
+        for (int i = 0; i < outputs; i++)
+            if (ends_in(output[i], ".npz"))
+                return usage_error(o->command, "%s takes all results: it is to be the only --output", output[i]);
+    for (int i = 0; i < (archive ? model->nout : outputs); i++)
         if (is_list(&model->out[i]) && (outputs > 1 || is_file_name(output[0])))
             return usage_error(o->command, "%s is a list of tensors: --output FOLDER takes them", model->out[i].name);
     if (!call_model(model, model->nin, model->value, out)) {

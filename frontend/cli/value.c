@@ -196,6 +196,23 @@ static int take_file(kiln *k, const ModelOptions *o, Model *model, int at, const
     return kiln_failed(k) ? engine_error(o->command, k) : BAD_INPUT;
 }
 
+/* Each tensor of the archive is the input of its name. */
+static int read_archive(kiln *k, const ModelOptions *o, Model *model, const char *path)
+{
+    kiln_npz *z = kiln_npz_open_at(nowhere, k, path);
+    int status = z ? FINE : engine_error(o->command, k);
+    for (int i = 0; i < kiln_npz_count(z) && status == FINE; i++) {
+        int at = 0;
+        while (at < model->nin && strcmp(model->in[at].name, kiln_npz_name(z, i)) != 0) at++;
+        if (at == model->nin)
+            status = usage_error(o->command, "%s: %s has no input that is called '%s'", path, o->file, kiln_npz_name(z, i));
+        else
+            status = take(k, o, model, at, kiln_npz_read_at(nowhere, z, i));
+    }
+    kiln_npz_close(z);
+    return status;
+}
+
 static int read_inputs(kiln *k, const ModelOptions *o, Model *model)
 {
     int status = FINE;
@@ -212,6 +229,10 @@ static int read_inputs(kiln *k, const ModelOptions *o, Model *model)
     for (int i = 0, next = 0; i < o->inputs && status == FINE; i++) {
         const char *rest = o->input[i];
         int at = named_input(model, o->input[i], &rest);
+        if (at < 0 && ends_in(rest, ".npz")) {
+            status = read_archive(k, o, model, rest);
+            continue;
+        }
         while (at < 0 && next < model->nin && model->value[next].given) next++;
         if (at < 0) at = next;
         if (at >= model->nin) return usage_error(o->command, "%s has %d inputs, fewer than are given", o->file, model->nin);

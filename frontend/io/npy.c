@@ -4,7 +4,7 @@
 #include <kiln/io.h>
 
 #include "../ops/ops.h"
-#include "../engine/file.h"
+#include "npy.h"
 
 #include <stdio.h>
 
@@ -104,23 +104,27 @@ static bool parse(Header *h)
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------ */
-static kiln_tensor *corrupt(const FileIn *f, const char *why)
+static kiln_tensor *corrupt(const NpyIn *in, const char *why)
 {
-    return fail(f->t, f->at, KILN_EFORMAT, "npy: %s: %s", f->path, why);
+    const FileIn *f = in->f;
+    return fail(
+        f->t, f->at, KILN_EFORMAT, "%s: %s: %s%s%s", f->what, f->path, in->where ? in->where : "", in->where ? ": " : "", why);
 }
 
-/* Stores the header's text in `to`; returns where the elements begin, or 0. */
-static uint64_t header_text(FileIn *f, char to[HEADER_MAX + 1])
+/* Stores the header's text in `to`. False: recorded. */
+static bool header_text(NpyIn *in, char to[HEADER_MAX + 1])
 {
     unsigned char head[12];
-    if (f->size < sizeof head || !file_read(f, 0, head, sizeof head)) return corrupt(f, "not a .npy file: too short"), 0;
-    if (memcmp(head, MAGIC, 6) || head[6] < 1 || head[6] > 3) return corrupt(f, "not a .npy file of version 1 to 3"), 0;
-    uint64_t start = head[6] == 1 ? 10 : 12, n = head[8] | (uint64_t)head[9] << 8;
+    if (in->size < sizeof head) return corrupt(in, "not a .npy file: too short"), false;
+    if (!in->read(in, head, 10)) return false;
+    if (memcmp(head, MAGIC, 6) || head[6] < 1 || head[6] > 3) return corrupt(in, "not a .npy file of version 1 to 3"), false;
+    if (head[6] > 1 && !in->read(in, head + 10, 2)) return false;
+    uint64_t n = head[8] | (uint64_t)head[9] << 8;
     if (head[6] > 1) n |= (uint64_t)head[10] << 16 | (uint64_t)head[11] << 24;
-    if (n > HEADER_MAX || n > f->size - start) return corrupt(f, "the header is longer than 64 KiB or than the file"), 0;
-    if (!file_read(f, start, to, (size_t)n)) return 0;
+    if (n > HEADER_MAX || n > in->size - in->at) return corrupt(in, "the header is longer than 64 KiB or than the file"), false;
+    if (!in->read(in, to, (size_t)n)) return false;
     to[n] = 0;
-    return strlen(to) == n ? start + n : (corrupt(f, "the header contains a zero byte"), 0);
+    return strlen(to) == n || (corrupt(in, "the header contains a zero byte"), false);
 }
 
 static bool addressable(const Header *h, const kiln_shape *s)
@@ -130,21 +134,40 @@ static bool addressable(const Header *h, const kiln_shape *s)
     return bytes != DIM_BAD;
 }
 
-static kiln_tensor *elements(FileIn *f, Header *h, uint64_t start)
+static kiln_tensor *elements(NpyIn *in, Header *h)
 {
+    const FileIn *f = in->f;
     kiln_shape s = h->shape;
     Type type;
     for (int64_t i = 1; h->reversed && i <= s.rank; i++) s.size[i] = h->shape.size[s.rank + 1 - i];
-    if (!addressable(h, &s)) return corrupt(f, "the shape has more bytes than can be addressed");
+    if (!addressable(h, &s)) return corrupt(in, "the shape has more bytes than can be addressed");
     if (!type_from_shape(f->t, f->at, "npy", (kiln_dtype)h->t, &s, &type)) return &f->t->k->poison;
     uint64_t want = (uint64_t)type_count(&type) * dtype_bytes(h->t);
-    if (want != f->size - start) return corrupt(f, "the file does not have the number of bytes that its header says");
+    if (want != in->size - in->at) return corrupt(in, "the file does not have the number of bytes that its header says");
     kiln_tensor *x = tensor_empty(f->t, f->at, &type);
-    if (!x || (want && !file_read(f, start, x->data, (size_t)want))) return &f->t->k->poison;
+    if (!x || (want && !in->read(in, x->data, (size_t)want))) return &f->t->k->poison;
     for (uint64_t i = 0; h->t == DT_bool && i < want; i++)
-        if (((const unsigned char *)x->data)[i] > 1) return corrupt(f, "a bool is neither 0 nor 1");
+        if (((const unsigned char *)x->data)[i] > 1) return corrupt(in, "a bool is neither 0 nor 1");
     x = tensor_place(f->t, f->at, x);
     return h->reversed ? kiln_transpose_at(f->at, kiln_of_tensor(x), KILN_ALL) : x;
+}
+
+kiln_tensor *npy_read(NpyIn *in)
+{
+    char *buf = mem_alloc(HEADER_MAX + 1);
+    kiln_tensor *x = &in->f->t->k->poison;
+    if (!buf) return fail(in->f->t, in->f->at, KILN_EMEMORY, "%s: no memory", in->f->what);
+    Header h = {.at = buf};
+    if (header_text(in, buf)) x = parse(&h) ? elements(in, &h) : corrupt(in, h.why);
+    mem_free(buf, HEADER_MAX + 1);
+    return x;
+}
+
+static bool next_bytes(NpyIn *in, void *to, size_t bytes)
+{
+    if (!file_read(in->f, in->at, to, bytes)) return false;
+    in->at += bytes;
+    return true;
 }
 
 kiln_tensor *kiln_npy_read_at(kiln_site at, kiln *k, const char *path)
@@ -153,31 +176,35 @@ kiln_tensor *kiln_npy_read_at(kiln_site at, kiln *k, const char *path)
     FileIn f;
     if (!t) return NULL;
     if (!file_allowed(t, at, "npy", path) || !file_open(&f, t, at, "npy", path)) return &k->poison;
-    char *buf = mem_alloc(HEADER_MAX + 1);
-    kiln_tensor *x = &k->poison;
-    if (!buf) fail(t, at, KILN_EMEMORY, "npy: no memory");
-    uint64_t start = buf ? header_text(&f, buf) : 0;
-    Header h = {.at = buf};
-    if (start) x = parse(&h) ? elements(&f, &h, start) : corrupt(&f, h.why);
-    if (buf) mem_free(buf, HEADER_MAX + 1);
+    NpyIn in = {.f = &f, .size = f.size, .read = next_bytes};
+    kiln_tensor *x = npy_read(&in);
     file_close(&f);
     return x;
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------ */
-static bool put(FileOut *f, const kiln_tensor *x, const char *descr)
+size_t npy_head(const kiln_tensor *x, char to[NPY_HEAD])
 {
-    char dict[512], head[10];
-    int n = snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
-    for (int i = 0; i < x->type.rank; i++) n += snprintf(dict + n, sizeof dict - (size_t)n, "%lld, ", (long long)x->type.dim[i]);
-    n += snprintf(dict + n, sizeof dict - (size_t)n, "), }");
+    const char *descr = dtype_info[x->type.dtype].numpy;
+    const size_t cap = NPY_HEAD - 70;
+    char *dict = to + 10;
+    if (!descr) return 0;
+    int n = snprintf(dict, cap, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
+    for (int i = 0; i < x->type.rank; i++) n += snprintf(dict + n, cap - (size_t)n, "%lld, ", (long long)x->type.dim[i]);
+    n += snprintf(dict + n, cap - (size_t)n, "), }");
     while ((10 + n + 1) % 64) dict[n++] = ' '; /* elements begin at a multiple of 64 */
     dict[n++] = '\n';
-    memcpy(head, MAGIC "\x01\x00", 8);
-    head[8] = (char)(n & 255);
-    head[9] = (char)(n >> 8);
-    size_t bytes = (size_t)type_count(&x->type) * dtype_bytes((DType)x->type.dtype);
-    return file_write(f, head, sizeof head) && file_write(f, dict, (size_t)n) && (!bytes || file_write(f, x->data, bytes));
+    memcpy(to, MAGIC "\x01\x00", 8);
+    to[8] = (char)(n & 255);
+    to[9] = (char)(n >> 8);
+    return 10 + (size_t)n;
+}
+
+static bool put(FileOut *f, const kiln_tensor *x)
+{
+    char head[NPY_HEAD];
+    const size_t n = npy_head(x, head), bytes = (size_t)type_count(&x->type) * dtype_bytes((DType)x->type.dtype);
+    return file_write(f, head, n) && (!bytes || file_write(f, x->data, bytes));
 }
 
 bool kiln_npy_write_at(kiln_site at, kiln_operand o, const char *path)
@@ -193,7 +220,7 @@ bool kiln_npy_write_at(kiln_site at, kiln_operand o, const char *path)
     if (x && tensor_ok(x) && !descr)
         fail(t, at, KILN_EUNSUPPORTED, "npy: %s: NumPy has no %s; kiln_cast it to f32", path, dtype_info[x->type.dtype].name);
     bool ok = descr && file_begin(&f, t, at, "npy", path, NULL);
-    if (ok && !(ok = put(&f, x, descr)))
+    if (ok && !(ok = put(&f, x)))
         file_abandon(&f);
     else if (ok)
         ok = file_commit(&f);

@@ -53,6 +53,18 @@ KILN_API bool kiln_safetensors_write_at(kiln_site at, kiln *k, const char *path,
 KILN_API kiln_tensor *kiln_npy_read_at(kiln_site at, kiln *k, const char *path);
 KILN_API bool kiln_npy_write_at(kiln_site at, kiln_operand x, const char *path);
 
+/* ---- NumPy's .npz files: tensors by name --------------------------------------------------------------------------------------
+ * Opening reads and checks the archive's directory; tensors are read when asked for, stored or deflated, and their checksums checked.
+ * Writing stores them, at most 4 GiB in all. Strings are valid until the archive is closed. */
+typedef struct kiln_npz kiln_npz;
+KILN_API kiln_npz *kiln_npz_open_at(kiln_site at, kiln *k, const char *path); /* NULL after an error */
+KILN_API void kiln_npz_close(kiln_npz *z);                                   /* z may be NULL; kiln_close closes it, too */
+KILN_API int kiln_npz_count(const kiln_npz *z);
+KILN_API const char *kiln_npz_name(const kiln_npz *z, int i); /* without .npy */
+KILN_API int kiln_npz_find(const kiln_npz *z, const char *name); /* its index; -1: absent */
+KILN_API kiln_tensor *kiln_npz_read_at(kiln_site at, kiln_npz *z, int i);
+KILN_API bool kiln_npz_write_at(kiln_site at, kiln *k, const char *path, const char *const *name, kiln_tensor *const *x, int count);
+
 /* ---- checkpoints: everything that a training run needs to go on bit for bit --------------------------------------------------
  * A checkpoint object is a folder and a list of named state: variables (weights, generators, step counts) and optimisers with their
  * rate, counts and moments. Saving writes folder/ckpt-STEP.safetensors; if the process is killed at any moment, the folder holds
@@ -103,6 +115,9 @@ KILN_API bool kiln_summary_close_at(kiln_site at, kiln_summary *s);
 #define kiln_safetensors_read(f, i) kiln_safetensors_read_at(KILN_HERE, (f), (i))
 /* names, tensors, count, metadata */
 #define kiln_safetensors_write(k, path, ...) kiln_safetensors_write_at(KILN_HERE, (k), (path), __VA_ARGS__)
+#define kiln_npz_open(k, path) kiln_npz_open_at(KILN_HERE, (k), (path))
+#define kiln_npz_read(z, i) kiln_npz_read_at(KILN_HERE, (z), (i))
+#define kiln_npz_write(k, path, ...) kiln_npz_write_at(KILN_HERE, (k), (path), __VA_ARGS__) /* names, tensors, count */
 #define kiln_npy_read(k, path) kiln_npy_read_at(KILN_HERE, (k), (path))
 #define kiln_npy_write(x, path) kiln_npy_write_at(KILN_HERE, KILN_OPERAND(x), (path))
 #define kiln_checkpoint_new(k, folder, keep) kiln_checkpoint_new_at(KILN_HERE, (k), (folder), (keep))
