@@ -180,7 +180,7 @@ static void refused(kiln_onnx *m, const char *why)
     for (int eager = 0; eager < 2; eager++) {
         kiln_eager(k, eager);
         assert_false(kiln_onnx_call(m, KILN_IN(x), &y, 1));
-        assert_non_null(strstr(kiln_error(k)->text, why));
+        if (!strstr(kiln_error(k)->text, why)) fail_msg("%s", kiln_error(k)->text);
         kiln_clear(k);
     }
     kiln_eager(k, false);
@@ -193,7 +193,7 @@ static void what_is_refused_is_named(void **state)
     static const float scales[2] = {2, 1}, three[3] = {1, 1, 1};
     const Message w = weight(1, 2, scales, sizeof scales), more = weight(1, 3, three, sizeof three);
     begin("Upsample", "w"), attribute_text("mode", "wavy");
-    refused(end(9, &w), "onnx: Upsample '': that mode is not supported (ai.onnx 9)");
+    refused(end(9, &w), "mode 'wavy' of Upsample '' (version 9)");
     begin("Upsample", "w");
     refused(end(9, &more), "onnx: Upsample '': other than one scale for each axis is not supported (ai.onnx 9)");
     begin("Cast", NULL), attribute_int("to", 18);
