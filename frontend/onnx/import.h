@@ -78,9 +78,13 @@ typedef struct Plan {
     uint32_t *taken, *from;                 /* their numbers here and there */
     uint8_t *narrow;                        /* per input of a graph: Held.narrow */
     bool *known;                            /* per name: sizes follow from its numbers, which must be known in a trace */
+    uint8_t *use;                           /* per name: Use; NULL: the model has no variables */
     uint64_t steps;                         /* nodes, those of all that it calls included */
     struct Plan *next;                      /* in the model's list */
 } Plan;
+
+/* What its nodes take a name for, once weights are variables (variables.c). */
+typedef enum Use { USE_WEIGHT = 1, USE_STATISTIC = 2, USE_NUMBER = 4 } Use;
 
 typedef struct Missed {
     const OnnxNode *node;
@@ -148,6 +152,8 @@ bool reals(Call *c, uint32_t i, double *at, int most, int *n);    /* as numbers,
 bool number(Call *c, uint32_t i, int64_t *to);
 bool real(Call *c, uint32_t i, double *to);
 
+/* What places and states are computed in beside x: f64, or else f32. */
+static inline DType at_least_f32(const kiln_tensor *x) { return x->type.dtype == DT_f64 ? DT_f64 : DT_f32; }
 kiln_tensor *from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int axis); /* indices of which those below 0 count from x's end */
 
 /* ---- graphs within nodes (inner.c) */

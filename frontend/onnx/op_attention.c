@@ -246,12 +246,12 @@ static void rule_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *
     out[1] = kiln_matmul_at(at, of(q), of(out[0]));
 }
 
-/* x [batch, n, heads d] with the steps first, [n, batch, heads, d], in f32. */
+/* x [batch, n, heads d] with the steps first, [n, batch, heads, d], in f32, or f64 if it is. */
 static kiln_tensor *steps_first(Call *c, uint32_t i, int64_t heads)
 {
     kiln_tensor *x = heads_apart(c, tensor(c, i), heads, true);
     x = kiln_transpose_at(c->at, of(x), KILN_AXES(1, 0, 2, 3));
-    return tensor_ok(x) ? cast_to(c->t, c->at, x, DT_f32) : x;
+    return tensor_ok(x) ? cast_to(c->t, c->at, x, at_least_f32(x)) : x;
 }
 
 /* Steps with their groups of queries apart: [n, batch, key heads, groups, d]. */
@@ -285,9 +285,10 @@ bool op_linear_attention(Call *c)
         if (!tensor_ok(beta) || beta->type.rank != 3) return unsupported(c, "a beta of other than three axes");
         xs[n++] = steps_first(c, 5, beta->type.dim[2] == 1 ? 1 : groups);
     }
-    const Type state = {.dtype = DT_f32, .rank = 4, .dim = {x->type.dim[0], groups, xs[1]->type.dim[3], xs[2]->type.dim[3]}};
-    kiln_tensor *zero = kiln_full_at(c->at, c->t->k, KILN_F32, KILN_SHAPE(), KILN_OPERAND(0));
-    s = past ? kiln_cast_at(c->at, operand(c, 3), KILN_F32) : broadcast_to(c->t, c->at, zero, &state);
+    const DType wide = at_least_f32(x);
+    const Type state = {.dtype = wide, .rank = 4, .dim = {x->type.dim[0], groups, xs[1]->type.dim[3], xs[2]->type.dim[3]}};
+    kiln_tensor *zero = kiln_full_at(c->at, c->t->k, (kiln_dtype)wide, KILN_SHAPE(), KILN_OPERAND(0));
+    s = past ? kiln_cast_at(c->at, operand(c, 3), (kiln_dtype)wide) : broadcast_to(c->t, c->at, zero, &state);
     kiln_scan_options o = {.carries = &s, .carries_count = 1, .xs = xs, .xs_count = n, .ys_count = 1};
     kiln_tensor *last;
     if (!kiln_scan_sized(c->at, c->t->k, rule_step, &o, &last, &ys, (void *)(uintptr_t)&rules[2 * gated + delta], sizeof o))

@@ -43,11 +43,12 @@ bool op_roi_align(Call *c)
  * 1) length / bins), from the region's first on. first, last: [regions, 1, 1]. */
 static kiln_tensor *bins(Call *c, kiln_tensor *first, kiln_tensor *last, int64_t count, Dim size)
 {
-    kiln_tensor *i = kiln_arange_at(c->at, c->t->k, KILN_F32, KILN_OPERAND(0), KILN_OPERAND(count), KILN_OPERAND(1));
+    const kiln_dtype t = (kiln_dtype)at_least_f32(first);
+    kiln_tensor *i = kiln_arange_at(c->at, c->t->k, t, KILN_OPERAND(0), KILN_OPERAND(count), KILN_OPERAND(1));
     i = kiln_expand_dims_at(c->at, of(i), KILN_AXES(-1));
-    const Type along = {.dtype = DT_f32, .rank = 1, .dim = {size}};
-    kiln_tensor *zero = kiln_full_at(c->at, c->t->k, KILN_F32, KILN_SHAPE(), KILN_OPERAND(0));
-    kiln_tensor *at = kiln_iota_along_at(c->at, of(broadcast_to(c->t, c->at, zero, &along)), 0, KILN_F32);
+    const Type along = {.dtype = (DType)t, .rank = 1, .dim = {size}};
+    kiln_tensor *zero = kiln_full_at(c->at, c->t->k, t, KILN_SHAPE(), KILN_OPERAND(0));
+    kiln_tensor *at = kiln_iota_along_at(c->at, of(broadcast_to(c->t, c->at, zero, &along)), 0, t);
     kiln_tensor *length =
         kiln_max_at(c->at, of(kiln_add_at(c->at, of(kiln_sub_at(c->at, of(last), of(first))), KILN_OPERAND(1))), KILN_OPERAND(1));
     kiln_tensor *bin = kiln_div_at(c->at, of(length), KILN_OPERAND((double)count));
@@ -80,7 +81,7 @@ bool op_max_roi_pool(Call *c)
     if (!tensor_ok(x) || !tensor_ok(rois) || !attr_ints(c, "pooled_shape", bin, 2, &n)) return false;
     if (n != 2 || bin[0] < 1 || bin[1] < 1 || x->type.rank != 4 || rois->type.rank != 2 || rois->type.dim[1] != 5)
         return unsupported(c, "other than images [n, c, height, width] and regions [r, 5]");
-    rois = cast_to(c->t, c->at, rois, DT_f32);
+    rois = cast_to(c->t, c->at, rois, at_least_f32(rois));
     kiln_tensor *image = kiln_squeeze_at(c->at, of(slice_axis(c->t, c->at, rois, 1, 0, 1)), 1);
     kiln_tensor *columns = bins(c, edge(c, rois, 1, scale), edge(c, rois, 3, scale), bin[1], x->type.dim[3]);
     kiln_tensor *rows = bins(c, edge(c, rois, 2, scale), edge(c, rois, 4, scale), bin[0], x->type.dim[2]);
@@ -131,8 +132,9 @@ static bool deform_of(Call *c, const kiln_tensor *x, const kiln_tensor *w, const
  * coordinates. */
 static kiln_tensor *places(Call *c, const Deform *d, int a, kiln_tensor *offset)
 {
-    kiln_tensor *t = kiln_arange_at(c->at, c->t->k, KILN_F32, KILN_OPERAND(0), KILN_OPERAND(d->taps[a]), KILN_OPERAND(1));
-    kiln_tensor *i = kiln_arange_at(c->at, c->t->k, KILN_F32, KILN_OPERAND(0), KILN_OPERAND(d->out[a]), KILN_OPERAND(1));
+    const kiln_dtype type = (kiln_dtype)at_least_f32(offset);
+    kiln_tensor *t = kiln_arange_at(c->at, c->t->k, type, KILN_OPERAND(0), KILN_OPERAND(d->taps[a]), KILN_OPERAND(1));
+    kiln_tensor *i = kiln_arange_at(c->at, c->t->k, type, KILN_OPERAND(0), KILN_OPERAND(d->out[a]), KILN_OPERAND(1));
     t = kiln_mul_at(c->at, of(t), KILN_OPERAND((double)d->dilation[a]));
     i = kiln_sub_at(c->at, of(kiln_mul_at(c->at, of(i), KILN_OPERAND((double)d->stride[a]))), KILN_OPERAND((double)d->pad[a]));
     t = kiln_expand_dims_at(c->at, of(t), a == 0 ? KILN_AXES(1, 2, 3) : KILN_AXES(1, 2));
@@ -154,7 +156,8 @@ static kiln_tensor *taps_read(Call *c, const Deform *d, kiln_tensor *x, kiln_ten
     if (all == DIM_BAD) return &c->t->k->poison;
     const Dim shape[6] = {all, d->taps[0], d->taps[1], 2, d->out[0], d->out[1]}, flat[4] = {all, taps, plane, 2};
     const Dim images[4] = {all, per, d->in[0], d->in[1]}, read[4] = {d->n, d->c, taps, plane};
-    offset = cast_to(c->t, c->at, reshape_to(c->t, c->at, offset, shape, 6), DT_f32);
+    const DType type = at_least_f32(offset);
+    offset = cast_to(c->t, c->at, reshape_to(c->t, c->at, offset, shape, 6), type);
     kiln_tensor *xy[2];
     for (int a = 0; a < 2; a++) {
         kiln_tensor *part = kiln_squeeze_at(c->at, of(slice_axis(c->t, c->at, offset, 3, a, 1)), 3);
