@@ -1,5 +1,5 @@
 /* test_onnx_train: an ONNX model whose weights are variables: gradients against finite differences, fine-tuning in both modes, and
- * a training step ahead of time. */
+ * a training step ahead of time; what among its initialisers is no weight. A net of some size: test_onnx_mobilenet.c. */
 #include "aot_test.h"
 
 #include <kiln/aot.h>
@@ -183,6 +183,53 @@ static void fine_tuning(void **state)
     kiln_release(x), kiln_release(y);
 }
 
+/* x [N, 3] -> batch norm of running statistics -> clip, all of whose numbers are initialisers: y. */
+static kiln_onnx *clipped(kiln *k)
+{
+    Message g = {.n = 0}, x = {.n = 0}, y = {.n = 0};
+    const int64_t three = 3;
+    const Message norm = node("BatchNormalization", "x scale shift mean variance", "a"), clip = node("Clip", "a least most", "y");
+    text(&x, 1, "x"), text(&y, 1, "y");
+    message(&g, 1, &norm), message(&g, 1, &clip);
+    weight(&g, "scale", &three, 1, 0.5), weight(&g, "shift", &three, 1, 0.1), weight(&g, "mean", &three, 1, 0.1);
+    weight(&g, "variance", &three, 1, 1.5), weight(&g, "least", NULL, 0, -3), weight(&g, "most", NULL, 0, 3);
+    message(&g, 11, &x), message(&g, 12, &y);
+    const Message m = model_of(&g, 17);
+    return kiln_onnx_load_memory(k, m.at, m.n);
+}
+
+/* In inference mode a step leaves running statistics as they are; bounds are no variables. */
+static void what_is_no_weight_is_not_trained(void **state)
+{
+    static const char *const name[] = {"scale", "shift", "mean", "variance"};
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    for (int eager = 0; eager < 2; eager++) {
+        kiln_onnx *m = clipped(k);
+        kiln_variable *v[8];
+        double was[4][3], now[3];
+        kiln_eager(k, eager);
+        assert_int_equal(kiln_onnx_variables(m, v, 8), 4);
+        for (int i = 0; i < 4; i++) {
+            assert_string_equal(kiln_variable_name(v[i]), name[i]);
+            if (i == 3) kiln_assign(v[i], kiln_abs(kiln_value(v[i])));
+            kiln_read_doubles(kiln_value(v[i]), was[i], 3);
+        }
+        {
+            KILN_TAPE(k, tape);
+            kiln_tensor *y = kiln_call(kiln_onnx_function(m), some(k, 4, KILN_SHAPE(8, 3)));
+            kiln_optimizer_minimize(kiln_sgd(k, 0.1, 0), tape, kiln_sum(kiln_exp(y), KILN_ALL));
+        }
+        assert_ok(k);
+        for (int i = 0; i < 4; i++) {
+            kiln_read_doubles(kiln_value(v[i]), now, 3);
+            assert_int_equal(memcmp(now, was[i], sizeof now) == 0, i >= 2);
+        }
+        kiln_eager(k, false);
+        kiln_onnx_free(m);
+    }
+}
+
 static void too_late(void **state)
 {
     kiln *k = *state;
@@ -195,7 +242,7 @@ static void too_late(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        WAIT_TEST(gradients_are_those_of_finite_differences), WAIT_TEST(fine_tuning), WAIT_TEST(too_late)};
+    const struct CMUnitTest tests[] = {WAIT_TEST(gradients_are_those_of_finite_differences), WAIT_TEST(fine_tuning),
+        WAIT_TEST(what_is_no_weight_is_not_trained), WAIT_TEST(too_late)};
     return cmocka_run_group_tests(tests, aot_set_up, aot_tear_down);
 }

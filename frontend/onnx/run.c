@@ -104,7 +104,9 @@ Env env_of(Run *r, const Plan *p)
     Env e = {.plan = p, .value = ARENA_ARRAY(r->arena, Held, p->names + 1)};
     for (uint32_t i = 0; i < p->initializers; i++) {
         kiln_variable *v = r->m->variable ? r->m->variable[p->weight + i] : NULL;
-        e.value[p->initializer[i]] = (Held){.t = v ? kiln_value_at(KILN_HERE, kiln_of_variable(v)) : r->m->weight[p->weight + i],
+        kiln_tensor *x = v ? kiln_value_at(KILN_HERE, kiln_of_variable(v)) : r->m->weight[p->weight + i];
+        if (v && p->use[p->initializer[i]] == USE_STATISTIC) x = kiln_stop_gradient_at(KILN_HERE, of(x));
+        e.value[p->initializer[i]] = (Held){.t = x,
             .constant = !v,
             .unseen = !v && !r->m->weight[p->weight + i],
             .narrow = narrow_bits(p->graph->initializer.at[i].type)};

@@ -3,11 +3,44 @@
 
 #include <stdio.h>
 
+/* ---- what an initialiser is for ---------------------------------------------------------------------- */
+
+static bool is(const PlanNode *n, const char *op) { return n->op && strcmp(n->op->name, op) == 0; }
+
+/* Bounds and the two values of OneHot are numbers that some exporters keep beside the weights; running statistics follow from what
+ * was seen, not from a loss. */
+static Use use_of(const PlanNode *n, uint32_t input)
+{
+    if ((is(n, "Clip") && input > 0) || (is(n, "OneHot") && input == 2)) return USE_NUMBER;
+    if (is(n, "BatchNormalization") && input > 2) return USE_STATISTIC;
+    return USE_WEIGHT;
+}
+
+static void used(const Plan *p, uint32_t name, Use use)
+{
+    if (name != UINT32_MAX) p->use[name] |= (uint8_t)use;
+}
+
+static bool find_uses(kiln_onnx *m, Plan *p)
+{
+    if (!(p->use = arena_zeros(&m->arena, p->names + 1, sizeof *p->use))) return false;
+    for (uint32_t i = 0; i < p->nodes; i++) {
+        const PlanNode *n = &p->node[i];
+        for (uint32_t j = 0; j < n->node->input.n; j++) used(p, n->in[j], use_of(n, j));
+        for (uint32_t j = 0; n->inner && j < n->node->attribute.n; j++)
+            for (uint32_t k = 0; n->inner[j] && k < n->inner[j]->takes; k++) used(p, n->inner[j]->from[k], USE_WEIGHT);
+    }
+    for (uint32_t i = 0; i < p->outputs; i++) used(p, p->output[i], USE_WEIGHT);
+    return true;
+}
+
+/* ---- variables --------------------------------------------------------------------------------------- */
+
 /* Floats from which no size follows, of which Kiln has the dtype in full. */
 static bool trains(const kiln_onnx *m, const Plan *p, uint32_t i)
 {
     const kiln_tensor *x = m->weight[p->weight + i];
-    return dtype_is_float((DType)x->type.dtype) && !p->known[p->initializer[i]] &&
+    return dtype_is_float((DType)x->type.dtype) && !p->known[p->initializer[i]] && p->use[p->initializer[i]] != USE_NUMBER &&
            narrow_bits(p->graph->initializer.at[i].type) == 0;
 }
 
@@ -18,8 +51,10 @@ static bool make(Thread *t, kiln_site at, kiln_onnx *m)
         fail(t, at, KILN_EMEMORY, "onnx: no memory for %zu bytes", bytes);
         return false;
     }
-    kiln_eagerly now = kiln_eagerly_open(t->k);
     bool ok = true;
+    for (Plan *p = m->plans; ok && p; p = p->next) ok = find_uses(m, p);
+    if (!ok) fail(t, at, KILN_EMEMORY, "onnx: no memory");
+    kiln_eagerly now = kiln_eagerly_open(t->k);
     for (const Plan *p = m->plans; ok && p; p = p->next)
         for (uint32_t i = 0; ok && i < p->initializers; i++) {
             if (!trains(m, p, i)) continue;
@@ -30,7 +65,10 @@ static bool make(Thread *t, kiln_site at, kiln_onnx *m)
             ok = !!m->variable[p->weight + i];
         }
     kiln_eagerly_close(&now);
-    return ok;
+    if (ok) return true;
+    onnx_forget_variables(m);
+    m->variable = NULL;
+    return false;
 }
 
 int kiln_onnx_variables_at(kiln_site at, kiln_onnx *m, kiln_variable **v, int cap)

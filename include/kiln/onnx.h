@@ -81,8 +81,10 @@ KILN_API bool kiln_onnx_call_lists_at(
 KILN_API bool kiln_onnx_read_at(kiln_site at, kiln *k, kiln_onnx_kind kind, const char *path, kiln_onnx_list *to);
 #define kiln_onnx_read(k, kind, path, to) kiln_onnx_read_at(KILN_HERE, (k), (kind), (path), (to))
 
-/* The model's weights as variables of their names: all initialisers of floats but those from which sizes follow. From then on the model's
- * functions read them, so that they have gradients, an optimiser trains them, and kiln_aot makes them an object's state. It is to be asked before
+/* The model's weights as variables of their names: all initialisers of floats but those from which sizes follow and those that are nothing
+ * but bounds of Clip or OneHot's values. From then on the model's functions read them, so that they have gradients, an optimiser trains them,
+ * and kiln_aot makes them an object's state. Running statistics of BatchNormalization are variables without a gradient: a model in training
+ * mode has the new ones as outputs, which the caller assigns. It is to be asked before
  * the model is called or its function is asked for (else KILN_ESTATE). As many as there are, of which at most cap are stored; -1 after an
  * error. They belong to the model. */
 KILN_API int kiln_onnx_variables_at(kiln_site at, kiln_onnx *m, kiln_variable **v, int cap);
