@@ -119,23 +119,49 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     buffer_release(room);
 }
 
-/* Blocks of rows, all of a height. For the threads, smaller ones where b is read as it lies; else they are cut into strips of
- * columns, of two panels or more, because a block of rows packs the columns of b anew, and a strip only the rows of a. */
+#define MOVED 24      /* multiplications that take as long as reading an element of another cache */
+#define ROWS_MOVED 16 /* and moving one of the rows to where a strip reads them */
+#define SCARCE 1.25   /* what it costs if there are so few pieces that a thread that is late holds up all */
+
+/* Of a b that is read where it lies or whose panels are kept: blocks of rows, which each read all of it, and strips of columns,
+ * such that all pieces take the least time, the last ones together. */
+static void best_cut(Job *j, int threads, int64_t least, int64_t wanted)
+{
+    const HostContract *c = j->c;
+    const int64_t step = 2 * MOST_COLUMNS, rows = tree_blocks(c->m, 2 * MOST_ROWS), widest = j->column_step;
+    double best = 0;
+    for (int64_t blocks = least; blocks <= MAX_OF(least, MIN_OF(rows, least + wanted)); blocks++)
+        for (int64_t strips = 1; strips <= wanted; strips++) {
+            const int64_t columns = MIN_OF(tree_blocks(tree_blocks(c->n, strips), step) * step, widest),
+                          height = tree_blocks(c->m, blocks);
+            const int64_t pieces = tree_blocks(c->m, height) * tree_blocks(c->n, columns) * j->batches;
+            double time =
+                (double)((height + MOVED) * MIN_OF(columns, c->n) + ROWS_MOVED * height) * (double)tree_blocks(pieces, threads);
+            if (pieces < wanted * j->batches / 2) time *= SCARCE;
+            if (best > 0 && time >= best) continue;
+            best = time;
+            j->row_step = height;
+            j->column_step = columns;
+        }
+}
+
+/* Blocks of rows, all of a height. Where a block has to pack b for itself, threads share strips of columns, of two panels or more,
+ * because a block of rows packs the columns of b anew, and a strip only the rows of a. */
 static void cut(Job *j, int threads)
 {
     const HostContract *c = j->c;
-    int64_t blocks = tree_blocks(c->m, BLOCK_ROWS), least = 2 * MOST_COLUMNS;
-    int64_t wanted = tree_blocks((j->few && c->b_col == 1 ? FEW_PIECES : PIECES) * (int64_t)threads, j->batches);
-    bool near = c->b_col == 1 && MIN_OF(c->k, TREE_PRODUCT) * c->b_row * j->b_kind.bytes <= FAR_BYTES;
-    if ((near || j->panels) && !j->few && threads > 1) blocks = MAX_OF(blocks, MIN_OF(wanted, c->m / (4 * MOST_ROWS)));
+    const int64_t blocks = tree_blocks(c->m, BLOCK_ROWS), least = 2 * MOST_COLUMNS;
+    const int64_t wanted = tree_blocks((j->few && c->b_col == 1 ? FEW_PIECES : PIECES) * (int64_t)threads, j->batches);
+    const bool near = c->b_col == 1 && MIN_OF(c->k, TREE_PRODUCT) * c->b_row * j->b_kind.bytes <= FAR_BYTES;
     j->row_step = tree_blocks(c->m, blocks);
     j->column_step = c->k > TREE_RUN ? MIN_OF(c->n, LONG_COLUMNS) : c->n;
-    int64_t strips = tree_blocks(wanted, blocks);
-    if (threads == 1 || strips == 1) return;
-    const int64_t more = tree_blocks(strips, threads) * threads; /* none of them is to have a piece more than others */
-    if (blocks * j->batches % threads != 0 && c->n >= more * least) strips = more;
-    int64_t columns = tree_blocks(c->n, strips);
-    j->column_step = MIN_OF(j->column_step, tree_blocks(columns, least) * least);
+    if (threads == 1) return;
+    if ((near || j->panels) && !j->few) {
+        best_cut(j, threads, blocks, wanted);
+        return;
+    }
+    const int64_t strips = tree_blocks(wanted, blocks);
+    if (strips > 1) j->column_step = MIN_OF(j->column_step, tree_blocks(tree_blocks(c->n, strips), least) * least);
 }
 
 /* A long k of few rows and columns is cut into whole subtrees of runs. */
