@@ -120,6 +120,22 @@ static void rows_before_a_zero(void **state)
         }
 }
 
+static void lower(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)e, (void)user;
+    out[0] = kiln_triangular_solve(in[0], in[1], 0);
+}
+
+/* 1 / a is infinite, though b / a is 1: which of both comes out is the inverse's business, and checks know. */
+static void an_inverse_beyond_all_numbers(void **state)
+{
+    (void)state;
+    kiln_function *f = kiln_function_new(k, lower, NULL, &(kiln_function_options){.inputs_count = 2, .outputs = 1});
+    kiln_tensor *in[2] = {kiln_full(k, KILN_F64, S(1, 1), 1e-320), kiln_full(k, KILN_F64, S(1, 5), 1e-320)};
+    if (late_keeps()) return; /* a function that is compiled already cannot be checked */
+    if (kiln_check(NULL, f, kiln_tensors(in, 2)) == KILN_DISAGREE) fail_msg("%s", kiln_error(k)->text);
+}
+
 static void of_nothing(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     (void)e, (void)user;
@@ -167,6 +183,6 @@ static void errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {ENGINE_TEST(factors_give_their_product), ENGINE_TEST(compiled_and_mapped),
-        ENGINE_TEST(singular_and_not_definite), ENGINE_TEST(rows_before_a_zero), ENGINE_TEST(empty_and_narrow), ENGINE_TEST(errors)};
+        ENGINE_TEST(singular_and_not_definite), ENGINE_TEST(rows_before_a_zero), ENGINE_TEST(an_inverse_beyond_all_numbers), ENGINE_TEST(empty_and_narrow), ENGINE_TEST(errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,6 +110,26 @@ bool ref_lu(Run *r)
     return true;
 }
 
+/* Whether element [turn, k] of the inverse, rows and columns in the order in which they are solved, or a sum on the way to it, is
+ * beyond the largest number: w has those before it. a: of a triangle with n rows. */
+static bool inverse_overflows(
+    const struct triangular_attrs *attr, const Known *a, double *w, int64_t n, int64_t turn, double largest)
+{
+    bool over = false;
+    const int64_t row = attr->upper ? n - 1 - turn : turn;
+    const double by = attr->unit ? 1 : a[row * n + row].v;
+    for (int64_t k = 0; k <= turn; k++) {
+        double sum = k == turn, size = sum;
+        for (int64_t i = k; i < turn; i++) {
+            const double term = a[row * n + (attr->upper ? n - 1 - i : i)].v * w[i * n + k];
+            sum -= term, size += fabs(term);
+        }
+        w[turn * n + k] = sum / by;
+        over |= !(size <= largest / 2 && fabs(w[turn * n + k]) <= largest / 2);
+    }
+    return over;
+}
+
 bool ref_triangular(Run *r)
 {
     const struct triangular_attrs *attr = ATTRS(triangular, r->node->attr->at);
@@ -117,11 +137,15 @@ bool ref_triangular(Run *r)
     const int64_t n = t->dim[t->rank - 2], c = t->dim[t->rank - 1];
     const Rules rules = rules_of(r->in[1], n);
     Known *a = ARENA_ARRAY(r->arena, Known, n * n + 1), *x = ARENA_ARRAY(r->arena, Known, n * c + 1);
+    double *w = ARENA_ARRAY(r->arena, double, n *n + 1);
+    const double largest = ref_largest((DType)t->dtype);
     for (int64_t b = 0; n * c != 0 && b < r->out[0].count / (n * c); b++) {
         const bool known = load(r->in[0], b * n * n, n * n, a) && load(r->in[1], b * n * c, n * c, x);
         for (int64_t turn = 0; turn < n && known; turn++) {
             const int64_t j = attr->upper ? n - 1 - turn : turn, first = attr->upper ? 0 : j + 1, end = attr->upper ? j : n;
+            const bool over = inverse_overflows(attr, a, w, n, turn, largest);
             for (int64_t i = 0; i < c; i++) {
+                if (over) x[j * c + i].err = INFINITY;
                 if (!attr->unit) x[j * c + i] = divided(&rules, &x[j * c + i], &a[j * n + j]);
                 for (int64_t k = first; k < end; k++) lose(&rules, &x[k * c + i], &a[k * n + j], &x[j * c + i]);
             }

@@ -19,7 +19,8 @@ extern "C" {
 KILN_API kiln_tensor *kiln_cholesky_at(kiln_site at, kiln_operand x);
 /* x with a x = b: a [..., n, n], of which one triangle is read; b [..., n, k]. how is 0 or a sum of KILN_UPPER (the upper triangle is
  * read; else the lower), KILN_TRANSPOSED (aᵀ stands for a), KILN_UNIT (ones stand for a's diagonal) and KILN_RIGHT (x a = b, with
- * b [..., k, n]). */
+ * b [..., k, n]). Where there are more columns than rows, diagonal blocks of up to 32 rows are inverted: a block whose inverse is
+ * beyond the largest number gives infinities or NaN, even if x itself is not. */
 #define KILN_UPPER 16
 #define KILN_TRANSPOSED 32
 #define KILN_UNIT 64
