@@ -93,7 +93,10 @@ kiln_tensor *matrix_zeros(const Linear *c, kiln_tensor *like, int64_t m, int64_t
     if (!tensor_ok(like)) return like;
     Type t = like->type;
     t.dim[t.rank - 2] = m, t.dim[t.rank - 1] = n;
-    return constant_of(c->t, c->at, &t, kiln_of_i(0));
+    const uint8_t own = device_beside(c->t, like);
+    kiln_tensor *x = constant_of(c->t, c->at, &t, kiln_of_i(0));
+    c->t->device = own;
+    return x;
 }
 
 /* Whether the column is at least, or beyond, the row; bool[m, n] */
