@@ -131,8 +131,8 @@ static void an_inverse_beyond_all_numbers(void **state)
 {
     (void)state;
     kiln_function *f = kiln_function_new(k, lower, NULL, &(kiln_function_options){.inputs_count = 2, .outputs = 1});
-    kiln_tensor *in[2] = {kiln_full(k, KILN_F64, S(1, 1), 1e-320), kiln_full(k, KILN_F64, S(1, 5), 1e-320)};
-    if (late_keeps()) return; /* a function that is compiled already cannot be checked */
+    kiln_tensor *in[2] = {kiln_f64(k, S(2, 2), 1e-320, 0, 0, 1), kiln_full(k, KILN_F64, S(2, 5), 1e-320)};
+    if (late_is_own()) return; /* the check's eager code would make the inverse there, beside operands that are here */
     if (kiln_check(NULL, f, kiln_tensors(in, 2)) == KILN_DISAGREE) fail_msg("%s", kiln_error(k)->text);
 }
 
