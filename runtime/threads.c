@@ -2,9 +2,9 @@
  * begun: the caller does the work itself meanwhile, and waits only for workers that joined.
  *
  * There is one job at a time. `gate` holds the open bit and the number of workers inside. The caller writes the job, opens the gate
- * and raises `epoch` to call the workers; they join while it is open and take chunks from `next`. When no chunk is left the caller
- * shuts the gate and waits until the last worker inside has left. A late worker finds the gate shut, or open for the next job,
- * which it then joins.
+ * and raises `epoch` to call the workers; they join while it is open and take chunks, of their own share first. When no chunk is
+ * left the caller shuts the gate and waits until the last worker inside has left. A late worker finds the gate shut, or open for
+ * the next job, which it then joins.
  *
  * Workers that are woken keep off the core of their caller. After fork() the child has no workers; there the caller does all
  * chunks. */
@@ -31,6 +31,14 @@
 #define PARKED ((uint32_t)1 << 30) /* the caller sleeps until the last worker leaves */
 #define INSIDE (PARKED - 1)
 
+/* The chunks of a job that one thread takes first. What lies side by side in the memory of one job often does in that of the next:
+ * who made it then finds it in its own core's cache. */
+typedef struct Share {
+    _Alignas(64) atomic_uint_fast64_t next;
+    uint64_t end;
+    ThreadPool *pool;
+} Share;
+
 struct ThreadPool {
     int count;   /* the caller included */
     int room;    /* threads asked for */
@@ -45,15 +53,15 @@ struct ThreadPool {
     ChunkFn fn;
     void *arg;
     int64_t n, grain;
-    uint64_t chunks;
-    _Alignas(64) atomic_uint_fast64_t next;
+    int shares; /* into which its chunks are cut */
     _Alignas(64) atomic_uint gate;
     _Alignas(64) atomic_uint epoch;
     atomic_uint sleepers;
-    pthread_t worker[]; /* count - 1 */
+    pthread_t *worker; /* count - 1 */
+    Share share[];     /* of each thread, the caller's first */
 };
 
-static size_t pool_bytes(int threads) { return sizeof(ThreadPool) + ((size_t)threads - 1) * sizeof(pthread_t); }
+static size_t pool_bytes(int threads) { return sizeof(ThreadPool) + (size_t)threads * (sizeof(Share) + sizeof(pthread_t)); }
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
@@ -102,22 +110,29 @@ static void do_chunk(ChunkFn fn, void *arg, int64_t n, int64_t grain, int64_t in
     fn(arg, lo, grain < n - lo ? lo + grain : n);
 }
 
-static void do_chunks(ThreadPool *p)
+/* Those of the thread's own share, then what the others have left of theirs. */
+static void do_chunks(ThreadPool *p, int thread)
 {
     ChunkFn fn = p->fn;
     void *arg = p->arg;
     int64_t n = p->n, grain = p->grain;
-    uint64_t chunks = p->chunks, i;
-    while ((i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < chunks) do_chunk(fn, arg, n, grain, (int64_t)i);
+    const int shares = p->shares;
+    for (int i = 0; i < shares; i++) {
+        Share *s = &p->share[(thread + i) % shares];
+        while (atomic_load_explicit(&s->next, memory_order_relaxed) < s->end) {
+            const uint64_t c = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
+            if (c < s->end) do_chunk(fn, arg, n, grain, (int64_t)c);
+        }
+    }
 }
 
-static void help(ThreadPool *p)
+static void help(ThreadPool *p, int thread)
 {
     uint32_t gate = atomic_load_explicit(&p->gate, memory_order_relaxed);
     do {
         if ((gate & OPEN) == 0) return;
     } while (!atomic_compare_exchange_weak_explicit(&p->gate, &gate, gate + 1, memory_order_acquire, memory_order_relaxed));
-    do_chunks(p);
+    do_chunks(p, thread);
     gate = atomic_fetch_sub_explicit(&p->gate, 1, memory_order_release);
     if (gate == (PARKED | 1)) futex_wake(&p->gate, 1);
 }
@@ -134,12 +149,14 @@ static void await_epoch(ThreadPool *p, uint32_t seen)
 
 static void *work(void *arg)
 {
-    ThreadPool *p = arg;
+    const Share *own = arg;
+    ThreadPool *p = own->pool;
+    const int thread = (int)(own - p->share);
     for (uint32_t seen = 0;;) {
         await_epoch(p, seen);
         seen = atomic_load(&p->epoch);
         if (atomic_load(&p->stop)) return NULL;
-        help(p);
+        help(p, thread);
     }
 }
 
@@ -160,7 +177,7 @@ static void start_workers(ThreadPool *p, int threads)
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    while (p->count < threads && pthread_create(&p->worker[p->count - 1], NULL, work, p) == 0) p->count++;
+    while (p->count < threads && pthread_create(&p->worker[p->count - 1], NULL, work, &p->share[p->count]) == 0) p->count++;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
@@ -176,6 +193,8 @@ ThreadPool *threads_new(int threads)
     atomic_flag_clear(&p->busy);
     p->count = 1;
     p->room = threads;
+    p->worker = (pthread_t *)(void *)(p->share + threads);
+    for (int i = 0; i < threads; i++) p->share[i].pool = p;
     p->spin = threads <= cores;
     p->off = off_core(p->spin, &set);
     p->memory = pool_new(KEEP_BYTES);
@@ -228,11 +247,16 @@ static void run_parallel(ThreadPool *p, ChunkFn fn, void *arg, int64_t n, int64_
     p->arg = arg;
     p->n = n;
     p->grain = grain;
-    p->chunks = chunks;
-    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    p->shares = (int)MIN_OF((uint64_t)p->count, chunks);
+    const uint64_t each = chunks / (uint64_t)p->shares, more = chunks % (uint64_t)p->shares;
+    uint64_t first = 0;
+    for (int i = 0; i < p->shares; i++, first = p->share[i - 1].end) {
+        p->share[i].end = first + each + ((uint64_t)i < more);
+        atomic_store_explicit(&p->share[i].next, first, memory_order_relaxed);
+    }
     atomic_store_explicit(&p->gate, OPEN, memory_order_release);
     call_workers(p, chunks - 1);
-    do_chunks(p);
+    do_chunks(p, 0);
     await_workers(p);
 }
 

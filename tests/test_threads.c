@@ -56,10 +56,7 @@ static void every_index_once(void **state)
     }
 }
 
-static void count_calls(void *arg, int64_t lo, int64_t hi)
-{
-    atomic_fetch_add((atomic_int_fast64_t *)arg, hi - lo);
-}
+static void count_calls(void *arg, int64_t lo, int64_t hi) { atomic_fetch_add((atomic_int_fast64_t *)arg, hi - lo); }
 
 /* Short jobs one upon the other: a late worker must not take a chunk of a job that is over. Pauses
  * let workers park. */
@@ -108,6 +105,41 @@ static void all_threads_work(void **state)
         assert_false(m.stopped);
         if (i % 2 == 0) usleep(500);
     }
+    threads_free(p);
+}
+
+typedef struct Shares {
+    Meeting all;
+    atomic_int at[4]; /* the chunks that threads began with */
+    atomic_int done;
+} Shares;
+
+/* The first chunk of a thread waits for those of the others; chunk 0 then waits for all other chunks. */
+static void note_first(void *arg, int64_t lo, int64_t hi)
+{
+    static _Thread_local const Shares *seen;
+    Shares *s = arg;
+    (void)hi;
+    if (seen != s) {
+        seen = s;
+        atomic_fetch_add(&s->at[lo / 10], lo % 10 == 0 ? 1 : 100);
+        meet(&s->all, lo, hi);
+    }
+    for (int i = 0; lo == 0 && atomic_load(&s->done) < 39 && i < 20000; i++) usleep(100);
+    if (lo == 0 && atomic_load(&s->done) < 39) atomic_store(&s->all.stopped, true);
+    atomic_fetch_add(&s->done, 1);
+}
+
+/* Each thread begins with a part of the job of its own, the caller with the first; who is done takes what others have left. */
+static void each_begins_with_its_share(void **state)
+{
+    (void)state;
+    ThreadPool *p = threads_new(4);
+    Shares s = {.all = {.wanted = 4}};
+    threads_run(p, note_first, &s, 40, 1);
+    assert_false(s.all.stopped);
+    for (int i = 0; i < 4; i++) assert_int_equal(s.at[i], 1);
+    assert_int_equal(s.done, 40);
     threads_free(p);
 }
 
@@ -365,6 +397,7 @@ int main(void)
         TEST(every_index_once),
         TEST(jobs_follow_each_other),
         TEST(all_threads_work),
+        TEST(each_begins_with_its_share),
         TEST(nested_runs_are_serial),
         TEST(small_runs_are_serial),
         TEST(a_busy_pool_runs_here),
