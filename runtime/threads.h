@@ -1,6 +1,6 @@
-/* threads: the one pool of an engine. Workers spin briefly after work, then park on a futex. Relies on base and POSIX threads. Never
- * knows tensors. Each thread has a share of the chunks, which lie side by side, and helps others when it is done, so that a core
- * that is late delays one chunk only; the grid of chunks is the caller's and never depends on the number of threads. */
+/* threads: the one pool of an engine. Workers spin briefly after work, then park on a futex. Relies on base and POSIX threads.
+ * Never knows tensors. Each thread has a share of the chunks, which lie side by side, and helps others when it is done, so that a
+ * core that is late delays one chunk only; the grid of chunks is the caller's and never depends on the number of threads. */
 #ifndef KILN_RUNTIME_THREADS_H
 #define KILN_RUNTIME_THREADS_H
 
