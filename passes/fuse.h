@@ -16,12 +16,13 @@
     8 /* bounds chains of nodes that a kernel computes again: without it, a chain would be computed as often as \
        * it is long */
 #define FUSE_RESULTS 16
-#define FUSE_LEVELS                                                                                                           \
-    2                /* bounds chains of reductions where no row can be kept: each stage computes again what the earlier ones \
-                      * did */
-#define FUSE_ROWS 12 /* and one more for each row that can be kept, up to this many more */
-#define FUSE_NEAR 64 /* how many neighbours each group that asks for a value is tried with, itself included */
-#define FUSE_AXES 9  /* layouts have to stay sizes: 4 bits per axis */
+#define FUSE_LEVELS                                                                                                               \
+    2                    /* bounds chains of reductions where no row can be kept: each stage computes again what the earlier ones \
+                          * did */
+#define FUSE_ROWS 12     /* and one more for each row that can be kept, up to this many more */
+#define FUSE_NEAR 64     /* how many neighbours each group that asks for a value is tried with, itself included */
+#define PRODUCT_STEPS 12 /* elementwise ones that may lie between a product and what is kept at its end */
+#define FUSE_AXES 9      /* layouts have to stay sizes: 4 bits per axis */
 #define NO_GROUP UINT32_MAX
 #define NO_EFFECT UINT32_MAX
 

@@ -190,6 +190,19 @@ static bool repeats(const Fuse *f, const Group *g, const Node *n, const IndexMap
     return points(f, g, used | idle) > 1.01 * fuse_elements(f, n->out);
 }
 
+/* Whether v is computed by a few elementwise steps from a product of as many elements. */
+static bool ends_product(const Fuse *f, Value v, double elements, int depth)
+{
+    const Node *n = graph_maker(f->g, v);
+    const bool moves = op_def[n->op].flags & OPF_MOVES && n->nin == 1;
+    if (fuse_elements(f, v) != elements || depth == 0) return false;
+    if (n->op == OP_matmul || n->op == OP_conv) return true;
+    if (!moves && !(op_def[n->op].flags & OPF_ELEMENTWISE)) return false;
+    for (uint32_t k = 0; k < n->nin; k++)
+        if (ends_product(f, n->in[k], elements, depth - 1)) return true;
+    return false;
+}
+
 /* The sweep axis for n, chosen or made. */
 static bool take_sweep(Fuse *f, Group *g, const Node *n, const IndexMap *m)
 {
@@ -284,7 +297,10 @@ bool fuse_join(Fuse *f, const Node *n, uint32_t group, bool as_result)
     /* One division or square root per row is cheaper to compute again for each row than to put into a kernel of its own. */
     int cheap = !as_result && fuse_elements(f, n->out) == 1 ? 8 : 4;
     if (u->nmap > 1 && (cost > cheap || as_result)) return fuse_no(f, STOP_places);
-    for (uint32_t i = 0; i < u->nmap && cost > cheap; i++)
+    /* At the end of a product, whose rows are still in a cache, even a little is cheaper than in each of several windows. */
+    const bool ends = op_def[n->op].flags & OPF_ELEMENTWISE && g->env.sweep >= 0 &&
+                      ends_product(f, n->out, fuse_elements(f, n->out), PRODUCT_STEPS);
+    for (uint32_t i = 0; i < u->nmap && (cost > cheap || ends); i++)
         if (repeats(f, g, n, u->map[i])) return fuse_no(f, STOP_again);
     if (node_reduces(n) && !join_reduction(f, n, group, u)) return false;
     if (!node_reduces(n) && !fuse_operands(f, n, group)) return fuse_no(f, STOP_moves);

@@ -141,7 +141,8 @@ static bool reads_apart(const KernelEmit *e, const Instr *i)
 }
 
 /* How many turns from..to has if they are worth writing out one by one, without a loop: what the index decides, as the row and
- * column of a window's element, is then known, and nothing is divided. 0 if they are not. */
+ * column of a window's element, is then known, and nothing is divided. 0 if they are not. What has no lanes becomes little code,
+ * being mostly such rows and columns. */
 static int64_t written_out(const KernelEmit *e, const Stage *s, LLVMValueRef from, LLVMValueRef to)
 {
     int64_t a, b, code = 0;
@@ -149,7 +150,7 @@ static int64_t written_out(const KernelEmit *e, const Stage *s, LLVMValueRef fro
     for (uint32_t i = s->first; i < s->last; i++) {
         const Instr *in = &e->k->instr[i];
         if (reads_apart(e, in)) return 0;
-        if (in->sweeps) code += in->lanes ? e->unroll : 1;
+        if (in->sweeps && in->lanes) code += e->unroll;
     }
     return b - a <= 16 && (b - a) * code <= 256 ? b - a : 0;
 }

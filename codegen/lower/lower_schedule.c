@@ -172,16 +172,21 @@ static int turn_axis(const Lower *lw, const Kernel *k)
 
 /* ---- chunks and cost ----------------------------------------------------------------------------- */
 
+#define MANY_CHUNKS 32 /* have work for many threads, */
+#define SOME_CHUNKS 12 /* and for some */
+
+/* The outermost axis that has work for many threads, or else for some: neighbours along it lie together, and vectors stay whole. */
 static int chunk_axis(const Lower *lw, const Kernel *k)
 {
-    int best = -1;
+    int best = -1, some = -1;
     for (int a = 0; a < (int)k->naxis; a++) {
         if (a == k->sweep) continue;
         int64_t extent = dim_hi(lw->dims, k->extent[a]);
-        if (a != k->vector && a != k->turn && extent >= 32) return a; /* the outermost axis that has work for many threads */
+        if (a != k->vector && a != k->turn && extent >= MANY_CHUNKS) return a;
+        if (a != k->vector && a != k->turn && extent >= SOME_CHUNKS && some < 0) some = a;
         if (best < 0 || extent > dim_hi(lw->dims, k->extent[best])) best = a;
     }
-    return best;
+    return some >= 0 ? some : best;
 }
 
 #define COST_EXTENT 100000 /* beyond this a symbol's upper bound says little */
