@@ -11,13 +11,17 @@ typedef void KernelFn(void *const *buf, const int64_t *dim, int64_t lo, int64_t 
 /* Rows times columns times inner size of a product: up to here compiled code emits it, with the bits that `contract` gives. */
 #define SMALL_PRODUCT ((int64_t)1 << 21)
 
+/* As a KernelFn, of these columns of each row alone. */
+typedef void RowsFn(void *const *buf, const int64_t *dim, int64_t lo, int64_t hi, int64_t from, int64_t end);
+
 /* What is done to rows of a result as soon as they are there, on the thread that made them: row i is [i * each, (i + 1) * each) to
  * fn. */
 typedef struct HostRows {
-    KernelFn *fn; /* NULL: nothing */
+    RowsFn *fn; /* NULL: nothing */
     void *const *buf;
     const int64_t *dim;
-    int64_t each;
+    int64_t each;    /* 1: rows; or as many as a row has columns: elements, and fn does not look at `from` and `end` */
+    int64_t columns; /* of a row, which may be done apart from each other; 0: each row is done at once */
 } HostRows;
 
 /* One (batched) contraction; strides in elements. */

@@ -86,6 +86,7 @@ typedef struct Step {
     /* KERNEL: not 0: it may run on any row of what the step before makes as soon as that is there, and so many indices of its chunk
      * axis are one row. */
     int64_t joins;
+    int64_t columns; /* KERNEL that joins: of a row, if each of its points needs one of them, so that it may run on some; else 0 */
     /* KERNEL: it may run at the same time as the steps before it, back to the nearest that does not say so: none of them writes
      * what another reads or writes. Together they are one launch, whose chunks threads share. */
     bool beside;

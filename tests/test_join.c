@@ -12,22 +12,35 @@
 
 /* ---- the routine ---------------------------------------------------------------------------------- */
 
+static const int64_t the_dim = 42;
+
 typedef struct Seen {
     const char *made;
     char *copy;
-    _Atomic(int) *times; /* per index */
-    size_t bytes;        /* of an index */
+    _Atomic(int) *times; /* per element */
+    size_t bytes;        /* of one */
+    int64_t rows, columns;
+    HostRows how;
 } Seen;
 
-static void see(void *const *buf, const int64_t *dim, int64_t lo, int64_t hi)
+static void see_elements(Seen *s, int64_t lo, int64_t hi)
 {
-    Seen *s = buf[0];
-    assert_int_equal(dim[0], 42);
     memcpy(s->copy + (size_t)lo * s->bytes, s->made + (size_t)lo * s->bytes, (size_t)(hi - lo) * s->bytes);
     for (; lo < hi; lo++) atomic_fetch_add(&s->times[lo], 1);
 }
 
-static const int64_t the_dim = 42;
+static void see(void *const *buf, const int64_t *dim, int64_t lo, int64_t hi, int64_t from, int64_t end)
+{
+    Seen *s = buf[0];
+    assert_int_equal(dim[0], 42);
+    if (s->how.each == s->columns) {
+        see_elements(s, lo, hi);
+        return;
+    }
+    if (s->how.columns == 0) from = 0, end = s->columns;
+    for (; lo < hi; lo++) see_elements(s, lo * s->columns + from, lo * s->columns + end);
+}
+
 
 static float *numbers(int type, int64_t n)
 {
@@ -37,17 +50,19 @@ static float *numbers(int type, int64_t n)
     return (float *)(void *)x;
 }
 
-static Seen seen_of(void *to, int64_t rows, int64_t columns, int64_t each, size_t bytes)
+/* way: 1 elements in place of rows, 2 any columns of them */
+static Seen seen_of(void *to, int64_t rows, int64_t columns, int way, size_t bytes)
 {
-    Seen s = {.made = to, .copy = calloc((size_t)(rows * columns + 1), bytes), .bytes = bytes * (size_t)(columns / each)};
-    s.times = calloc((size_t)(rows * each + 1), sizeof *s.times);
+    Seen s = {.made = to, .copy = calloc((size_t)(rows * columns + 1), bytes), .bytes = bytes, .rows = rows, .columns = columns};
+    s.times = calloc((size_t)(rows * columns + 1), sizeof *s.times);
+    s.how = (HostRows){see, NULL, &the_dim, way & 1 ? columns : 1, way & 2 ? columns : 0};
     return s;
 }
 
-static void check_seen(Seen *s, int64_t rows, int64_t each)
+static void check_seen(Seen *s)
 {
-    for (int64_t i = 0; i < rows * each; i++) assert_int_equal(s->times[i], 1);
-    assert_memory_equal(s->copy, s->made, (size_t)(rows * each) * s->bytes);
+    for (int64_t i = 0; i < s->rows * s->columns; i++) assert_int_equal(s->times[i], 1);
+    assert_memory_equal(s->copy, s->made, (size_t)(s->rows * s->columns) * s->bytes);
     free(s->copy);
     free((void *)s->times);
 }
@@ -59,17 +74,18 @@ static void products(void **state)
         {1, 820, 830, 810}, {2, 5, 7, 0}, {512, 32, 32, 32}, {1, 1, 4096, 1000}, {1, 9, 9, 9000}};
     for (size_t i = 0; i < COUNT_OF(extents); i++)
         for (int type = DT_bf16; type <= DT_f64; type++)
-            for (int way = 0; way < 4; way++) {
-                int64_t batch = extents[i][0], m = extents[i][1], n = extents[i][2], k = extents[i][3], each = way % 2 ? n : 1;
+            for (int way = 0; way < 8; way++) {
+                int64_t batch = extents[i][0], m = extents[i][1], n = extents[i][2], k = extents[i][3];
                 size_t bytes = dtype_bytes((DType)type);
                 float *a = numbers(type, batch * m * k), *b = numbers(type, batch * k * n), *c = malloc((size_t)(batch * m * n) * bytes);
-                Seen s = seen_of(c, batch * m, n, each, bytes);
+                Seen s = seen_of(c, batch * m, n, way % 4, bytes);
                 void *buf[] = {&s};
+                s.how.buf = buf;
                 HostContract h = {.type = type, .to = type, .nbatch = 1, .batch = {batch}, .m = m, .n = n, .k = k, .a = a, .b = b, .c = c, .a_batch = {m * k},
-                    .b_batch = {k * n}, .a_row = k, .a_col = 1, .b_row = n, .b_col = 1, .rows = {see, buf, &the_dim, each}};
+                    .b_batch = {k * n}, .a_row = k, .a_col = 1, .b_row = n, .b_col = 1, .rows = s.how};
                 Status st = {0};
-                assert_true(contract_run(way / 2 ? threads : NULL, &h, false, &st));
-                check_seen(&s, batch * m, each);
+                assert_true(contract_run(way / 4 ? threads : NULL, &h, false, &st));
+                check_seen(&s);
                 free(a), free(b), free(c);
             }
 }
@@ -82,20 +98,21 @@ static void convolutions(void **state)
         {1, 700, 2, 6, 3, 1, 1}, {1, 16, 1000, 5, 3, 1, 1}};
     for (size_t i = 0; i < COUNT_OF(shapes); i++)
         for (int type = DT_bf16; type <= DT_f64; type++)
-            for (int way = 0; way < 4; way++) {
+            for (int way = 0; way < 8; way++) {
                 const int64_t *p = shapes[i];
-                int64_t out = p[1] * p[6], columns = p[3] * p[5], rows = p[0] * out * out, each = way % 2 ? columns : 1;
+                int64_t out = p[1] * p[6], columns = p[3] * p[5], rows = p[0] * out * out;
                 size_t bytes = dtype_bytes((DType)type);
                 float *x = numbers(type, p[0] * p[1] * p[1] * p[2] * p[5]), *w = numbers(type, p[4] * p[4] * p[2] * columns);
                 float *y = malloc((size_t)(rows * columns) * bytes);
-                Seen s = seen_of(y, rows, columns, each, bytes);
+                Seen s = seen_of(y, rows, columns, way % 4, bytes);
                 void *buf[] = {&s};
+                s.how.buf = buf;
                 HostConv h = {.type = type, .n = p[0], .groups = p[5], .c = p[2], .o = p[3], .in = {1, p[1], p[1]}, .taps = {1, p[4], p[4]},
                     .out = {1, out, out}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .spread = {1, p[6], p[6]}, .low = {0, p[4] / 2, p[4] / 2},
-                    .x = x, .with = w, .to = y, .rows = {see, buf, &the_dim, each}};
+                    .x = x, .with = w, .to = y, .rows = s.how};
                 Status st = {0};
-                assert_true(contract_convolve(way / 2 ? threads : NULL, &h, &st));
-                check_seen(&s, rows, each);
+                assert_true(contract_convolve(way / 4 ? threads : NULL, &h, &st));
+                check_seen(&s);
                 free(x), free(w), free(y);
             }
 }
@@ -115,14 +132,14 @@ static int starve(HostContract *h, HostConv *v, int64_t rows, int64_t columns, b
     if (v) v->to = c;
     for (uint64_t n = 0; n == 0 || bitten > 0; n++) {
         ThreadPool *pool = with_threads ? threads_new(3) : NULL;
-        Seen s = seen_of(c, rows, columns, 1, bytes);
+        Seen s = seen_of(c, rows, columns, n % 2 ? 2 : 0, bytes);
         void *buf[] = {&s};
-        HostRows r = {see, buf, &the_dim, 1};
+        s.how.buf = buf;
         Status st = {0};
         const int64_t live = memory_count().live_blocks;
         const uint64_t before = memory_count().allocations;
-        if (h) h->rows = r;
-        if (v && seen) v->rows = r;
+        if (h) h->rows = s.how;
+        if (v && seen) v->rows = s.how;
         memset(c, 0x55, all);
         memory_fail_at(n, false);
         const bool ok = h ? contract_run(pool, h, false, &st) : contract_convolve(pool, v, &st);
@@ -135,7 +152,7 @@ static int starve(HostContract *h, HostConv *v, int64_t rows, int64_t columns, b
         if (!ok) assert_int_equal(st.code, ST_MEMORY);
         failed += !ok;
         if (ok && seen) {
-            check_seen(&s, rows, 1);
+            check_seen(&s);
         } else {
             free(s.copy);
             free((void *)s.times);

@@ -50,7 +50,15 @@ static inline bool is_few(const HostContract *c)
 /* Does to rows first .. end - 1 what is to be done to them; for all rows, by all threads. */
 static inline void contract_rows(const HostRows *r, int64_t first, int64_t end)
 {
-    if (r->fn) r->fn(r->buf, r->dim, first * r->each, end * r->each);
+    if (r->fn) r->fn(r->buf, r->dim, first * r->each, end * r->each, 0, r->columns);
+}
+/* The same, for n columns from `column` on, where r->columns allows it. */
+static inline void contract_columns(const HostRows *r, int64_t first, int64_t end, int64_t column, int64_t n)
+{
+    if (r->each == 1 || n == r->columns)
+        r->fn(r->buf, r->dim, first * r->each, end * r->each, column, column + n);
+    else
+        for (; first < end; first++) r->fn(r->buf, r->dim, first * r->each + column, first * r->each + column + n, 0, 0);
 }
 void contract_all_rows(ThreadPool *threads, const HostRows *r, int64_t rows);
 /* Rounds f32 to that narrow type. */

@@ -41,8 +41,9 @@ static bool product(const Work *w, const char *a, int64_t a_row, int64_t a_col, 
 }
 
 /* buf: x, the product, the type; dim: elements between rows of x, columns, bytes of an element */
-static void lose_rows(void *const *buf, const int64_t *dim, int64_t lo, int64_t hi)
+static void lose_rows(void *const *buf, const int64_t *dim, int64_t lo, int64_t hi, int64_t from, int64_t end)
 {
+    (void)from, (void)end;
     const FactorType *const *is = buf[2];
     (*is)->less((char *)buf[0] + lo * dim[0] * dim[2], dim[0], (char *)buf[1] + lo * dim[1] * dim[2], hi - lo, dim[1]);
 }
@@ -54,7 +55,7 @@ static bool lose(const Work *w, char *x, int64_t x_row, const char *a, int64_t a
     const FactorType *is = w->is;
     void *buf[] = {x, w->some, &is};
     const int64_t dim[] = {x_row, n, w->e};
-    return product(w, a, a_row, 1, b, b_row, m, n, k, &(HostRows){lose_rows, buf, dim, 1});
+    return product(w, a, a_row, 1, b, b_row, m, n, k, &(HostRows){lose_rows, buf, dim, 1, 0});
 }
 
 /* ---- systems ---------------------------------------------------------------------------------------- */

@@ -47,9 +47,10 @@ typedef struct Gen {
     bool marks; /* CompileOptions.marks */
     Status *st; /* the unsupported thing, if any; emission goes on with poison */
     LLVMTypeRef i1, i8, i16, i32, i64, half, f32, f64, ptr, nothing;
-    LLVMTypeRef kernel_type; /* the type of KernelFn */
-    LLVMValueRef *kernel_fn; /* per kernel of the program; NULL if not emitted yet */
-    ContractFn *contracts;   /* emitted so far */
+    LLVMTypeRef kernel_type, rows_type; /* the types of KernelFn and RowsFn */
+    LLVMValueRef *kernel_fn;            /* per kernel of the program; NULL if not emitted yet */
+    LLVMValueRef *rows_fn;              /* the same, as a RowsFn: of whole rows, and of some columns (emit_rows) */
+    ContractFn *contracts;              /* emitted so far */
     /* the function being emitted */
     LLVMValueRef fn;
     LLVMBuilderRef top;             /* builds at the end of the first block: allocas and loads done once */
@@ -148,6 +149,7 @@ typedef struct KernelEmit {
     LLVMValueRef mask;               /* a mask of the lanes that exist; NULL: all do */
     LLVMValueRef columns_left;       /* of a square under a mask */
     LLVMValueRef lo, hi;             /* of the chunk axis */
+    LLVMValueRef from, end;          /* of the vector axis, if that is another one; NULL: all of it */
     LLVMValueRef *buf;               /* per kernel buffer */
     LLVMValueRef *row;               /* per row cache */
     uint32_t row_lanes;              /* elements per sweep index in a row cache */
@@ -166,6 +168,8 @@ typedef struct KernelEmit {
 
 /* Emits the kernel as an internal function. whole: it is always called over its whole chunk axis, of constant extent. */
 LLVMValueRef emit_kernel(Gen *g, const Kernel *k, bool whole);
+/* The same as a RowsFn, for Step.columns; of a kernel of one axis without a look at them. */
+LLVMValueRef emit_rows(Gen *g, const Kernel *k, int64_t columns);
 /* Emits the stage's instructions that sweep (or those that do not) for every unrolled vector; with stores and reductions if
  * `sinks`. */
 void emit_body(KernelEmit *e, const Stage *s, bool sweeps, bool sinks);

@@ -34,7 +34,10 @@ static uint32_t emit_functions(Gen *g, const Step *s, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         if (s[i].kind == STEP_KERNEL) {
             const Kernel *k = &g->p->kernel.at[s[i].kernel];
-            if (!g->kernel_fn[s[i].kernel]) {
+            if (i > 0 && step_joins_host(g, &s[i - 1], &s[i])) {
+                LLVMValueRef *fn = step_rows_fn(g, &s[i]);
+                if (!*fn) *fn = emit_rows(g, k, s[i].columns);
+            } else if (!g->kernel_fn[s[i].kernel]) {
                 g->kernel_fn[s[i].kernel] = emit_kernel(g, k, step_stays_direct(g, k));
                 if (g->flow && is_small(g, k)) inline_always(g, g->kernel_fn[s[i].kernel]);
             }

@@ -67,6 +67,9 @@ bool step_stays_direct(const Gen *g, const Kernel *k); /* no thread could help, 
 bool step_product_direct(Gen *g, const Step *s);       /* likewise */
 /* the kernel of the next step runs on each piece's rows of the emitted product */
 bool step_joins_pieces(Gen *g, const Step *s, const Step *next);
+/* Whether the host runs the kernel of the next step on the rows of this one, and where its function is noted then. */
+bool step_joins_host(const Gen *g, const Step *s, const Step *next);
+LLVMValueRef *step_rows_fn(const Gen *g, const Step *s);
 void step_leave(Entry *e, LLVMValueRef when, LLVMValueRef code); /* ends the entry with that code */
 void emit_steps(Entry *e, const Step *s, uint32_t n);
 

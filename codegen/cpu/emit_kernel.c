@@ -200,7 +200,7 @@ static void parallel_axes(KernelEmit *e, uint32_t from)
     bool chunk = (int)axis == k->chunk;
     LLVMValueRef start = chunk ? e->lo : gen_i64(e->g, 0), end = chunk ? e->hi : gen_dim(e->g, k->extent[axis]);
     if (inner) {
-        emit_vector_axis(e, start, end);
+        emit_vector_axis(e, e->from ? e->from : start, e->end ? e->end : end);
         return;
     }
     if (loop_turns(start, end, 1) == 0) return;
@@ -347,21 +347,29 @@ static void emit_past(KernelEmit *e)
     gen_put(g, other);
 }
 
-LLVMValueRef emit_kernel(Gen *g, const Kernel *k, bool whole)
+static LLVMValueRef emit(Gen *g, const Kernel *k, LLVMTypeRef type, bool whole, bool some_columns)
 {
     KernelEmit e = {.g = g, .k = k, .width = vector_width(g, k), .unroll = 1};
     arrays(&e);
     find_splats(&e);
-    gen_function_begin(
-        g, arena_printf(g->arena, "k%u_%s", (unsigned)(k - g->p->kernel.at), k->name ? k->name : ""), g->kernel_type, true);
+    gen_function_begin(g, arena_printf(g->arena, "k%u_%s", (unsigned)(k - g->p->kernel.at), k->name ? k->name : ""), type, true);
     gen_prefer_vectors(g, vector_bytes(g, k));
     g->dim_arg = LLVMGetParam(g->fn, 1);
     e.lo = whole ? gen_i64(g, 0) : LLVMGetParam(g->fn, 2);
     e.hi = whole && k->chunk >= 0 ? gen_dim(g, k->extent[k->chunk]) : LLVMGetParam(g->fn, 3);
+    e.from = some_columns ? LLVMGetParam(g->fn, 4) : NULL;
+    e.end = some_columns ? LLVMGetParam(g->fn, 5) : NULL;
     open_memory(&e);
     emit_past(&e);
     parallel_axes(&e, 0);
     LLVMBuildRetVoid(g->b);
     gen_function_end(g);
     return g->fn;
+}
+
+LLVMValueRef emit_kernel(Gen *g, const Kernel *k, bool whole) { return emit(g, k, g->kernel_type, whole, false); }
+
+LLVMValueRef emit_rows(Gen *g, const Kernel *k, int64_t columns)
+{
+    return emit(g, k, g->rows_type, false, columns != 0 && k->naxis > 1);
 }

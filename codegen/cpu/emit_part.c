@@ -30,13 +30,22 @@ static uint32_t list_weight(const Program *p, const Step *s, uint32_t n, uint32_
     return w;
 }
 
-/* Steps per part; n means that they stay together. */
+/* Where the part that begins at `first` ends: after `piece` steps, and no kernel is cut off the product that it joins. */
+static uint32_t part_end(const Step *s, uint32_t n, uint32_t first, uint32_t piece)
+{
+    uint32_t end = MIN_OF(piece, n - first) + first;
+    while (end < n && s[end].joins != 0) end++;
+    return end;
+}
+
+/* Steps per part, or a few more; n means that they stay together. */
 static uint32_t piece_of(const Entry *e, const Step *s, uint32_t n)
 {
     uint32_t weight = e->parts.cut ? list_weight(e->g->p, s, n, UINT32_MAX / 2) : 0;
     if (n < 2 || weight <= PART_WEIGHT) return n;
     uint32_t least = MAX_OF((uint32_t)((uint64_t)n * PART_WEIGHT / weight), 1), pieces = (n + least - 1) / least;
-    return MIN_OF(least * ((pieces + PART_PIECES - 1) / PART_PIECES), n - 1);
+    const uint32_t piece = MIN_OF(least * ((pieces + PART_PIECES - 1) / PART_PIECES), n - 1);
+    return part_end(s, n, 0, piece) < n ? piece : n;
 }
 
 /* A branch of many cases is long even if each case is short; and a single step cannot be cut, but the steps in it can become
@@ -99,7 +108,10 @@ static void walk(Entry *e, const Step *s, uint32_t n)
 {
     uint32_t piece = piece_of(e, s, n);
     for (uint32_t i = 0; i < n && piece == n; i++) walk_step(e, &s[i]);
-    for (uint32_t i = 0; i < n && piece < n; i += piece) walk_apart(e, s + i, MIN_OF(piece, n - i));
+    for (uint32_t i = 0, end; i < n && piece < n; i = end) {
+        end = part_end(s, n, i, piece);
+        walk_apart(e, s + i, end - i);
+    }
 }
 
 static uint32_t count_loops(const Program *p)
@@ -246,7 +258,10 @@ void part_steps(Entry *e, const Step *s, uint32_t n)
 {
     uint32_t piece = piece_of(e, s, n);
     if (piece == n) emit_steps(e, s, n);
-    for (uint32_t i = 0; i < n && piece < n; i += piece) steps_apart(e, s + i, MIN_OF(piece, n - i));
+    for (uint32_t i = 0, end; i < n && piece < n; i = end) {
+        end = part_end(s, n, i, piece);
+        steps_apart(e, s + i, end - i);
+    }
 }
 
 void part_block(Entry *e, const Step *s, uint32_t block)

@@ -239,17 +239,26 @@ static LLVMValueRef operand(Entry *e, uint32_t buf, Dim base, DType t)
     return bytes_from(g, part_address(e, buf), gen_mul(g, gen_dim(g, base), gen_i64(g, (int64_t)dtype_bytes(t))));
 }
 
+bool step_joins_host(const Gen *g, const Step *s, const Step *next)
+{
+    const bool asks = s->kind == STEP_CONTRACT ? s->contract.host : s->kind == STEP_HOST && host_routine((Op)s->host.op)->joins;
+    if (!asks || !next || next->kind != STEP_KERNEL || next->joins == 0) return false;
+    return !step_stays_direct(g, &g->p->kernel.at[next->kernel]);
+}
+
+LLVMValueRef *step_rows_fn(const Gen *g, const Step *s) { return &g->rows_fn[2 * s->kernel + (s->columns != 0)]; }
+
 /* The kernel of the next step, if it is one that the host may run on the rows of this one (Step.joins); at: where it is told. */
-static bool tell_rows(Entry *e, Question *q, const Step *next, size_t at)
+static bool tell_rows(Entry *e, Question *q, const Step *s, const Step *next, size_t at)
 {
     Gen *g = e->g;
-    const Kernel *k = next && next->kind == STEP_KERNEL && next->joins != 0 ? &entry_program(e)->kernel.at[next->kernel] : NULL;
-    if (!k || step_stays_direct(g, k)) return false;
-    set_args(e, next->buf, k->nbuf);
-    tell(q, at + offsetof(HostRows, fn), g->kernel_fn[next->kernel]);
+    if (!step_joins_host(g, s, next)) return false;
+    set_args(e, next->buf, entry_program(e)->kernel.at[next->kernel].nbuf);
+    tell(q, at + offsetof(HostRows, fn), *step_rows_fn(g, next));
     tell(q, at + offsetof(HostRows, buf), e->args);
     tell(q, at + offsetof(HostRows, dim), e->dim);
     tell(q, at + offsetof(HostRows, each), gen_i64(g, next->joins));
+    tell(q, at + offsetof(HostRows, columns), gen_i64(g, next->columns));
     return true;
 }
 
@@ -301,7 +310,7 @@ static bool host_product(Entry *e, const Step *s, const Step *next)
     tell_dims(e, &q, s->contract.b_col.stride, 1, offsetof(HostContract, b_col));
     tell_word(&q, offsetof(HostContract, b_type), s->contract.b_type);
     tell_word(&q, offsetof(HostContract, to), s->contract.to);
-    const bool joined = tell_rows(e, &q, next, offsetof(HostContract, rows));
+    const bool joined = tell_rows(e, &q, s, next, offsetof(HostContract, rows));
     ask_host(e, &q, sizeof(HostContract), offsetof(KilnHost, contract));
     return joined;
 }
@@ -317,7 +326,7 @@ static bool step_host(Entry *e, const Step *s, const Step *next)
     tell_dims(e, &q, s->host.dim, h->dims, sizeof(int64_t));
     for (uint32_t i = 0; i < h->words; i++, at += sizeof(int64_t)) tell(&q, at, gen_i64(e->g, s->host.word[i]));
     for (uint32_t i = 0; i < h->results + h->operands; i++, at += sizeof(void *)) tell(&q, at, part_address(e, s->buf[i]));
-    const bool joined = h->joins && tell_rows(e, &q, next, at);
+    const bool joined = h->joins && tell_rows(e, &q, s, next, at);
     if (h->joins) at += sizeof(HostRows) + sizeof(struct Keep *);
     ask_host(e, &q, at, h->call);
     return joined;

@@ -165,8 +165,9 @@ static void gen_init(Gen *g, LLVMContextRef ctx)
     g->f64 = LLVMDoubleTypeInContext(ctx);
     g->ptr = LLVMPointerTypeInContext(ctx, 0);
     g->nothing = LLVMVoidTypeInContext(ctx);
-    LLVMTypeRef params[4] = {g->ptr, g->ptr, g->i64, g->i64};
+    LLVMTypeRef params[6] = {g->ptr, g->ptr, g->i64, g->i64, g->i64, g->i64};
     g->kernel_type = LLVMFunctionType(g->nothing, params, 4, false);
+    g->rows_type = LLVMFunctionType(g->nothing, params, 6, false);
 }
 
 static bool wants(const CompileOptions *o, const char *stage) { return o && o->dump && o->want && has(o->want, stage); }
@@ -257,6 +258,7 @@ static void work(void *arg)
     Gen *g = &j->g;
     char *why = NULL;
     g->kernel_fn = ARENA_ARRAY(g->arena, LLVMValueRef, g->p->kernel.len + 1);
+    g->rows_fn = ARENA_ARRAY(g->arena, LLVMValueRef, 2 * (size_t)g->p->kernel.len + 1);
     if (!emit_entry(g, j->parts->symbol)) return;
     if (j->parts->sizes && !emit_sizes(g, j->parts->sizes)) return;
     for (int i = 0; i < j->parts->ndata; i++) add_data(g, &j->parts->data[i]);

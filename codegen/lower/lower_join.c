@@ -115,27 +115,6 @@ static void keep_operands(Lower *lw, const Made *m, const Step *s)
         }
 }
 
-static void join(Lower *lw, Step *made, Step *s)
-{
-    Made m;
-    uint32_t slot = 0;
-    if (s->kind != STEP_KERNEL || !makes_rows(lw, made, &m) || !find_product(lw->p, s, &m, &slot)) return;
-    s->joins = indices_of_row(lw, &lw->p->kernel.at[s->kernel], slot, &m);
-    if (s->joins == 0) return;
-    keep_operands(lw, &m, s);
-    write_over(lw, made, s, &m, slot);
-}
-
-void join_steps(Lower *lw, Step *s, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        for (uint32_t b = 0; b < s[i].nblock; b++) join_steps(lw, s[i].block[b].step, s[i].block[b].n);
-        if (i + 1 < n) join(lw, &s[i], &s[i + 1]);
-    }
-}
-
-/* ---- kernels in a product's place --------------------------------------------------------------- */
-
 #define END_BUFFERS 60 /* of such a kernel */
 
 /* Whether the kernel is one computation for each element of the product, in their order, and reads no other one of it. */
@@ -157,6 +136,37 @@ static bool at_same_points(Lower *lw, const Kernel *k, uint32_t slot, const Made
     }
     return k->naxis == 1 || k->extent[k->naxis - 1] == m->columns;
 }
+
+/* Whether the kernel may run on some columns of some rows: along its only axis, or along its second and its first. */
+static bool runs_on_columns(Lower *lw, const Kernel *k, uint32_t slot, const Made *m)
+{
+    if (!dim_is_const(m->columns) || !at_same_points(lw, k, slot, m)) return false;
+    for (uint32_t i = 0; i < k->nstore; i++)
+        if (k->store[i].past) return false; /* each call waits for those */
+    return k->naxis == 1 || (k->naxis == 2 && k->chunk == 0 && k->vector == 1);
+}
+
+static void join(Lower *lw, Step *made, Step *s)
+{
+    Made m;
+    uint32_t slot = 0;
+    if (s->kind != STEP_KERNEL || !makes_rows(lw, made, &m) || !find_product(lw->p, s, &m, &slot)) return;
+    s->joins = indices_of_row(lw, &lw->p->kernel.at[s->kernel], slot, &m);
+    if (s->joins == 0) return;
+    if (runs_on_columns(lw, &lw->p->kernel.at[s->kernel], slot, &m)) s->columns = m.columns;
+    keep_operands(lw, &m, s);
+    write_over(lw, made, s, &m, slot);
+}
+
+void join_steps(Lower *lw, Step *s, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t b = 0; b < s[i].nblock; b++) join_steps(lw, s[i].block[b].step, s[i].block[b].n);
+        if (i + 1 < n) join(lw, &s[i], &s[i + 1]);
+    }
+}
+
+/* ---- kernels in a product's place --------------------------------------------------------------- */
 
 static void end(Lower *lw, Step *made, Step *s)
 {
