@@ -79,6 +79,8 @@ static void wrong_labels(void **state)
     kiln_tensor *x = counting(KILN_F32, S(2, 3));
     FAILS(kiln_einsum("ij,jk", KILN_IN(x, x)), KILN_ESHAPE, "einsum: the sizes of label j differ, also at operand 1: f32[2,3]");
     FAILS(kiln_einsum("...,...j", KILN_IN(x, x)), KILN_ESHAPE, "einsum: the sizes of axis -1 of ... differ, also at operand 1: f32[2,3]");
+    FAILS(kiln_einsum("ij,jk", KILN_IN(x, 2)), KILN_EVALUE, "einsum: operand 1 is a number; it must be a tensor or a variable");
+    FAILS(kiln_multi_dot(KILN_IN(2, x)), KILN_EVALUE, "multi_dot: operand 0 is a number; it must be a tensor or a variable");
     FAILS(kiln_einsum("ij->ik", KILN_IN(x)), KILN_EVALUE, "einsum: \"ij->ik\" has label k in its result, but in no operand");
     FAILS(kiln_einsum("ij->ii", KILN_IN(x)), KILN_EVALUE, "einsum: \"ij->ii\" has label i twice in its result");
     FAILS(kiln_einsum("i->i", KILN_IN(x)), KILN_ESHAPE, "einsum: \"i->i\" has 1 labels for operand 0: f32[2,3]");

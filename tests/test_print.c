@@ -141,7 +141,7 @@ static void mistakes(void **state)
     FAILS(kiln_data(NULL), KILN_EVALUE, "data: a tensor is NULL");
     FAILS(kiln_print(NULL, x), KILN_EVALUE, "print: the file is NULL");
     FAILS(kiln_print(stdout, 2.0), KILN_EVALUE,
-        "print: at least one operand must be a tensor or a variable");
+        "print: an operand is a number; it must be a tensor or a variable");
 }
 
 /* A value that is only traced has no elements: each way to ask is an error that names both lines.

@@ -92,7 +92,7 @@ kiln_tensor *operand_named(Thread *t, kiln_site at, const char *op, kiln_operand
     case 4:
     case 5:
     case 6:
-        if (!like) return fail(t, at, KILN_EVALUE, "%s%sat least one operand must be a tensor or a variable", NAMED(op));
+        if (!like) return fail(t, at, KILN_EVALUE, "%s%san operand is a number; it must be a tensor or a variable", NAMED(op));
         return number_like(t, at, op, like, o);
     case 7:
     case 8:
@@ -241,8 +241,12 @@ static bool pair(Thread *t, kiln_site at, const char *op, kiln_operand a, kiln_o
 {
     bool na = operand_is_number(a), nb = operand_is_number(b);
     out[0] = out[1] = &t->k->poison;
+    if (na && nb) {
+        fail(t, at, KILN_EVALUE, "%s%sat least one operand must be a tensor or a variable", NAMED(op));
+        return true;
+    }
     if (!na) out[0] = operand_named(t, at, op, a, NULL);
-    if (!nb || na) out[1] = operand_named(t, at, op, b, NULL); /* two numbers: the error */
+    if (!nb) out[1] = operand_named(t, at, op, b, NULL);
     if (na && tensor_ok(out[1])) out[0] = number_like(t, at, op, &out[1]->type, a);
     if (nb && tensor_ok(out[0])) out[1] = number_like(t, at, op, &out[0]->type, b);
     if (!tensor_ok(out[0]) || !tensor_ok(out[1])) return true; /* poison: apply passes it on */

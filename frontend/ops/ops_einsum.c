@@ -364,7 +364,12 @@ static bool einsum_terms(Thread *t, kiln_site at, Einsum *e, kiln_operands l)
     char a[160], b[160];
     DType d = DT_NONE;
     for (int i = 0; i < l.count; i++) {
-        kiln_tensor *x = e->term[i].x = operand_named(t, at, e->op, operands_get(l, i), NULL);
+        const kiln_operand o = operands_get(l, i);
+        if (operand_is_number(o)) {
+            fail(t, at, KILN_EVALUE, "%s: operand %d is a number; it must be a tensor or a variable", e->op, i);
+            return false;
+        }
+        kiln_tensor *x = e->term[i].x = operand_named(t, at, e->op, o, NULL);
         if (!tensor_ok(x)) return false;
         if (x->type.dtype == DT_bool) {
             fail(t, at, KILN_EDTYPE, "%s: needs numbers, not bool, use kiln_cast: %s", e->op, tensor_text(x, a, sizeof a));
