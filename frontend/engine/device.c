@@ -93,10 +93,12 @@ bool tensor_joins(const kiln_tensor *x)
 bool one_device(Thread *t, kiln_site at, const char *what, kiln_tensor *const *in, uint32_t nin, uint32_t *device)
 {
     const kiln_tensor *first = NULL;
+    uint32_t beside = 0;
     bool numbers = true;
     for (uint32_t i = 0; i < nin; i++) {
         if (in[i]->state != TENSOR_EAGER) continue;
         numbers = numbers && in[i]->number;
+        if (beside == 0) beside = in[i]->beside;
         if (tensor_joins(in[i])) continue;
         if (first && in[i]->device != first->device) {
             char a[96], b[96];
@@ -107,7 +109,7 @@ bool one_device(Thread *t, kiln_site at, const char *what, kiln_tensor *const *i
         }
         if (!first) first = in[i];
     }
-    *device = first ? first->device : numbers ? t->device : HOST;
+    *device = first ? first->device : !numbers ? HOST : beside ? beside - 1 : t->device;
     return true;
 }
 

@@ -49,7 +49,8 @@ struct kiln_tensor {
     uint32_t scope;           /* index in the thread's scope stack */
     bool released;            /* FREE: by its last owner, not by its scope */
     bool region;              /* FREE: the scope that closed on it was a region's body */
-    bool number;              /* eager: a constant, or a view of one: a call of such alone runs on the thread's own device */
+    bool number;              /* eager: a constant, or a view of one, which goes along to any device */
+    uint8_t beside;           /* a number's: 1 + the device that a call of such alone runs on; 0: the thread's own */
     Loc made;
     Loc scope_opened; /* FREE: where the scope that closed on it was opened; without a file: unknown */
 };
@@ -321,12 +322,12 @@ Buffer *buffer_there(Thread *t, uint32_t device, size_t bytes); /* of a device t
 const char *room_text(uint32_t device, char *buf, size_t cap);
 bool tensor_joins(const kiln_tensor *x); /* one element, whatever the shape, in the host's memory: it goes along to any device */
 /* The device of a call on these tensors: theirs, but for those that join any; if there are no others, the host, or for numbers
- * alone the thread's own. False: two differ, recorded. */
+ * alone the one that the first of them lies beside, else the thread's own. False: two differ, recorded. */
 bool one_device(Thread *t, kiln_site at, const char *what, kiln_tensor *const *in, uint32_t nin, uint32_t *device);
 static inline bool all_on_host(const Thread *t, kiln_tensor *const *in, uint32_t nin)
 {
     uint32_t any = t->device;
-    for (uint32_t i = 0; i < nin; i++) any |= in[i]->device;
+    for (uint32_t i = 0; i < nin; i++) any |= in[i]->device | in[i]->beside;
     return LIKELY(!any);
 }
 /* Work for a device that is not the host. v: the call's own views of `in`; single elements of the host's join. False, -1: st. */

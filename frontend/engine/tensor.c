@@ -55,7 +55,7 @@ kiln_tensor *tensor_new(Thread *t, kiln_site at)
     }
     x->state = TENSOR_TRACED; /* until the caller says what it is */
     x->contiguous = true;
-    x->number = false;
+    x->number = false, x->beside = 0;
     x->device = HOST;
     x->in_scope = false;
     x->owners = 0;
@@ -162,7 +162,7 @@ kiln_tensor *tensor_alias(Thread *t, kiln_site at, const kiln_tensor *from)
     x->state = from->state;
     x->device = from->device;
     x->contiguous = from->contiguous;
-    x->number = from->number;
+    x->number = from->number, x->beside = from->beside;
     x->uid = from->uid;
     x->type = from->type;
     x->signature = __atomic_load_n(&from->signature, __ATOMIC_RELAXED);

@@ -17,6 +17,7 @@ kiln_tensor *matrix_of(const Linear *c, const char *name, kiln_operand o, int64_
             tensor_text(x, text, sizeof text));
         return NULL;
     }
+    composite_beside(c->t, x);
     x = cast_to(c->t, c->at, x, wide_dtype(x));
     return tensor_ok(x) ? x : NULL;
 }
@@ -93,10 +94,7 @@ kiln_tensor *matrix_zeros(const Linear *c, kiln_tensor *like, int64_t m, int64_t
     if (!tensor_ok(like)) return like;
     Type t = like->type;
     t.dim[t.rank - 2] = m, t.dim[t.rank - 1] = n;
-    const uint8_t own = device_beside(c->t, like);
-    kiln_tensor *x = constant_of(c->t, c->at, &t, kiln_of_i(0));
-    c->t->device = own;
-    return x;
+    return constant_of(c->t, c->at, &t, kiln_of_i(0));
 }
 
 /* Whether the column is at least, or beyond, the row; bool[m, n] */

@@ -54,7 +54,8 @@ static inline kiln_tensor *la_pick(const Linear *c, kiln_tensor *x, kiln_tensor 
 }
 
 /* ---- matrix.c */
-/* x with floats and two axes at least, in the type that it computes in; *m, *n: its sizes. NULL: recorded, or poison. */
+/* x with floats and two axes at least, in the type that it computes in; *m, *n: its sizes. What the composite makes from here on
+ * lies beside x. NULL: recorded, or poison. */
 kiln_tensor *matrix_of(const Linear *c, const char *name, kiln_operand x, int64_t *m, int64_t *n);
 kiln_tensor *square_of(const Linear *c, const char *name, kiln_operand x, int64_t *n); /* the same of a square one */
 /* x in the dtype that two operands promote to. */

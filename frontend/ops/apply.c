@@ -16,7 +16,7 @@ static kiln_tensor *view_result(Thread *t, kiln_site at, const kiln_tensor *x, c
     out->data = v->data;
     memcpy(out->stride, v->stride, type->rank * sizeof *out->stride);
     out->contiguous = view_contiguous(v);
-    out->number = x->number;
+    out->number = x->number, out->beside = x->beside;
     return out;
 }
 
@@ -80,7 +80,7 @@ static bool run_eager(Thread *t, kiln_site at, Op op, View *in, kiln_tensor *con
     for (uint32_t i = 0; i < nout; i++) {
         out[i] = tensor_result(t, at, &type[i], NULL, device);
         if (!out[i]) return false;
-        if (UNLIKELY(number)) out[i]->number = true;
+        if (UNLIKELY(number)) out[i]->number = true, out[i]->beside = x[0]->beside;
         tensor_view(out[i], &v[i]);
     }
     t->kernels_run++;
@@ -122,7 +122,7 @@ static bool apply_viewed(Thread *t, kiln_site at, Op op, kiln_tensor *const *in,
 {
     uint32_t any = t->device;
     for (uint32_t i = 0; i < nin; i++) {
-        any |= in[i]->device;
+        any |= in[i]->device | in[i]->beside;
         types[i] = &in[i]->type;
         tensor_view(in[i], &v[i]);
     }

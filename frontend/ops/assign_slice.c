@@ -86,7 +86,7 @@ static void assign(
     if (ok) x = with_leading_ones(t, at, x, v->type.rank);
     kiln_tensor *old = ok ? kiln_value_at(at, kiln_of_variable(v)) : NULL, *inside = NULL;
     const int rank = ok ? x->type.rank : 0;
-    const uint8_t own = device_beside(t, old);
+    composite_beside(t, old);
     for (int i = 0; i < rank && ok; i++) {
         Place p;
         if (x->type.dim[i] == v->type.dim[i]) continue; /* the only place */
@@ -100,7 +100,6 @@ static void assign(
         if (inside) x = kiln_where_at(at, of(inside), of(x), of(old));
         if (composite_well(t, &c)) kiln_assign_at(at, v, of(x));
     }
-    t->device = own;
     composite_end(t, &c, NULL);
 }
 

@@ -84,7 +84,7 @@ static kiln_tensor *filled_like(kiln_site at, const char *op, kiln_operand o, in
     Thread *t = op_thread(&o, 1);
     if (!t) return NULL;
     kiln_tensor *x = operand_named(t, at, op, o, NULL);
-    return tensor_ok(x) ? number_like(t, at, op, &x->type, kiln_of_i(v)) : x;
+    return tensor_ok(x) ? number_beside(t, at, op, x, kiln_of_i(v)) : x;
 }
 
 kiln_tensor *kiln_zeros_like_at(kiln_site at, kiln_operand x) { return filled_like(at, "zeros_like", x, 0); }

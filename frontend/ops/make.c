@@ -30,7 +30,7 @@ kiln_tensor *kiln_full_like_at(kiln_site at, kiln_operand o, kiln_operand number
     if (!tensor_ok(x)) return x;
     if (!operand_is_number(number))
         return fail(t, at, KILN_EVALUE, "full_like: the value must be a number; kiln_broadcast_like repeats a tensor");
-    return number_like(t, at, "full_like", &x->type, number);
+    return number_beside(t, at, "full_like", x, number);
 }
 
 kiln_tensor *kiln_iota_along_at(kiln_site at, kiln_operand o, int axis, kiln_dtype d)

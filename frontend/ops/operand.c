@@ -205,6 +205,14 @@ kiln_tensor *number_like(Thread *t, kiln_site at, const char *op, const Type *sh
     return apply(t, at, OP_constant, NULL, 0, ATTRS_TO(c, c->shape + shape->rank), NULL, 0);
 }
 
+kiln_tensor *number_beside(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, kiln_operand number)
+{
+    kiln_tensor *r = number_like(t, at, op, &x->type, number);
+    if (r->state == TENSOR_EAGER && x->state == TENSOR_EAGER)
+        r->beside = x->number ? x->beside : tensor_joins(x) ? 0 : (uint8_t)(x->device + 1);
+    return r;
+}
+
 kiln_tensor *constant_of(Thread *t, kiln_site at, const Type *type, kiln_operand number)
 {
     if (operand_is_number(number)) return number_like(t, at, NULL, type, number);

@@ -92,6 +92,8 @@ kiln_tensor *operand_concrete(Thread *t, kiln_site at, const char *op, kiln_oper
 bool number_bits(Thread *t, kiln_site at, const char *op, DType d, kiln_operand number, int64_t *bits);
 /* A number as a tensor of that dtype and shape (in eager code one element, read with strides of 0). */
 kiln_tensor *number_like(Thread *t, kiln_site at, const char *op, const Type *shape, kiln_operand number);
+kiln_tensor *number_beside(
+    Thread *t, kiln_site at, const char *op, const kiln_tensor *x, kiln_operand number); /* x's, and beside x */
 /* r, or a new handle if r is the operand x itself: a result is another tensor than its operand. */
 kiln_tensor *result_of(Thread *t, kiln_site at, kiln_tensor *r, kiln_tensor *x);
 
@@ -120,16 +122,20 @@ typedef struct Composite {
     kiln_scope scope;
     const char *outer;
     uint64_t failures; /* the thread's, before the composite began */
+    uint8_t device;    /* the thread's, before: composite_end gives it back */
 } Composite;
 
 /* op: what the user called, for errors. Every way out goes through composite_end. */
 static inline Composite composite_begin(Thread *t, const char *op)
 {
-    Composite c = {.outer = t->called, .failures = t->failures};
+    Composite c = {.outer = t->called, .failures = t->failures, .device = t->device};
     if (!t->called) t->called = op;
     c.scope = kiln_scope_open(t->k);
     return c;
 }
+
+/* What it makes from here on, zeros, places and tables, lies beside x, on whatever device the thread is. */
+static inline void composite_beside(Thread *t, const kiln_tensor *x) { device_beside(t, x); }
 
 /* Whether nothing failed in it, not even making its scope; only then may it write variables. */
 static inline bool composite_well(const Thread *t, const Composite *c) { return t->failures == c->failures; }
@@ -146,6 +152,7 @@ static inline kiln_tensor *composite_end(Thread *t, Composite *c, kiln_tensor *r
     composite_keep(t, r);
     kiln_scope_close(&c->scope);
     t->called = c->outer;
+    t->device = c->device;
     return r;
 }
 

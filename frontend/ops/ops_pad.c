@@ -145,11 +145,10 @@ kiln_tensor *kiln_pad_with_at(kiln_site at, kiln_operand o, kiln_shape low, kiln
             KILN_PAD_EDGE, KILN_PAD_WRAP);
     if (!amounts_fit(t, at, "pad_with", x, &low, &high)) return &t->k->poison;
     Composite s = composite_begin(t, "pad_with");
-    const uint8_t own = device_beside(t, x);
+    composite_beside(t, x);
     kiln_tensor *r = cut(t, at, "pad_with", x, &low, &high);
     for (int i = 0; i < x->type.rank && tensor_ok(r); i++)
         if (low.size[i + 1] > 0 || high.size[i + 1] > 0)
             r = lengthened(t, at, r, i, MAX_OF(low.size[i + 1], 0), MAX_OF(high.size[i + 1], 0), how);
-    t->device = own;
     return composite_end(t, &s, result_of(t, at, r, x));
 }

@@ -285,7 +285,7 @@ kiln_tensor *kiln_resize_sized(kiln_site at, kiln_operand o, kiln_axes axes, con
     }
     if (!keep_aspect(t, at, &r, a, count)) return &t->k->poison;
     Composite s = composite_begin(t, "resize");
-    const uint8_t own = device_beside(t, x);
+    composite_beside(t, x);
     const DType d = (DType)x->type.dtype;
     kiln_tensor *y = r.kind == KILN_RESIZE_NEAREST ? x : cast_to(t, at, x, wide_dtype(x));
     for (bool done[MAX_RANK] = {0}; tensor_ok(y);) { /* by scales, those that shrink most first; sizes may be symbols */
@@ -296,6 +296,5 @@ kiln_tensor *kiln_resize_sized(kiln_site at, kiln_operand o, kiln_axes axes, con
         done[next] = true;
         if (!stays(&a[next], &r)) y = resized(t, at, y, &r, &a[next]);
     }
-    t->device = own;
     return composite_end(t, &s, tensor_ok(y) ? result_of(t, at, cast_to(t, at, y, d), x) : y);
 }

@@ -264,7 +264,7 @@ kiln_tensor *kiln_affine_grid_at(kiln_site at, kiln_operand o, kiln_shape sizes,
     if (all == DIM_BAD || extent(t, at, EXTENT_MUL, all, space) == DIM_BAD)
         return fail(t, at, KILN_ESHAPE, "affine_grid: the grid is too large: %s", tensor_text(theta, text, sizeof text));
     Composite c = composite_begin(t, "affine_grid");
-    const uint8_t own = device_beside(t, theta);
+    composite_beside(t, theta);
     const DType wide = wide_dtype(theta);
     kiln_tensor *w = cast_to(t, at, theta, wide);
     kiln_operand sum = {0};
@@ -276,7 +276,6 @@ kiln_tensor *kiln_affine_grid_at(kiln_site at, kiln_operand o, kiln_shape sizes,
         if (j < space) column = OP2(mul, column, of(axis_places(t, at, sizes.size[j + 1], align_corners, wide, 1 + j, space + 2)));
         sum = j == space ? column : OP2(add, sum, column);
     }
-    t->device = own;
     return composite_end(t, &c, tensor_ok(w) ? cast_to(t, at, sum.as.tensor, (DType)x->dtype) : w);
 }
 

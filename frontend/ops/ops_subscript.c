@@ -300,10 +300,9 @@ kiln_tensor *kiln_index_at(kiln_site at, kiln_operand o, kiln_subscripts s)
     kiln_tensor *x = first_operand(at, "index", o, &t);
     if (!tensor_ok(x)) return x;
     Composite c = composite_begin(t, "index");
-    const uint8_t own = device_beside(t, x);
+    composite_beside(t, x);
     const bool planned = make_plan(t, at, "index", x, s, &p);
     kiln_tensor *r = planned ? result_of(t, at, subscripted(t, at, "index", x, &p), x) : &t->k->poison;
-    t->device = own;
     return composite_end(t, &c, r);
 }
 
@@ -460,9 +459,8 @@ kiln_tensor *kiln_index_update_at(kiln_site at, kiln_operand o, kiln_operand val
     if (how != KILN_SCATTER_SET && x->type.dtype == DT_bool)
         return fail(t, at, KILN_EDTYPE, "index_update: bool can only be set, not combined: %s", tensor_text(x, text, sizeof text));
     Composite c = composite_begin(t, "index_update");
-    const uint8_t own = device_beside(t, x);
+    composite_beside(t, x);
     const bool planned = make_plan(t, at, "index_update", x, s, &p);
     kiln_tensor *r = planned ? result_of(t, at, updated(t, at, x, &p, values, how), x) : &t->k->poison;
-    t->device = own;
     return composite_end(t, &c, r);
 }

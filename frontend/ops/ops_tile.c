@@ -102,7 +102,7 @@ kiln_tensor *kiln_repeat_at(kiln_site at, kiln_operand o, kiln_operand times, in
     if (!tensor_ok(x)) return x;
     if (!axis_of(t, at, "repeat", axis, x->type.rank, &axis)) return &t->k->poison;
     Composite s = composite_begin(t, "repeat");
-    const uint8_t own = device_beside(t, x);
+    composite_beside(t, x);
     kiln_tensor *r;
     if (times.kind == 4 || times.kind == 5) {
         if (times.kind == 4 ? times.as.i < 0 || times.as.i > DIM_MAX : times.as.u > (uint64_t)DIM_MAX)
@@ -112,7 +112,6 @@ kiln_tensor *kiln_repeat_at(kiln_site at, kiln_operand o, kiln_operand times, in
     } else {
         r = repeat_by(t, at, x, times, axis);
     }
-    t->device = own;
     return composite_end(t, &s, result_of(t, at, r, x));
 }
 

@@ -33,20 +33,15 @@ typedef struct Frame {
     bool channels_first;
     Dim outer, inner;
     Composite body; /* between frame_begin and frame_end */
-    uint8_t device; /* the thread's own, meanwhile */
 } Frame;
 
 /* The composite's body, whose tables and numbers lie where x does. */
 static inline void frame_begin(Frame *f)
 {
     f->body = composite_begin(f->t, f->g.op);
-    f->device = device_beside(f->t, f->x);
+    composite_beside(f->t, f->x);
 }
-static inline kiln_tensor *frame_end(Frame *f, kiln_tensor *r)
-{
-    f->t->device = f->device;
-    return composite_end(f->t, &f->body, r);
-}
+static inline kiln_tensor *frame_end(Frame *f, kiln_tensor *r) { return composite_end(f->t, &f->body, r); }
 
 /* The operand, images of one to three axes of space, and its frame, in which g.op is known. Poison: recorded. */
 kiln_tensor *frame_operand(Frame *f, kiln_operand o, bool floats);
