@@ -400,7 +400,11 @@ static void NAME(chain_)(const Block *g, NAME(Panel_) * p, int64_t k0, int64_t k
             p->b = i < whole ? (const T *)g->b + first + j + i : packed + (i - whole) * TREE_PRODUCT;
             p->b_row = i < whole && !panels ? g->b_row : WIDE;
             if (panels) p->b = panels + (j + i) * g->panel + k0 / GROUP * WIDE;
-            p->fetch = panels && j + i + WIDE < g->n ? p->b + WIDE * g->panel : NULL;
+            p->fetch = NULL;
+            if (panels && j + i + WIDE < g->n)
+                p->fetch = p->b + WIDE * g->panel;
+            else if (panels && k0 + k < g->k)
+                p->fetch = panels + (k0 + k) / GROUP * WIDE; /* of the first panel again, by the chain that follows */
             NAME(run_panels_)(g, p);
         }
     }

@@ -63,6 +63,9 @@ static inline void contract_columns(const HostRows *r, int64_t first, int64_t en
 void contract_all_rows(ThreadPool *threads, const HostRows *r, int64_t rows);
 /* Rounds f32 to that narrow type. */
 void contract_narrow(ThreadPool *threads, int type, void *to, const float *from, int64_t n);
+/* Whether a thread had better take pieces of the same columns of b one after the other, b being so much larger than a and c: each
+ * thread then reads only some of b. Else it takes those of the same rows, which it often made itself, and finds in its cache. */
+static inline bool contract_by_strips(int64_t a, int64_t b, int64_t c) { return b / 6 > a + c; }
 /* Memory for a while: of the threads' pool, if there are threads. NULL: ST_MEMORY. */
 Buffer *contract_memory(ThreadPool *threads, size_t bytes, Status *st);
 

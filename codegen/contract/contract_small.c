@@ -21,6 +21,7 @@ typedef struct Job {
     int64_t size;                           /* bytes of an element of c */
     int64_t batches, row_step, column_step; /* a piece: rows and columns of c */
     int64_t row_pieces, column_pieces;
+    bool by_strips; /* pieces that follow each other read the same columns of b; else the same rows of a */
     bool few;
     int64_t parts, part;     /* of k: how many, and how long each but the last is */
     void *to;                /* parts of c, one after the other */
@@ -28,6 +29,12 @@ typedef struct Job {
     _Atomic(int64_t) *left;  /* pieces that are missing, per block of rows; NULL: one makes them all */
     _Atomic(size_t) refused; /* bytes that were not there; 0: all were */
 } Job;
+
+/* Pieces are numbered row by row of them, whatever their order. */
+static int64_t in_order(const Job *j, int64_t i)
+{
+    return j->by_strips ? i % j->row_pieces * j->column_pieces + i / j->row_pieces : i;
+}
 
 static Block piece(const Job *j, int64_t number)
 {
@@ -97,7 +104,7 @@ static void piece_made(const Job *j, int64_t number)
 static void run_pieces(void *arg, int64_t lo, int64_t hi)
 {
     Job *j = arg;
-    Block g = piece(j, lo);
+    Block g = piece(j, in_order(j, lo));
     Buffer *room = NULL;
     if (!j->few && j->type->packs(&g)) {
         Status st;
@@ -108,13 +115,14 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
         }
     }
     for (; lo < hi; lo++) {
-        g = piece(j, lo);
+        const int64_t number = in_order(j, lo);
+        g = piece(j, number);
         g.room = room ? room->data : NULL;
         size_t refused = plain_block(j, &g);
         if (refused != 0)
             j->refused = refused;
         else
-            piece_made(j, lo);
+            piece_made(j, number);
     }
     buffer_release(room);
 }
@@ -231,6 +239,7 @@ bool contract_small(ThreadPool *threads, const HostContract *c, int64_t batches,
     j.row_pieces = tree_blocks(c->m, j.row_step);
     j.column_pieces = tree_blocks(c->n, j.column_step);
     if (together) cut_k(&j, threads_count(threads));
+    j.by_strips = batches == 1 && j.parts == 1 && contract_by_strips(c->m * c->k, c->k * c->n, c->m * c->n);
     size_t one = (size_t)(batches * c->m * c->n * j.size), bytes = 0;
     if (j.parts > 1) {
         bytes = (size_t)j.parts * one;

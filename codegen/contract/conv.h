@@ -25,6 +25,7 @@ typedef struct Conv {
     bool copies;                   /* x is read in copies */
     bool each;                     /* every group has one channel and one filter: lanes run along the groups */
     bool together;                 /* lines of a piece are packed */
+    bool by_strips;                /* pieces that follow each other have the same columns; else the same lines */
     bool along;                    /* rows are seen to where they were made */
     bool single;                   /* windows have taps along the last axis alone */
     int64_t k, groups, across;     /* links of a chain; groups, and columns of one */

@@ -281,6 +281,12 @@ static void lines_made(const Conv *v, int64_t number)
         contract_rows(&v->c->rows, first * x[2].out, end * x[2].out);
 }
 
+/* Pieces are numbered block by block of lines, whatever their order. */
+static int64_t in_order(const Conv *v, int64_t i)
+{
+    return v->by_strips ? i % v->blocks * (v->pieces / v->blocks) + i / v->blocks : i;
+}
+
 static void run_pieces(void *arg, int64_t lo, int64_t hi)
 {
     Conv *v = arg;
@@ -304,11 +310,12 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     p.g.a_kind.bytes = p.g.b_kind.bytes = (int)v->size;
     p.g.b_col = 1;
     for (; lo < hi && !v->refused; lo++) {
-        size_t refused = (v->c->filters ? piece_of_filters : piece_of_y)(&p, lo);
+        const int64_t number = in_order(v, lo);
+        size_t refused = (v->c->filters ? piece_of_filters : piece_of_y)(&p, number);
         if (refused)
             v->refused = refused;
         else
-            lines_made(v, lo);
+            lines_made(v, number);
     }
     buffer_release(room);
 }
@@ -473,6 +480,8 @@ bool conv_run(Conv *v, Status *st)
     if (v->threads && positions >= tree_blocks(v->each ? EACH_WORTH_THREADS : WORTH_THREADS, MAX_OF(cells, 1)))
         wanted = PIECES * (int64_t)threads_count(v->threads);
     (c->filters ? cut_filters : cut_y)(v, wanted);
+    const int64_t xs = c->n * c->in[0] * c->in[1] * c->in[2] * c->c * c->groups;
+    v->by_strips = !c->filters && contract_by_strips(xs, cells, positions * c->groups * c->o);
     if (!room_of(v)) return status_fail(st, ST_UNSUPPORTED, "conv: the windows reach too far");
     char *to = v->to;
     size_t bytes = c->filters && v->parts > 1 ? (size_t)(v->parts * cells * v->size) : 0;
