@@ -95,10 +95,14 @@ static size_t plain_block(const Job *j, const Block *g)
 static void piece_made(const Job *j, int64_t number)
 {
     const HostContract *c = j->c;
-    int64_t block = number / j->column_pieces, row = block % j->row_pieces * j->row_step,
-            first = block / j->row_pieces * c->m + row;
-    if (j->along && (!j->left || atomic_fetch_sub(&j->left[block], 1) == 1))
-        contract_rows(&c->rows, first, first + MIN_OF(c->m - row, j->row_step));
+    int64_t block = number / j->column_pieces, column = number % j->column_pieces * j->column_step;
+    int64_t row = block % j->row_pieces * j->row_step, first = block / j->row_pieces * c->m + row;
+    int64_t end = first + MIN_OF(c->m - row, j->row_step);
+    if (!j->along) return;
+    if (c->rows.columns > 0)
+        contract_columns(&c->rows, first, end, column, MIN_OF(c->n - column, j->column_step));
+    else if (!j->left || atomic_fetch_sub(&j->left[block], 1) == 1)
+        contract_rows(&c->rows, first, end);
 }
 
 static void run_pieces(void *arg, int64_t lo, int64_t hi)
@@ -206,13 +210,13 @@ static bool run_job(ThreadPool *threads, Job *j)
     return !j->refused;
 }
 
-/* Where several pieces make a row, each is counted; without memory for that, rows wait for the end. */
+/* Where several pieces make a row that is done at once, each is counted; without memory for that, rows wait for the end. */
 static Buffer *count_pieces(ThreadPool *threads, Job *j)
 {
     Status none;
     int64_t blocks = j->batches * j->row_pieces;
     j->along = j->c->rows.fn && j->parts == 1;
-    if (!j->along || j->column_pieces == 1) return NULL;
+    if (!j->along || j->column_pieces == 1 || j->c->rows.columns > 0) return NULL;
     Buffer *b = contract_memory(threads, (size_t)blocks * sizeof *j->left, &none);
     j->along = b;
     j->left = b ? b->data : NULL;

@@ -275,10 +275,14 @@ static size_t piece_of_filters(Piece *p, int64_t number)
 static void lines_made(const Conv *v, int64_t number)
 {
     const Axis *x = v->axis;
-    int64_t block = number / (v->strips * v->groups), first = block * v->lines;
-    int64_t end = MIN_OF(first + v->lines, v->c->n * x[0].out * x[1].out);
-    if (v->along && (!v->left || atomic_fetch_sub(&v->left[block], 1) == 1))
-        contract_rows(&v->c->rows, first * x[2].out, end * x[2].out);
+    int64_t block = number / (v->strips * v->groups), strip = number % v->strips * v->columns;
+    int64_t column = number / v->strips % v->groups * v->c->o + strip, first = block * v->lines * x[2].out;
+    int64_t end = MIN_OF(first + v->lines * x[2].out, v->c->n * x[0].out * x[1].out * x[2].out);
+    if (!v->along) return;
+    if (v->c->rows.columns > 0)
+        contract_columns(&v->c->rows, first, end, column, MIN_OF(v->across - strip, v->columns));
+    else if (!v->left || atomic_fetch_sub(&v->left[block], 1) == 1)
+        contract_rows(&v->c->rows, first, end);
 }
 
 /* Pieces are numbered block by block of lines, whatever their order. */
@@ -457,7 +461,7 @@ static Buffer *count_pieces(Conv *v)
 {
     Status none;
     v->along = v->along && v->widths == 1;
-    if (!v->along || v->strips * v->groups == 1) return NULL;
+    if (!v->along || v->strips * v->groups == 1 || v->c->rows.columns > 0) return NULL;
     Buffer *b = contract_memory(v->threads, (size_t)v->blocks * sizeof *v->left, &none);
     v->along = b;
     v->left = b ? b->data : NULL;
