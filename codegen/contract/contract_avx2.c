@@ -53,5 +53,5 @@ static inline void turn_f64(__m256d *to, const double *const *row, int64_t at)
 #define MADD_pairs(x, y, z) ((Vi32)_mm256_madd_epi16((__m256i)(x), (__m256i)(y)) + (z))
 #include "contract_types.h"
 
-static const ContractType of_f32 = PACKED_TYPE(f32, each_f32), of_f64 = PACKED_TYPE(f64, each_f64);
+static const ContractType of_f32 = PACKED_TYPE(f32, each_f32, places_f32), of_f64 = PACKED_TYPE(f64, each_f64, places_f64);
 const ContractTier contract_avx2 = {widen, narrow, ROWS, {&of_f32, &of_f64, &of_i32, &of_i64, &of_pairs}, factor_avx2};

@@ -53,5 +53,5 @@ static inline void turn_f64(V2d *to, const double *const *row, int64_t at)
 #define BYTES 16
 #include "contract_types.h"
 
-static const ContractType of_f32 = PACKED_TYPE(f32, each_f32), of_f64 = PACKED_TYPE(f64, each_f64);
+static const ContractType of_f32 = PACKED_TYPE(f32, each_f32, places_f32), of_f64 = PACKED_TYPE(f64, each_f64, places_f64);
 const ContractTier contract_base = {widen, narrow, ROWS, {&of_f32, &of_f64, &of_i32, &of_i64, &of_pairs}, factor_base};

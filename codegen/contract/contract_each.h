@@ -5,8 +5,7 @@
 
 /* So many rows, a vector of columns after the other, the last of which overlaps the one before: chain after chain. Where three
  * links reach what the first of them reaches one and two rows further, as taps side by side do, each element is loaded once for all
- * of them. What the next run of rows reads that nobody has read yet is fetched: row by row and vector by vector is no order that
- * the hardware foresees. */
+ * of them. */
 #define EACH_FN(rows)                                                                                              \
     static void NAME(each##rows##_)(const Block *g, const T *first_a, T *first_c, int64_t n)                       \
     {                                                                                                              \
@@ -18,11 +17,6 @@
             V sum[rows];                                                                                           \
             UNROLL                                                                                                 \
             for (int r = 0; r < (rows); r++) sum[r] = g->carry ? LOAD(c + r * c_row) : SPLAT(0);                   \
-            for (int64_t i = 0; i < g->runs->fetches; i++) {                                                       \
-                const T *ahead = a + g->runs->fetch[i];                                                            \
-                UNROLL                                                                                             \
-                for (int r = 0; r < (rows); r++, ahead += a_row) __builtin_prefetch(ahead, 0, 2);                  \
-            }                                                                                                      \
             while (at < end) {                                                                                     \
                 const int64_t *stop = at + MIN_OF(end - at, TREE_PRODUCT);                                         \
                 V chain[rows];                                                                                     \

@@ -400,11 +400,9 @@ static void NAME(chain_)(const Block *g, NAME(Panel_) * p, int64_t k0, int64_t k
             p->b = i < whole ? (const T *)g->b + first + j + i : packed + (i - whole) * TREE_PRODUCT;
             p->b_row = i < whole && !panels ? g->b_row : WIDE;
             if (panels) p->b = panels + (j + i) * g->panel + k0 / GROUP * WIDE;
-            p->fetch = NULL;
-            if (panels && j + i + WIDE < g->n)
-                p->fetch = p->b + WIDE * g->panel;
-            else if (panels && k0 + k < g->k)
-                p->fetch = panels + (k0 + k) / GROUP * WIDE; /* of the first panel again, by the chain that follows */
+            const T *next =
+                k0 + k < g->k ? panels + (k0 + k) / GROUP * WIDE : NULL; /* the first panel's, of the chain that follows */
+            p->fetch = !panels ? NULL : j + i + WIDE < g->n ? p->b + WIDE * g->panel : next;
             NAME(run_panels_)(g, p);
         }
     }
@@ -469,6 +467,7 @@ static void NAME(block_)(const Block *g)
 
 #if GROUP == 1
 #include "contract_each.h"
+#include "contract_places.h"
 #endif
 #endif
 #include "contract_few.h"

@@ -24,8 +24,6 @@ typedef struct Runs {
     int64_t count;
     const int64_t *a, *c; /* per run */
     const int64_t *k;     /* per link, what is added to the element of a */
-    const int64_t *fetch; /* `each` only: likewise of what only the next run will read, so many */
-    int64_t fetches;
 } Runs;
 
 /* How an operand's elements lie in memory: `narrow` is their DType where that is narrower than what is computed in, else 0. */
@@ -46,6 +44,17 @@ typedef struct Block {
     const void *panels; /* `block` only: b, packed: panels of all columns, each of so many groups of k; NULL: it is not */
     int64_t panel;
 } Block;
+
+/* Windows of n channels that are kept apart: runs of m places, each to[n] the sum over `lines` of taps and the taps of each of x
+ * times b[line, tap][n]. Where the channels of x's positions lie: for each run and each line of its taps at[wide], of which place
+ * number r covers those from r * stride on, `dilation` apart. */
+typedef struct Places {
+    const void *const *at;
+    const void *b;
+    void *to;
+    const int64_t *run_to; /* per run, elements */
+    int64_t runs, m, n, lines, wide, taps, stride, dilation, b_row, to_row;
+} Places;
 
 /* A few rows of a, or columns of b: how far apart they lie, and elements of k. */
 typedef struct Part {
@@ -72,16 +81,17 @@ typedef struct ContractType {
     bool (*packs)(const Block *g);                             /* whether `block` needs room */
     void (*block)(const Block *g);                             /* m <= BLOCK_ROWS, k <= TREE_RUN */
     void (*each)(const Block *g);                              /* n products of columns: c[m][n] of a[m][k][n] and b[k][n]; runs */
+    void (*places)(const Places *g);                           /* lines * taps <= TREE_PRODUCT */
     void (*few)(const Block *g);                               /* m <= FEW_ROWS, k <= TREE_RUN */
     void (*cell)(const Cell *g);                               /* k <= TREE_RUN; NULL: nothing is packed */
     void (*pack_a)(void *to, Part a, int64_t rows, int64_t k); /* one tile of one slab */
     void (*pack_b)(void *to, Part b, int64_t k, int64_t n);    /* one panel of one slab */
     void (*add)(void *c, int64_t c_row, const void *x, int64_t m, int64_t n); /* c[m][n] += x[m][n], rows c_row and n apart */
 } ContractType;
-#define PACKED_TYPE(t, each)                                                                                                \
-    {                                                                                                                       \
-        group_of_##t, lanes_of_##t * 2, high_of_##t, packs_##t, block_##t, each, few_##t, cell_##t, pack_a_##t, pack_b_##t, \
-            add_##t                                                                                                         \
+#define PACKED_TYPE(t, each, places)                                                                                    \
+    {                                                                                                                   \
+        group_of_##t, lanes_of_##t * 2, high_of_##t, packs_##t, block_##t, each, places, few_##t, cell_##t, pack_a_##t, \
+            pack_b_##t, add_##t                                                                                         \
     }
 #define PLAIN_TYPE(t)                                                                      \
     {                                                                                      \

@@ -126,4 +126,4 @@ static void pairs_along(int type, int32_t *to, const void *from, int64_t apart, 
 #define GROUP 2
 #include "contract_kernel.h"
 
-static const ContractType of_i32 = PLAIN_TYPE(i32), of_i64 = PLAIN_TYPE(i64), of_pairs = PACKED_TYPE(pairs, NULL);
+static const ContractType of_i32 = PLAIN_TYPE(i32), of_i64 = PLAIN_TYPE(i64), of_pairs = PACKED_TYPE(pairs, NULL, NULL);

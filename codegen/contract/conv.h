@@ -24,6 +24,7 @@ typedef struct Conv {
     int64_t read, size;            /* bytes of an element of x, and of these */
     bool copies;                   /* x is read in copies */
     bool each;                     /* every group has one channel and one filter: lanes run along the groups */
+    bool places;                   /* and they are computed by conv_places.c */
     bool together;                 /* lines of a piece are packed */
     bool by_strips;                /* pieces that follow each other have the same columns; else the same lines */
     bool along;                    /* rows are seen to where they were made */
@@ -51,6 +52,14 @@ void lines_of(Lines *at, const Conv *v, bool copies, int64_t channels, int64_t f
 char *copy_lines(const Lines *at, const Conv *v, int64_t plane, int64_t first, int64_t last, int64_t channel, char *to);
 /* Where they begin in x, if nothing of them is padding. */
 int64_t place_of(const Lines *at, const Conv *v, int64_t plane, int64_t line, int64_t channel);
+
+/* The number of the position of y that is `first` of line `line` of all planes. */
+int64_t conv_position(const Conv *v, int64_t line, int64_t first);
+
+bool conv_by_places(const Conv *v);
+bool places_room(const Conv *v, int64_t *bytes); /* false: too many to count */
+/* Those channels of m places, from `first` on, of n lines of all planes. */
+void places_run(const Conv *v, void *room, int64_t line, int64_t n, int64_t first, int64_t m, int64_t channel, int64_t channels);
 
 bool conv_run(Conv *v, Status *st);
 

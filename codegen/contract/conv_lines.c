@@ -2,6 +2,14 @@
  * holds. Never multiplies. */
 #include "conv.h"
 
+int64_t conv_position(const Conv *v, int64_t line, int64_t first)
+{
+    const Axis *x = v->axis;
+    const int64_t plane = line / x[1].out, h = line % x[1].out * x[1].to_step + x[1].to_first;
+    const int64_t depth = plane / x[0].out * v->c->out[0] + plane % x[0].out * x[0].to_step + x[0].to_first;
+    return (depth * v->c->out[1] + h) * v->c->out[2] + first * x[2].to_step + x[2].to_first;
+}
+
 void lines_of(Lines *at, const Conv *v, bool copies, int64_t channels, int64_t first, int64_t n)
 {
     const Axis *x = v->axis;

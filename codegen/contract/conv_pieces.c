@@ -25,8 +25,7 @@ typedef struct Piece {
     Lines at;
     Block g;
     Runs runs;
-    int64_t *run_a, *run_c, *run_part, *k; /* tables: per run in a, in c, and in memory of a subtree's own; per link, */
-    int64_t *fetch;                        /* and of those that only the next run reads */
+    int64_t *run_a, *run_c, *run_part, *k; /* tables: per run in a, in c, and in memory of a subtree's own; per link */
     char *lines;
     int64_t channel, column; /* the first of each */
 } Piece;
@@ -41,12 +40,8 @@ static void taps(Piece *p, int64_t k, int64_t end)
     const Axis *x = p->v->axis;
     int64_t c = p->v->c->c, channel = k % c, w = k / c % x[2].taps, h = k / c / x[2].taps % x[1].taps;
     int64_t d = k / c / x[2].taps / x[1].taps;
-    const bool fetches = p->v->each && !p->at.copies && p->runs.count > 1;
-    p->runs.fetches = 0;
     for (int64_t i = 0; i < end - k; i++) {
         p->k[i] = d * p->at.tap[0] + h * p->at.tap[1] + w * p->at.tap[2] + channel;
-        if (fetches && h >= x[1].taps - x[1].stride && w >= x[2].taps - x[2].stride)
-            p->fetch[p->runs.fetches++] = p->k[i] + p->at.line;
         if (++channel < c) continue;
         channel = 0;
         if (++w < x[2].taps) continue;
@@ -168,17 +163,13 @@ static void no_taps(const Piece *p)
 static size_t rectangle(Piece *p, bool copies, int64_t line, int64_t n, int64_t first, int64_t m)
 {
     const Conv *v = p->v;
-    const Axis *x = v->axis;
     if (m <= 0) return 0;
     p->g.m = m;
     p->runs.count = n;
     lines_of(&p->at, v, copies, v->each ? p->g.n : v->c->c, first, m);
     p->g.a_row = p->at.next;
     for (int64_t i = 0; i < n; i++) {
-        int64_t plane = (line + i) / x[1].out, h = (line + i) % x[1].out * x[1].to_step + x[1].to_first;
-        int64_t depth = plane / x[0].out * v->c->out[0] + plane % x[0].out * x[0].to_step + x[0].to_first;
-        int64_t position = (depth * v->c->out[1] + h) * v->c->out[2] + first * x[2].to_step + x[2].to_first;
-        p->run_c[i] = position * p->g.b_row + p->column;
+        p->run_c[i] = conv_position(v, line + i, first) * p->g.b_row + p->column;
         p->run_part[i] = i * m * p->g.n;
     }
     if (v->k == 0) {
@@ -189,38 +180,6 @@ static size_t rectangle(Piece *p, bool copies, int64_t line, int64_t n, int64_t 
     p->g.together = v->together;
     if (!v->each && !v->together) join_lines(p);
     return tree(p, 0, v->k, v->to, p->run_c, row_step(p));
-}
-
-/* Positions first .. end - 1 along an axis have all of their windows in x. */
-static void inner(const Axis *x, int64_t *first, int64_t *end)
-{
-    int64_t room = x->in - 1 - (x->taps - 1) * x->dilation + x->low;
-    *first = MIN_OF(x->low > 0 ? tree_blocks(x->low, x->stride) : 0, x->out);
-    *end = room < 0 ? *first : MIN_OF(MAX_OF(room / x->stride + 1, *first), x->out);
-}
-
-/* The same where moving x is most of the work: only windows that reach beyond it read copies. */
-static size_t inner_and_border(Piece *p, int64_t line, int64_t n, int64_t first, int64_t m)
-{
-    const Axis *x = p->v->axis;
-    int64_t from[3], to[3], lines;
-    size_t refused = 0;
-    for (int i = 0; i < 3; i++) inner(&x[i], &from[i], &to[i]);
-    int64_t left = MIN_OF(MAX_OF(from[2], first), first + m), right = MAX_OF(MIN_OF(to[2], first + m), left);
-    for (int64_t i = 0; i < n && !refused; i += lines) {
-        int64_t h = (line + i) % x[1].out, d = (line + i) / x[1].out % x[0].out;
-        bool is_inner = h >= from[1] && h < to[1] && d >= from[0] && d < to[0];
-        lines = MIN_OF(n - i, (is_inner ? to[1] : h < from[1] ? from[1] : x[1].out) - h);
-        if (lines <= 0) lines = 1;
-        if (!is_inner) {
-            refused = rectangle(p, true, line + i, lines, first, m);
-            continue;
-        }
-        refused = rectangle(p, true, line + i, lines, first, left - first);
-        if (!refused) refused = rectangle(p, false, line + i, lines, left, right - left);
-        if (!refused) refused = rectangle(p, true, line + i, lines, right, first + m - right);
-    }
-    return refused;
 }
 
 /* Of y: some lines, of one or more planes, or a part of each; some columns. */
@@ -236,7 +195,10 @@ static size_t piece_of_y(Piece *p, int64_t number)
     p->column = group * v->c->o + strip;
     p->g.n = MIN_OF(v->across - strip, v->columns);
     p->g.b_row = v->c->groups * v->c->o;
-    if (v->each && v->copies && v->read == v->size && v->k > 0) return inner_and_border(p, line, n, width, m);
+    if (v->places) {
+        places_run(v, p->lines, line, n, width, m, p->channel, p->g.n);
+        return 0;
+    }
     return rectangle(p, v->copies, line, n, width, m);
 }
 
@@ -303,8 +265,7 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     }
     p.g.room = room->data;
     p.k = (int64_t *)(void *)((char *)room->data + ROOM_BYTES);
-    p.runs.fetch = p.fetch = p.k + v->links;
-    p.run_a = p.fetch + v->links;
+    p.run_a = p.k + v->links;
     p.run_c = p.run_a + v->runs;
     p.run_part = p.run_c + v->runs;
     p.lines = (char *)(p.run_part + v->runs);
@@ -439,10 +400,11 @@ static bool room_of(Conv *v)
             wide = width * x[2].stride + reach;
     if (!v->copies) wide = 0;
     v->room = 0;
-    if (__builtin_mul_overflow(high, x[0].taps, &v->room) || __builtin_mul_overflow(v->room, wide, &v->room) ||
-        __builtin_mul_overflow(v->room, channels * v->size, &v->room))
+    if (v->places && !places_room(v, &v->room)) return false;
+    if (!v->places && (__builtin_mul_overflow(high, x[0].taps, &v->room) || __builtin_mul_overflow(v->room, wide, &v->room) ||
+                          __builtin_mul_overflow(v->room, channels * v->size, &v->room)))
         return false;
-    tables = (2 * v->links + 3 * v->runs) * (int64_t)sizeof(int64_t);
+    tables = (v->links + 3 * v->runs) * (int64_t)sizeof(int64_t);
     return !__builtin_add_overflow(v->room, tables + ROOM_BYTES, &v->room);
 }
 
@@ -481,6 +443,7 @@ bool conv_run(Conv *v, Status *st)
     v->k = c->filters ? positions : taps * c->c;
     v->columns = v->across;
     v->single = x[0].taps == 1 && x[1].taps == 1;
+    v->places = conv_by_places(v);
     if (v->threads && positions >= tree_blocks(v->each ? EACH_WORTH_THREADS : WORTH_THREADS, MAX_OF(cells, 1)))
         wanted = PIECES * (int64_t)threads_count(v->threads);
     (c->filters ? cut_filters : cut_y)(v, wanted);
