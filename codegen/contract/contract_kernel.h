@@ -38,7 +38,8 @@ enum { NAME(lanes_of_) = LANES, NAME(high_of_) = HIGH, NAME(group_of_) = GROUP }
 /* ---- tiles -----------------------------------------------------------------------------------
  * c[rows][1 or 2 vectors] (rows c_row apart), or 0 if there is nothing to carry, takes a[rows][k] times b[k][columns] (rows b_row
  * apart), chain after chain. a is a packed tile [k][HIGH], or lies at any strides (FREE) or wherever a table says for each k: of
- * those, only so many rows that all their addresses have registers. */
+ * those, only so many rows that all their addresses have registers. With each k what lies at `fetch` is fetched, which then moves
+ * on: a whole run of lines at once would wait for the few that the processor fetches at a time. */
 
 #define EACH_1(f, at) f(0, at)
 #define EACH_2(f, at) EACH_1(f, at) f(1, at)
@@ -104,7 +105,7 @@ enum { NAME(lanes_of_) = LANES, NAME(high_of_) = HIGH, NAME(group_of_) = GROUP }
 
 #define TILE_FN(kind, rows, vectors, AT, BEFORE, AFTER)                                                                           \
     static void NAME(kind##rows##x##vectors##_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const int64_t *at,           \
-        const T *b, int64_t b_row, T *c, int64_t c_row, bool carry)                                                               \
+        const T *b, int64_t b_row, T *c, int64_t c_row, bool carry, const char *fetch, int64_t fetch_step)                        \
     {                                                                                                                             \
         const T *a0 = a, *a3 = a0 + 3 * a_row, *a6 = a0 + 6 * a_row, *a9 = a0 + 9 * a_row;                                        \
         (void)a3, (void)a6, (void)a9, (void)a_col, (void)at;                                                                      \
@@ -115,6 +116,8 @@ enum { NAME(lanes_of_) = LANES, NAME(high_of_) = HIGH, NAME(group_of_) = GROUP }
             EACH_##rows(BEGIN_##vectors, AT)                                                                                      \
             _Pragma("GCC unroll 2") for (int64_t i = MIN_OF(k, TREE_PRODUCT); i > 0; i--, b += b_row) {                           \
                 BEFORE;                                                                                                           \
+                __builtin_prefetch(fetch, 0, 2);                                                                                  \
+                fetch += fetch_step;                                                                                              \
                 LOAD_##vectors EACH_##rows(STEP_##vectors, AT)                                                                    \
                 AFTER;                                                                                                            \
             }                                                                                                                     \
@@ -137,7 +140,7 @@ TALL_TILE(7) TALL_TILE(8) TALL_TILE(9) TALL_TILE(10) TALL_TILE(11) TALL_TILE(12)
 #endif
 
 typedef void NAME(Tile_)(int64_t k, const T *a, int64_t a_row, int64_t a_col, const int64_t *at, const T *b, int64_t b_row, T *c,
-    int64_t c_row, bool carry);
+    int64_t c_row, bool carry, const char *fetch, int64_t fetch_step);
 #define ONE(kind, rows, vectors) NAME(kind##rows##x##vectors##_)
 #define UP_TO_6(kind, vectors) \
     NULL, ONE(kind, 1, vectors), ONE(kind, 2, vectors), ONE(kind, 3, vectors), ONE(kind, 4, vectors), ONE(kind, 5, vectors),      \
@@ -258,14 +261,6 @@ typedef struct NAME(Panel_) {
     bool carry;
 } NAME(Panel_);
 
-/* Part i of n of what the next panel reads. The processor sees no line that it could guess this from. */
-static void NAME(fetch_)(const NAME(Panel_) * p, int64_t i, int64_t n)
-{
-    const int64_t bytes = p->k * WIDE * (int64_t)sizeof(T);
-    const char *b = (const char *)p->fetch;
-    for (int64_t at = bytes * i / n / 64 * 64; at < bytes * (i + 1) / n; at += 64) __builtin_prefetch(b + at, 0, 2);
-}
-
 /* n < WIDE elements, by moves of sizes that the compiler knows: there are as many as rows. */
 static inline void NAME(copy_some_)(T *to, const T *from, int64_t n)
 {
@@ -276,29 +271,30 @@ static inline void NAME(copy_some_)(T *to, const T *from, int64_t n)
 #undef SOME
 }
 
+/* The tiles share the next panel's lines, each of which they fetch as they go. */
 static void NAME(run_panel_)(const NAME(Panel_) * p)
 {
     bool wide = p->n > LANES, whole = p->n == WIDE || p->n == LANES;
     int64_t most = p->packed ? ROWS : wide ? FREE_ROWS : TALL_ROWS, tiles = tile_count(most, p->m);
     int64_t each = p->m / tiles, more = p->m - tiles * each, first = p->from * each + MIN_OF(p->from, more);
     const T *a = p->a + (p->packed ? 0 : first * p->a_row);
+    const int64_t count = MIN_OF(p->to, tiles) - p->from, parts = MAX_OF(p->parts, 1) * count;
+    const int64_t row_bytes = WIDE * (int64_t)sizeof(T), bytes = p->k * row_bytes, step = p->fetch ? row_bytes / parts : 0;
     for (int64_t i = p->from; i < MIN_OF(p->to, tiles); i++) {
         int64_t rows = each + (i < more);
-        if (p->fetch) {
-            const int64_t count = MIN_OF(p->to, tiles) - p->from;
-            NAME(fetch_)(p, p->part * count + i - p->from, MAX_OF(p->parts, 1) * count);
-        }
+        const int64_t number = p->part * count + i - p->from;
+        const char *fetch = p->fetch ? (const char *)p->fetch + bytes * number / parts : (const char *)p->b;
         NAME(Tile_) *tile = (p->at ? NAME(table_tile_) : NAME(free_tile_))[wide][p->packed ? 0 : rows];
         if (p->packed) tile = NAME(packed_tile_)[wide][rows];
         T *c = p->c + first * p->c_row, part[TALL_ROWS > ROWS ? TALL_ROWS * WIDE : ROWS * WIDE];
         if (whole) {
-            tile(p->k, a, p->a_row, p->a_col, p->at, p->b, p->b_row, c, p->c_row, p->carry);
+            tile(p->k, a, p->a_row, p->a_col, p->at, p->b, p->b_row, c, p->c_row, p->carry, fetch, step);
         } else {
             for (int64_t r = 0; r < rows && p->carry; r++) {
                 memset(part + r * WIDE, 0, sizeof(T) * WIDE);
                 NAME(copy_some_)(part + r * WIDE, c + r * p->c_row, p->n);
             }
-            tile(p->k, a, p->a_row, p->a_col, p->at, p->b, p->b_row, part, WIDE, p->carry);
+            tile(p->k, a, p->a_row, p->a_col, p->at, p->b, p->b_row, part, WIDE, p->carry, fetch, step);
             for (int64_t r = 0; r < rows; r++) NAME(copy_some_)(c + r * p->c_row, part + r * WIDE, p->n);
         }
         first += rows;
