@@ -1,7 +1,8 @@
 """beside.py PROGRAM FOLDER [--rounds N] [--seconds S] [--threads N] [NAME ...]: models of draw.py by Kiln and by ONNX Runtime, in turn.
 
 PROGRAM is side.c. Each model is opened by a process of each side; then both are timed in turns, the one that begins drawn by parity,
-and the medians of the rounds' ratios are told: above 1, Kiln is faster. Memory is the most that a process took until its first
+and the medians of the rounds' ratios are told: above 1, Kiln is faster. Between turns there is a pause, because threads of ONNX Runtime
+go on looking for work for a while, on the cores that the other side is timed on. Memory is the most that a process took until its first
 result, less what it took with nothing open. Prints the machine first."""
 
 import argparse
@@ -9,6 +10,9 @@ import os
 import statistics
 import subprocess
 import sys
+import time
+
+PAUSE = 0.2  # seconds
 
 
 class Process:
@@ -47,6 +51,7 @@ def beside(commands, folder, rounds, seconds):
         took = [[], []]
         for i in range(rounds):
             for j in (i % 2, 1 - i % 2):
+                time.sleep(PAUSE)
                 took[j].append(sides[j].ask("time %g" % seconds)[0])
         ratio = statistics.median(b / a for a, b in zip(*took))
         return ratio, [statistics.median(t) / 1e3 for t in took], [sum(o) for o in opened], [m / 1024 for m in memory]
