@@ -14,10 +14,22 @@ check()
     "$1" "$2" $strict "$3" || { echo "$1 $2: $3 does not compile cleanly"; bad=1; }
 }
 
-for cc in gcc clang "${CC:-cc}"; do
+# Two names of one compiler are one.
+each()
+{
+    local c at seen=' '
+    for c; do
+        at=$(realpath "$(command -v "$c")" 2>/dev/null) || at=$c
+        case $seen in *" $at "*) ;; *) echo "$c" && seen="$seen$at " ;; esac
+    done
+}
+
+mapfile -t ccs < <(each gcc clang "${CC:-cc}")
+mapfile -t cxxs < <(each g++ clang++ "${CXX:-c++}")
+for cc in "${ccs[@]}"; do
     for f in tests/test_chain.c docs/examples/*.c; do check "$cc" -std=c11 "$f"; done
 done
-for cxx in g++ clang++ "${CXX:-c++}"; do
+for cxx in "${cxxs[@]}"; do
     for f in tests/test_cxx.cc $(find docs/examples -name '*.cc'); do check "$cxx" -std=c++17 "$f"; done
 done
 [ $tried -gt 0 ] || { echo 'skip: no compiler'; exit 77; }
