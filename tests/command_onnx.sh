@@ -126,7 +126,35 @@ expect 'known results' 0 '^compiled  *y  *ok' '' check "$gemm/model.onnx"
 expect 'known results of one set' 0 '^eager  *y  *ok' '' check "$gemm/model.onnx" --against "$gemm/test_data_set_0"
 cp -r "$gemm" "$scratch/gemm" && cp "$scratch/gemm/test_data_set_0/input_1.pb" "$scratch/gemm/test_data_set_0/output_0.pb"
 expect 'known results that differ' 1 'another dtype, or other sizes' '' check "$scratch/gemm/model.onnx"
+expect 'known results within rounding' 0 '^compiled  *y  *ok' '' check "$gemm/model.onnx" --fast
 expect 'no known results' 3 '' 'there is neither output_0.pb nor test_data_set_0' check "$gemm/model.onnx" --against "$scratch"
+
+# where it parts from them
+soft=$cases/test_Softsign
+cp -r "$soft" "$scratch/soft" && last=$(($(wc -c <"$soft/test_data_set_0/output_0.pb") - 4))
+printf '\000\000\100\100' | dd of="$scratch/soft/test_data_set_0/output_0.pb" bs=1 seek=$last conv=notrunc 2>/dev/null
+expect 'a known result that is wrong' 1 'agree in what every node gives: the results that are known are of another' '' check "$scratch/soft/model.onnx"
+grep -q '^compiled  4  *differs by 2.41, .* first at element 29$' "$scratch/out"
+verdict 'is told with its place' $?
+expect 'no values of nodes' 3 '' 'no file there is called VALUE.npy or VALUE.pb after a value that a node gives' check "$soft/model.onnx" --nodes "$soft"
+if command -v python3 >/dev/null; then
+    python3 - "$soft/test_data_set_0/input_0.pb" "$scratch" <<'END'
+import os, struct, sys
+x = struct.unpack('<30f', open(sys.argv[1], 'rb').read()[-120:])
+def put(folder, name, v):
+    head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2, 5), }"
+    head += b' ' * (-(len(head) + 11) % 64) + b'\n'
+    os.makedirs(folder, exist_ok=True)
+    open(folder + '/' + name + '.npy', 'wb').write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(head)) + head + struct.pack('<30f', *v))
+one, three = [abs(v) for v in x], [1 + abs(v) for v in x]
+for folder, change in ('good', None), ('bad', 7):
+    put(sys.argv[2] + '/' + folder, '1', one)
+    put(sys.argv[2] + '/' + folder, '3', [v + (i == change) for i, v in enumerate(three)])
+END
+    expect 'values of nodes' 0 '^2 values of nodes are as they must be$' '' check "$soft/model.onnx" --nodes "$scratch/good"
+    expect 'the first node that differs' 1 '^node 2, Add, is the first that differs: 3 is off by 1, .* first at element 7; 1 value of a node before it is as it must be$' \
+        '' check "$soft/model.onnx" --nodes "$scratch/bad"
+fi
 
 # compile
 expect 'an input that must be fixed' 2 '' 'sizes follow from the numbers of an input, which must be fixed: shape' compile "$reshape/model.onnx" -o "$scratch/r"
@@ -134,10 +162,13 @@ expect 'a size that is open' 2 '' 'sizes that the model leaves open: data.0' com
 expect 'a size that is none' 2 '' "^kiln compile: --dim: 'x.1=4..2' is not NAME=SIZE or NAME=LOWEST..HIGHEST" compile "$tril/model.onnx" --dim x.1=4..2
 expect 'a value of no input' 2 '' "^kiln compile: --fix: 'z=1' is not NAME=VALUE" compile "$tril/model.onnx" --fix z=1
 expect 'weights of no kind' 2 '' "--weights: 'none' is neither embed nor file" compile "$gemm/model.onnx" --weights none
+expect 'neither small nor fast' 2 '' "--optimize: 'tiny' is neither size nor speed" compile "$gemm/model.onnx" --optimize tiny
+expect 'less code for a device' 4 '' 'small is for CPUs, not for .device = "emu"' compile "$gemm/model.onnx" -o "$scratch/d" --optimize size --device emu
 expect 'an option that a module has not' 2 '' 'are for ONNX models' compile module.kiln --example
-expect 'a model with a symbol' 0 '' '' compile "$tril/model.onnx" -o "$scratch/t" --symbol net --dim x.1=1..8 --fix k=6 --example
+expect 'a module is not folded' 2 '' '--fast is for ONNX models' run module.kiln --fast
+expect 'a model with a symbol' 0 '' '' compile "$tril/model.onnx" -o "$scratch/t" --fast --optimize size --symbol net --dim x.1=1..8 --fix k=6 --example
 grep -q '"sizes": \[{"argument": "n_x_1", "lowest": 1, "highest": 8}\]' "$scratch/t/manifest.json" && is_json "$scratch/t/manifest.json" &&
-    grep -q 'in1 is k, which must be .6., or the call returns an error' "$scratch/t/net.h"
+    grep -q '"fast": true, "optimize": "size"' "$scratch/t/manifest.json" && grep -q 'in1 is k, which must be .6., or the call returns an error' "$scratch/t/net.h"
 verdict 'is told by manifest and header' $?
 if command -v make >/dev/null && command -v cc >/dev/null; then
     make -C "$scratch/t" >"$scratch/out" 2>"$scratch/err" && grep -q '^out0:' "$scratch/out"
@@ -147,6 +178,20 @@ if command -v make >/dev/null && command -v cc >/dev/null; then
     make -C "$scratch/w" main >"$scratch/out" 2>"$scratch/err" && (cd "$scratch/w" && ./main "$scratch/in.raw") >"$scratch/out" 2>"$scratch/err" &&
         grep -q '^out0:' "$scratch/out" && [ -s "$scratch/w/model.weights" ]
     verdict 'its example reads them' $?
+    if command -v python3 >/dev/null; then
+        python3 - "$scratch/w" >"$scratch/out" 2>"$scratch/err" <<'END'
+import json, os, sys, zlib
+at = sys.argv[1] + '/'
+m = json.load(open(at + 'manifest.json'))
+for what in 'object', 'weights':
+    b = open(at + m[what], 'rb').read()
+    assert m[what + '_bytes'] == len(b) and m[what + '_crc32'] == '%08x' % zlib.crc32(b), m
+assert m['workspace_bytes'] >= 0 and m['state_bytes'] >= 0 and m['align'] == 64 and os.path.exists(at + m['header']), m
+assert m['inputs'][0] == {'argument': 'in0', 'name': '0', 'dtype': 'f32', 'c_type': 'float', 'shape': [4, 10]}, m
+assert len(m['outputs']) == 1 and m['sizes'] == [] and not m['fast'] and m['source']['operators'] == {'MatMul': 1, 'Transpose': 1}, m
+END
+        verdict 'a manifest has sizes and checksums of its files' $?
+    fi
     expect 'weights of which some are kept in another order alone' 0 '' '' compile "$cases/test_Conv1d_pad1size1/model.onnx" -o "$scratch/c" --weights file --example
 fi
 

@@ -49,6 +49,9 @@ BODY(of_a_variable, convolved(in[0], kiln_of_variable(g->v)))
 BODY(a_product, kiln_matmul(kiln_slice(kiln_reshape(in[0], S(-1, 12)), 0, 0, 12, 1), kiln_transpose(kiln_transpose(g->weight, KILN_ALL), KILN_ALL)))
 BODY(widened, kiln_matmul(kiln_slice(kiln_reshape(in[0], S(-1, 12)), 0, 0, 12, 1), kiln_cast(g->bytes, KILN_F32)))
 BODY(broadcast, kiln_add(kiln_sum(in[0], KILN_ALL), kiln_broadcast(g->row, S(300, 8))))
+BODY(scaled, convolved(in[0], kiln_of_tensor(kiln_mul(g->filters, kiln_reshape(g->spread, S(8, 1, 1, 1))))))
+BODY(outer, kiln_add(kiln_sum(in[0], KILN_ALL), kiln_mul(kiln_reshape(kiln_exp(g->spread), S(8, 1)), g->row)))
+BODY(beyond, kiln_add(kiln_sum(in[0], KILN_ALL), kiln_sum(kiln_mul(kiln_broadcast(g->row, S(300, 8)), kiln_broadcast(g->row, S(300, 8))), KILN_ALL)))
 BODY(result, ((void)in, kiln_exp(g->row)))
 BODY(moved_result, ((void)in, kiln_transpose(g->weight, KILN_ALL)))
 
@@ -57,7 +60,7 @@ static const struct {
     kiln_body *body;
     int64_t bytes; /* that are kept */
 } rows[] = {{"filters", filters, 8 * 4 * 9 * 4}, {"factors", factors, 4 * 4}, {"both", both, 8 * 4 * 9 * 4 + 8 * 4}, {"of_a_variable", of_a_variable, 0}, {"a_product", a_product, 0},
-    {"widened", widened, 0}, {"broadcast", broadcast, 0}, {"result", result, 8 * 4}, {"moved_result", moved_result, 0}};
+    {"scaled", scaled, 8 * 4 * 9 * 4}, {"outer", outer, 8 * 4}, {"beyond", beyond, 0}, {"widened", widened, 0}, {"broadcast", broadcast, 0}, {"result", result, 8 * 4}, {"moved_result", moved_result, 0}};
 
 static kiln_function *function_of(kiln_body *body, const Given *g, kiln_compiling how)
 {

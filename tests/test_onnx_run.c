@@ -3,6 +3,8 @@
 #include "values.h"
 
 #include <kiln/onnx.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "onnx_bytes.h"
 
@@ -126,9 +128,75 @@ static void attributes_of_a_wrong_type(void **state)
     kiln_onnx_free(x);
 }
 
+/* ---- nodes that are watched, and named --------------------------------------------------------------- */
+
+typedef struct Watched {
+    char text[400];
+    double total;
+} Watched;
+
+static void see(const kiln_onnx_seen *seen, void *user)
+{
+    Watched *w = user;
+    const size_t n = strlen(w->text);
+    snprintf(w->text + n, sizeof w->text - n, "%d %s %s %s;", (int)seen->node, seen->op, seen->name, seen->output);
+    w->total += kiln_item(kiln_sum(seen->x, KILN_ALL));
+}
+
+/* y = sum(-x), n = the number of axes of x. */
+static kiln_onnx *totals(void)
+{
+    const Message less = node_of("Neg", "x", NULL, "a"), sum = node_of("ReduceSum", "a", NULL, "y"), shape = node_of("Shape", "x", NULL, "n");
+    Message g = {.n = 0}, named = sum;
+    Message in = {.n = 0}, y = {.n = 0}, n = {.n = 0};
+    text(&named, 3, "total"), text(&in, 1, "x"), text(&y, 1, "y"), text(&n, 1, "n");
+    message(&g, 1, &less), message(&g, 1, &named), message(&g, 1, &shape), message(&g, 11, &in), message(&g, 12, &y), message(&g, 12, &n);
+    const Message m = model_of(&g, 17);
+    kiln_onnx *x = kiln_onnx_load_memory(k, m.at, m.n);
+    assert_non_null(x);
+    return x;
+}
+
+static void nodes_are_watched(void **state)
+{
+    (void)state;
+    kiln_onnx *m = totals();
+    kiln_tensor *x = kiln_f32(k, KILN_SHAPE(2), 3, -4), *y[2];
+    Watched w = {.total = 0};
+    kiln_onnx_watch(m, see, &w);
+    assert_true(kiln_onnx_call(m, KILN_IN(x), y, 2)); /* compiled: nobody sees */
+    assert_string_equal(w.text, "");
+    kiln_eager(k, true);
+    assert_true(kiln_onnx_call(m, KILN_IN(x), y, 2));
+    assert_string_equal(w.text, "0 Neg  a;1 ReduceSum total y;2 Shape  n;");
+    assert_true(w.total == 1 + 1 + 2);
+    kiln_onnx_watch(m, NULL, NULL);
+    assert_true(kiln_onnx_call(m, KILN_IN(x), y, 2));
+    assert_true(w.total == 4);
+    kiln_eager(k, false);
+    kiln_onnx_free(m);
+}
+
+/* A report on a function names the model's nodes. */
+static void reports_name_nodes(void **state)
+{
+    (void)state;
+    kiln_onnx *m = totals();
+    kiln_tensor *x = kiln_f32(k, KILN_SHAPE(4), 3e38, 3e38, -3e38, -3e38);
+    char *report = NULL;
+    size_t n;
+    FILE *to = open_memstream(&report, &n);
+    const kiln_verdict v = kiln_check(to, kiln_onnx_function(m), KILN_IN(x));
+    fclose(to);
+    assert_int_equal(v, KILN_CANNOT_TELL);
+    if (!strstr(report, " = sum : f32[") || !strstr(report, "(ReduceSum 'total')")) fail_msg("%s", report);
+    free(report);
+    kiln_onnx_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {ENGINE_TEST(any_size), ENGINE_TEST(gradients), ENGINE_TEST(what_is_missing_is_named),
-        ENGINE_TEST(inputs_that_sizes_follow_from), ENGINE_TEST(attributes_of_a_wrong_type)};
+        ENGINE_TEST(inputs_that_sizes_follow_from), ENGINE_TEST(attributes_of_a_wrong_type), ENGINE_TEST(nodes_are_watched), ENGINE_TEST(reports_name_nodes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

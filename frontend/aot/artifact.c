@@ -139,11 +139,18 @@ static bool calls_nobody(const Module *m, Status *st)
     return true;
 }
 
-static Program *lower(Artifact *a, const DeviceTarget *on, Status *st)
+/* One vector a step, one loop for each kernel. No sum depends on it. */
+static void make_small(Program *p)
+{
+    for (uint32_t i = 0; i < p->kernel.len; i++) p->kernel.at[i].unroll = MIN_OF(p->kernel.at[i].unroll, 1);
+}
+
+static Program *lower(Artifact *a, const DeviceTarget *on, bool small, Status *st)
 {
     BuildOptions o = {.stop_after = -1};
     if (!calls_nobody(a->module, st) || !on->backend->target(on->there, &o.target, st)) return NULL;
     o.target.threads = false;
+    if (small) o.target.past = o.target.turns = false;
     o.target.sums = a->sums;
     Program *p = module_to_program(a->module, a->arena, &o, st);
     if (p && p->nstack != 0) { /* there is no memory that grows */
@@ -152,6 +159,7 @@ static Program *lower(Artifact *a, const DeviceTarget *on, Status *st)
             "(KILN_WHILE_AT_MOST, kiln_while_at_most), or give it a constant count");
         p = NULL;
     }
+    if (p && small) make_small(p);
     return p;
 }
 
@@ -180,6 +188,7 @@ static bool find_target(const Artifact *a, const kiln_aot_options *o, DeviceTarg
     if (o->triple || o->cpu || o->features)
         return status_fail(
             st, ST_UNSUPPORTED, "aot: an object for a device is made for this machine: no .triple, .cpu or .features");
+    if (o->small) return status_fail(st, ST_UNSUPPORTED, "aot: .small is for CPUs, not for .device = \"%.40s\"", o->device);
     return device_target(o->device, a->arena, on, &why) ||
            status_fail(st, why.code, "aot: .device = \"%.40s\": %s", o->device, why.text);
 }
@@ -189,7 +198,7 @@ bool artifact_write(Artifact *a, const char *path, const kiln_aot_options *o, St
     char symbol[128], entry[160], sizes[160], initial[160], constants[160];
     DeviceTarget on = {0};
     if (!artifact_symbol(path, o, symbol, sizeof symbol, st) || !find_target(a, o, &on, st)) return false;
-    Program *p = lower(a, &on, st);
+    Program *p = lower(a, &on, o->small, st);
     if (!p) return false;
     int64_t state = place_block(a, p, PLACE_STATE), constant = place_block(a, p, PLACE_CONSTANT);
     snprintf(entry, sizeof entry, "%s_entry", symbol);

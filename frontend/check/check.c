@@ -19,24 +19,36 @@ typedef struct Check {
     kiln_tensor **value;         /* per value of the entry graph: what eager code makes of it */
     const int64_t *symbol;       /* sizes that loops make and nodes count, as they are found */
     int64_t compared, undecided; /* elements, by the reference */
-    char doubt[300];             /* the first value with undecided elements, and why they are */
+    char doubt[400];             /* the first value with undecided elements, and why they are */
 } Check;
 
 static Graph *entry_graph(const Traced *traced) { return traced->module->graph.at[0]; }
 
-/* "%7 = exp : f32[4] (a.c:3)" */
-static const char *value_text(const Graph *g, const Node *n, Value v, char *buf, size_t cap)
+static const char *label_of(const Traced *t, const Graph *g, Value v)
+{
+    const char *text = NULL;
+    for (uint32_t i = 0; i < t->nlabel; i++)
+        if (t->label[i].g == g && t->label[i].from <= v) text = t->label[i].text;
+    return text;
+}
+
+/* "%7 = exp : f32[4] (a.c:3)", or in place of the line what a model calls it */
+static const char *value_text(const Check *c, const Graph *g, const Node *n, Value v, char *buf, size_t cap)
 {
     char type[96];
     type_print(&g->module->dims, graph_type(g, v), type, sizeof type);
-    snprintf(buf, cap, "%%%u = %s : %s (%s:%d)", v, op_def[n->op].name, type, n->loc.file ? n->loc.file : "?", n->loc.line);
+    const char *label = label_of(&c->traced, g, v), *file = n->loc.file ? n->loc.file : "?";
+    const size_t len = (size_t)snprintf(buf, cap, "%%%u = %s : %s ", v, op_def[n->op].name, type);
+    if (len < cap && label) snprintf(buf + len, cap - len, "(%s)", label);
+    if (len < cap && !label) snprintf(buf + len, cap - len, "(%s:%d)", file, n->loc.line);
     return buf;
 }
 
 static void say(const Check *c, const Graph *g, Value v, const char *what)
 {
-    char value[200];
-    if (c->report) fprintf(c->report, "%s: %s: %s\n", c->f->name, value_text(g, graph_maker(g, v), v, value, sizeof value), what);
+    char value[300];
+    if (c->report)
+        fprintf(c->report, "%s: %s: %s\n", c->f->name, value_text(c, g, graph_maker(g, v), v, value, sizeof value), what);
 }
 
 /* ---- eager code against the reference, op by op ---------------------------------------------------------------------------
@@ -56,10 +68,10 @@ typedef struct Judged {
 static void count(Judged *j, Value v, const RefVerdict *verdict)
 {
     Check *c = j->c;
-    char value[200];
+    char value[300];
     c->compared += verdict->compared;
     if (verdict->undecided && !c->undecided)
-        snprintf(c->doubt, sizeof c->doubt, "%s: %s", value_text(j->g, &j->g->node.at[j->node], v, value, sizeof value),
+        snprintf(c->doubt, sizeof c->doubt, "%s: %s", value_text(c, j->g, &j->g->node.at[j->node], v, value, sizeof value),
             ref_doubt_text(verdict->doubt));
     c->undecided += verdict->undecided;
 }

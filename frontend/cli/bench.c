@@ -32,6 +32,7 @@ const char bench_help[] =
     "                    as 0 or 1\n"
     "  --dim NAME=SIZE   a size that the model leaves open (1)\n"
     "  --fix NAME=VALUE  an input from which sizes follow, or any that is to be a constant of the object\n"
+    "  --fast            batch normalisations go into weights: results may differ in rounding\n"
     "  --seed N          of what is drawn (1)\n";
 
 typedef struct BenchOptions {
@@ -276,15 +277,15 @@ int bench(int argc, char **argv)
     const Option options[] = {{"--json", .flag = &o.json}, {"--filter", .text = &o.filter}, {"--device", .text = &o.device},
         {"--threads", .count = &o.threads, .lo = 1, .hi = 1024}, {"--seconds", .count = &o.seconds, .lo = 1, .hi = 600},
         {"--input", .list = of->input, .listed = &of->inputs, .hi = VALUES},
-        {"--dim", .list = of->dim, .listed = &of->dims, .hi = VALUES},
+        {"--dim", .list = of->dim, .listed = &of->dims, .hi = VALUES}, {"--fast", .flag = &of->fast},
         {"--fix", .list = of->fix, .listed = &of->fixes, .hi = VALUES}, {"--seed", .count = &m.seed, .lo = 0, .hi = LONG_MAX}, {0}};
     const int status = options_parse("bench", argc, argv, options, &of->file, 1);
     if (status) return status;
     if (of->file && !ends_in(of->file, ".onnx"))
         return usage_error("bench", "unexpected argument '%s', which does not end in .onnx (--filter chooses workloads)", of->file);
     if (of->file && o.filter) return usage_error("bench", "--filter is for workloads, not for %s", of->file);
-    if (!of->file && (of->inputs || of->dims || of->fixes || m.seed != 1))
-        return usage_error("bench", "--input, --dim, --fix and --seed are for a MODEL.onnx, and none is named");
+    if (!of->file && (of->inputs || of->dims || of->fixes || of->fast || m.seed != 1))
+        return usage_error("bench", "--input, --dim, --fix, --fast and --seed are for a MODEL.onnx, and none is named");
     if (!of->file) return bench_workloads(&o);
     m.device = o.device, m.threads = o.threads, m.seconds = o.seconds, m.json = o.json;
     return bench_model(&m);

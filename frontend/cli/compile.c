@@ -23,6 +23,7 @@ const char compile_help[] =
     "                          C identifier, the graph's name)\n"
     "  --triple T --cpu C --features F   the machine to compile for (this one)\n"
     "  --device D              code for a device: an architecture of NVIDIA cards (sm_90, sm_90a), or emu\n"
+    "  --optimize size|speed   fast code (speed), or less of it: loops that are not unrolled, one of each\n"
     "  --workspace-limit N     fail if more than N bytes of workspace are needed\n\n"
     "An ONNX model becomes FOLDER/NAME.o, NAME.h and manifest.json; NAME is the model's file without its "
     "extension, or the symbol.\n\n"
@@ -33,6 +34,7 @@ const char compile_help[] =
     "  --input [NAME=]FILE     an example of an input (.npy, .pb): its dtype and sizes, and how many tensors a\n"
     "                          sequence has; of one from which sizes follow its only value\n"
     "  --weights embed|file    in the object (embed), or in NAME.weights, which the caller brings into memory\n"
+    "  --fast                  batch normalisations go into weights: results may differ in rounding\n"
     "  --example               main.c and a Makefile, too, which build and run it\n";
 
 static void default_path(const char *file, char *path, size_t cap)
@@ -66,17 +68,21 @@ int compile(int argc, char **argv)
 {
     CompileModel m = {.model = {.command = "compile"}};
     kiln_aot_options o = {0};
-    const char *file = NULL, *out = NULL, *weights = NULL;
+    const char *file = NULL, *out = NULL, *weights = NULL, *optimize = "speed";
     long limit = 0;
     const Option options[] = {{"-o", .text = &out}, {"--symbol", .text = &o.symbol}, {"--triple", .text = &o.triple},
         {"--cpu", .text = &o.cpu}, {"--features", .text = &o.features}, {"--device", .text = &o.device},
-        {"--dim", .list = m.model.dim, .listed = &m.model.dims, .hi = VALUES},
+        {"--optimize", .text = &optimize}, {"--dim", .list = m.model.dim, .listed = &m.model.dims, .hi = VALUES},
         {"--input", .list = m.model.input, .listed = &m.model.inputs, .hi = VALUES},
         {"--fix", .list = m.model.fix, .listed = &m.model.fixes, .hi = VALUES}, {"--weights", .text = &weights},
-        {"--example", .flag = &m.example}, {"--workspace-limit", .count = &limit, .lo = 1, .hi = LONG_MAX}, {0}};
+        {"--example", .flag = &m.example}, {"--fast", .flag = &m.model.fast},
+        {"--workspace-limit", .count = &limit, .lo = 1, .hi = LONG_MAX}, {0}};
     int status = options_parse("compile", argc, argv, options, &file, 1);
     if (status) return status;
     if (!file) return usage_error("compile", "no FILE given");
+    o.small = strcmp(optimize, "size") == 0;
+    if (!o.small && strcmp(optimize, "speed") != 0)
+        return usage_error("compile", "--optimize: '%s' is neither size nor speed", optimize);
     char path[1024];
     default_path(file, path, sizeof path);
     o.workspace_limit = limit;
@@ -87,8 +93,8 @@ int compile(int argc, char **argv)
         m.model.file = file, m.folder = out ? out : path, m.aot = o;
         return compile_model(&m);
     }
-    if (weights || m.example || m.model.dims || m.model.fixes || m.model.inputs)
-        return usage_error(
-            "compile", "--dim, --fix, --input, --weights and --example are for ONNX models, and '%s' does not end in .onnx", file);
+    if (weights || m.example || m.model.fast || m.model.dims || m.model.fixes || m.model.inputs)
+        return usage_error("compile",
+            "--dim, --fix, --input, --weights, --fast and --example are for ONNX models, and '%s' does not end in .onnx", file);
     return write_artifact(file, out ? out : path, &o);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
 #include "compile_model.h"
 #include "entry.h"
@@ -173,6 +174,44 @@ static long long defined(const Making *g, const Entry *e, const char *name)
     return v;
 }
 
+typedef struct FileFacts {
+    long long bytes;
+    uint32_t crc; /* CRC-32, as zip, gzip and cksum -a crc32b have it */
+} FileFacts;
+
+/* Of PATH and the end; false: it was said. */
+static bool file_facts(const Making *g, const char *end, FileFacts *to)
+{
+    char path[1200], part[65536];
+    *to = (FileFacts){0};
+    snprintf(path, sizeof path, "%s%s", g->path, end);
+    FILE *f = fopen(path, "rb");
+    for (size_t n = 1; f && n != 0; to->bytes += (long long)n) {
+        n = fread(part, 1, sizeof part, f);
+        to->crc = (uint32_t)crc32(to->crc, (const Bytef *)part, (uInt)n);
+    }
+    const bool ok = f && !ferror(f);
+    if (!ok) say("kiln compile: %s: cannot be read again: %s", path, strerror(errno));
+    if (f) fclose(f);
+    return ok;
+}
+
+static bool write_files(FILE *f, const Making *g, const Entry *e)
+{
+    FileFacts object, weights;
+    if (!file_facts(g, ".o", &object) || (g->o->aot.weights_file && !file_facts(g, ".weights", &weights))) return false;
+    fprintf(f, "  \"object\": \"%s.o\", \"object_bytes\": %lld, \"object_crc32\": \"%08x\", \"header\": \"%s.h\",\n  \"weights\": ",
+        g->symbol, object.bytes, object.crc, g->symbol);
+    if (!g->o->aot.weights_file)
+        fputs("null,\n", f);
+    else
+        fprintf(
+            f, "\"%s.weights\", \"weights_bytes\": %lld, \"weights_crc32\": \"%08x\",\n", g->symbol, weights.bytes, weights.crc);
+    fprintf(f, "  \"state_bytes\": %lld, \"workspace_bytes\": %lld, \"align\": %lld,\n", defined(g, e, "STATE_BYTES"),
+        defined(g, e, "WORKSPACE_BYTES"), defined(g, e, "ALIGN"));
+    return true;
+}
+
 static bool write_manifest(const Making *g, const Entry *e)
 {
     char path[1200];
@@ -185,14 +224,13 @@ static bool write_manifest(const Making *g, const Entry *e)
     }
     fprintf(f, "{\n  \"kiln\": \"%s\", \"model\": ", kiln_version());
     print_json_text(f, g->o->model.file);
-    fprintf(
-        f, ", \"symbol\": \"%s\",\n  \"object\": \"%s.o\", \"header\": \"%s.h\", \"weights\": ", g->symbol, g->symbol, g->symbol);
-    if (g->o->aot.weights_file)
-        fprintf(f, "\"%s.weights\", \"weights_bytes\": %lld", g->symbol, defined(g, e, "WEIGHTS_BYTES"));
-    else
-        fputs("null", f);
-    fprintf(f, ",\n  \"state_bytes\": %lld, \"workspace_bytes\": %lld,\n  \"inputs\": [", defined(g, e, "STATE_BYTES"),
-        defined(g, e, "WORKSPACE_BYTES"));
+    fprintf(f, ", \"fast\": %s, \"optimize\": \"%s\"", g->o->model.fast ? "true" : "false", g->o->aot.small ? "size" : "speed");
+    fprintf(f, ", \"symbol\": \"%s\",\n", g->symbol);
+    if (!write_files(f, g, e)) {
+        fclose(f);
+        return false;
+    }
+    fputs("  \"inputs\": [", f);
     manifest_values(f, g, e, ARGUMENT_IN, g->in);
     fputs("],\n  \"outputs\": [", f);
     manifest_values(f, g, e, ARGUMENT_OUT, g->out);

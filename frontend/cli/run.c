@@ -26,7 +26,8 @@ const char run_help[] = "usage: kiln run FILE [--input X.npy]... [--output Y.npy
                         "A sequence is a .pb of ONNX, or several files of its name, one for each tensor. An optional that is not "
                         "given has nothing in it.\n"
                         "--output FOLDER writes each result as NAME.npy, and of a sequence NAME.0.npy, NAME.1.npy ...; files are "
-                        ".npy, or bare\nelements as .raw or .bin.\n";
+                        ".npy, or bare\nelements as .raw or .bin.\n"
+                        "--fast puts batch normalisations into weights: results may differ in rounding.\n";
 
 enum { RESULTS = 64 }; /* a graph with more results is run a second time, with room for the number that the first run returned */
 
@@ -34,6 +35,7 @@ typedef struct RunOptions {
     const char *file, *device, **input, **output, **dim;
     int inputs, outputs, dims;
     long threads;
+    bool fast;
     kiln_run_dim *value; /* the values of the --dim options; their names are stored in `name` */
     char *name;
 } RunOptions;
@@ -82,7 +84,7 @@ static int run_onnx(kiln *k, const RunOptions *o)
 {
     KILN_SCOPE(k);
     KILN_DEVICE(k, o->device);
-    ModelOptions m = {.command = "run", .file = o->file};
+    ModelOptions m = {.command = "run", .file = o->file, .fast = o->fast};
     if (o->inputs > VALUES) return usage_error("run", "--input: given more than %d times", VALUES);
     if (o->dims) return usage_error("run", "--dim: an ONNX model's sizes are those of its inputs");
     for (; m.inputs < o->inputs; m.inputs++) m.input[m.inputs] = o->input[m.inputs];
@@ -108,13 +110,14 @@ static int run_options(RunOptions *o, int argc, char **argv)
     const Option options[] = {{"--input", .list = o->input, .listed = &o->inputs, .hi = argc},
         {"--output", .list = o->output, .listed = &o->outputs, .hi = argc},
         {"--dim", .list = o->dim, .listed = &o->dims, .hi = argc}, {"--device", .text = &o->device},
-        {"--threads", .count = &o->threads, .lo = 1, .hi = 1024}, {0}};
+        {"--threads", .count = &o->threads, .lo = 1, .hi = 1024}, {"--fast", .flag = &o->fast}, {0}};
     int status = options_parse("run", argc, argv, options, &o->file, 1);
     if (status) return status;
     if (!o->file) return usage_error("run", "no FILE given");
     if ((status = module_dims("run", o->dim, o->dims, o->value, o->name))) return status;
     Text text = {0};
     const bool onnx = ends_in(o->file, ".onnx");
+    if (o->fast && !onnx) return usage_error("run", "--fast is for ONNX models, and '%s' does not end in .onnx", o->file);
     if (!onnx && !module_read("run", o->file, &text)) {
         text_free(&text);
         return BAD_INPUT;

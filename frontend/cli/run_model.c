@@ -1,7 +1,6 @@
-/* run_model: an ONNX model on tensors from files, for `kiln run`, and held against results that are known, for `kiln check`. */
+/* run_model: an ONNX model on tensors from files, for `kiln run`. */
 #include <errno.h>
 #include <kiln/io.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,8 +10,6 @@
 #include "run_model.h"
 
 static const kiln_site nowhere = {0};
-
-/* ---- kiln run -------------------------------------------------------------------------------------------- */
 
 static bool is_file_name(const char *path)
 {
@@ -65,7 +62,7 @@ static bool write_outputs(kiln *k, const Model *model, const Parts *out, const c
     return !kiln_failed(k);
 }
 
-static bool call_model(const Model *model, int nin, const Parts *in, Parts *out)
+bool call_model(const Model *model, int nin, const Parts *in, Parts *out)
 {
     kiln_onnx_list given[VALUES], got[VALUES];
     for (int i = 0; i < nin; i++) given[i] = in[i].list;
@@ -128,208 +125,5 @@ int run_model(kiln *k, const ModelOptions *o, const char *const *output, int out
         say("kiln run: no memory");
     if (model) mem_free(model, sizeof *model);
     if (out) mem_free(out, VALUES * sizeof *out);
-    return status;
-}
-
-/* ---- kiln check ------------------------------------------------------------------------------------------ */
-
-const char check_help[] =
-    "usage: kiln check MODEL.onnx [--against FOLDER] [OPTION]...\n\n"
-    "Runs the model on input_0.pb, input_1.pb and so on, eagerly and compiled, and holds the results against "
-    "output_0.pb and so on,\n"
-    "as ONNX's own tests have them. Where something differs it says in which value of the traced graph eager "
-    "code, compiled code and\n"
-    "the reference interpreter first do. Exit status 1 if something does.\n\n"
-    "  kiln check net/model.onnx --against net/test_data_set_0\n\n"
-    "  --against FOLDER   that has the files, or folders test_data_set_0, test_data_set_1 ... (the model's own)\n"
-    "  --device NAME      where to run, one that kiln info lists (KILN_DEVICE, else cpu)\n"
-    "  --threads N        in all, 1 to 1024 (one per core)\n";
-
-typedef struct Far {
-    double off, ulps;
-    int64_t at; /* the first element that is too far off; -1: none */
-    bool typed; /* dtypes and sizes are the same */
-} Far;
-
-static double last_place(kiln_dtype t, double v)
-{
-    const int digits = t == KILN_F64 ? 52 : t == KILN_F32 ? 23 : t == KILN_F16 ? 10 : t == KILN_BF16 ? 7 : 0;
-    return digits == 0 ? 1 : ldexp(1, (v == 0 ? -24 : ilogb(v)) - digits);
-}
-
-static Far compare(kiln *k, kiln_tensor *got, kiln_tensor *want)
-{
-    Far f = {.at = -1, .typed = kiln_dtype_of(got) == kiln_dtype_of(want) && kiln_rank(got) == kiln_rank(want)};
-    for (int i = 0; f.typed && i < kiln_rank(got); i++) f.typed = kiln_dim(got, i) == kiln_dim(want, i);
-    if (!f.typed) return f;
-    const int64_t n = kiln_elements(got);
-    double *a = mem_zeros(2 * (size_t)n + 1, sizeof *a), *b = a ? a + n : NULL;
-    const bool read = a && kiln_read_doubles_at(nowhere, kiln_of_tensor(kiln_cast(got, KILN_F64)), a, n) &&
-                      kiln_read_doubles_at(nowhere, kiln_of_tensor(kiln_cast(want, KILN_F64)), b, n);
-    for (int64_t i = n - 1; read && !kiln_failed(k) && i >= 0; i--) {
-        if (a[i] == b[i] || (isnan(a[i]) && isnan(b[i]))) continue;
-        const double off = fabs(a[i] - b[i]), ulps = off / last_place(kiln_dtype_of(want), b[i]);
-        if (!(off <= 1e-7 + 1e-3 * fabs(b[i]))) f.at = i;
-        if (off > f.off) f.off = off;
-        if (off > 1e-7 && ulps > f.ulps) f.ulps = ulps;
-    }
-    if (a) mem_free(a, (2 * (size_t)n + 1) * sizeof *a);
-    return f;
-}
-
-typedef struct Checked { /* a model and one set of values */
-    Model model;
-    Parts in[VALUES], want[VALUES], got[VALUES];
-    int nin, nwant;
-    kiln_tensor *flat[VALUES];
-    kiln_onnx_fixed fixed[VALUES], example[VALUES];
-    kiln_onnx_size count[VALUES];
-    char name[VALUES][160];
-} Checked;
-
-static int read_all(kiln *k, const char *folder, const char *what, const kiln_onnx_value *value, int have, Parts *to)
-{
-    char path[1200];
-    int n = 0;
-    for (; n < have; n++) {
-        snprintf(path, sizeof path, "%s/%s_%d.pb", folder, what, n);
-        if (access(path, F_OK) != 0 || !parts_read(k, &value[n], path, &to[n])) break;
-    }
-    return n;
-}
-
-/* Where the ways of computing part: as kiln_check says it, of a function for just these inputs. */
-static void say_where(kiln *k, Checked *c)
-{
-    kiln_onnx_declaration d = {.fixed = c->fixed, .sizes = c->count, .examples = c->example};
-    int n = 0;
-    for (int i = 0; i < c->nin; i++) {
-        const kiln_onnx_value *v = &c->model.in[i];
-        const kiln_onnx_list *l = &c->in[i].list;
-        if (is_list(v)) c->count[d.sizes_count++] = (kiln_onnx_size){v->name, l->count, l->count};
-        for (int j = 0; j < l->count && n < VALUES; j++, n++) {
-            snprintf(c->name[n], sizeof c->name[n], is_list(v) ? "%s.%d" : "%s", v->name, j);
-            c->flat[n] = l->at[j];
-            const kiln_onnx_fixed one = {c->name[n], l->at[j]};
-            if (v->fixed)
-                c->fixed[d.fixed_count++] = one;
-            else
-                c->example[d.examples_count++] = one;
-        }
-    }
-    kiln_function *f = kiln_onnx_declared_sized(nowhere, c->model.m, &d, sizeof d);
-    if (f && kiln_check_of_at(nowhere, stdout, f, kiln_tensors(c->flat, n)) == KILN_AGREE)
-        puts("eager code, compiled code and the reference agree in every value: the model computes something else");
-    kiln_clear(k);
-}
-
-/* Prints a line, and whether it is as it must be. */
-static bool say_output(kiln *k, const char *way, const char *name, kiln_tensor *got, kiln_tensor *want)
-{
-    const Far f = compare(k, got, want);
-    if (kiln_failed(k)) return false;
-    printf("%-9s %-20s ", way, name);
-    if (!f.typed)
-        puts("another dtype, or other sizes");
-    else if (f.at >= 0)
-        printf("differs by %.3g, %.3g last places, first at element %lld\n", f.off, f.ulps, (long long)f.at);
-    else
-        printf("ok, at most %.3g off, %.3g last places\n", f.off, f.ulps);
-    return f.typed && f.at < 0;
-}
-
-static bool say_list(kiln *k, const char *way, const kiln_onnx_value *v, const kiln_onnx_list *got, const kiln_onnx_list *want)
-{
-    char name[200];
-    bool good = got->count == want->count;
-    if (!good || got->count <= 0) printf("%-9s %-20s %d tensors, %s\n", way, v->name, got->count, good ? "ok" : "another number");
-    for (int j = 0; good && j < got->count; j++) {
-        snprintf(name, sizeof name, is_list(v) ? "%s.%d" : "%s", v->name, j);
-        good &= say_output(k, way, name, got->at[j], want->at[j]);
-    }
-    return good;
-}
-
-static int check_set(kiln *k, const char *folder, Checked *c)
-{
-    KILN_SCOPE(k);
-    bool good = true;
-    c->nin = read_all(k, folder, "input", c->model.in, c->model.nin, c->in);
-    c->nwant = read_all(k, folder, "output", c->model.out, c->model.nout, c->want);
-    if (kiln_failed(k)) return engine_error("check", k);
-    if (c->nwant == 0) {
-        say("kiln check: %s: there is no output_0.pb", folder);
-        return BAD_INPUT;
-    }
-    for (int eager = 1; eager >= 0; eager--) {
-        kiln_eager(k, eager);
-        const bool ran = call_model(&c->model, c->nin, c->in, c->got);
-        kiln_eager(k, false);
-        if (!ran) return kiln_failed(k) ? engine_error("check", k) : NO_RESOURCE;
-        for (int i = 0; i < c->nwant && i < c->model.nout; i++) {
-            good &= say_list(k, eager ? "eager" : "compiled", &c->model.out[i], &c->got[i].list, &c->want[i].list);
-            if (kiln_failed(k)) return engine_error("check", k);
-        }
-    }
-    if (!good) say_where(k, c);
-    return good ? FINE : CHECK_FAILED;
-}
-
-static int check_opened(kiln *k, const ModelOptions *o, const char *against, Checked *c)
-{
-    char own[1024], path[1200];
-    int status = model_open(k, o, &c->model), worst = FINE;
-    if (status) return status;
-    snprintf(own, sizeof own, "%s", o->file);
-    char *slash = strrchr(own, '/');
-    snprintf(slash ? slash : own, slash ? 1 : sizeof own, "%s", slash ? "" : ".");
-    if (!against) against = own;
-    snprintf(path, sizeof path, "%s/output_0.pb", against);
-    if (access(path, F_OK) == 0) return check_set(k, against, c);
-    for (int set = 0; set < 1000; set++) {
-        snprintf(path, sizeof path, "%s/test_data_set_%d", against, set);
-        if (access(path, F_OK) != 0) {
-            if (set > 0) return worst;
-            say("kiln check: %s: there is neither output_0.pb nor test_data_set_0", against);
-            return BAD_INPUT;
-        }
-        status = check_set(k, path, c);
-        if (status > worst) worst = status;
-    }
-    return worst;
-}
-
-static int check_sets(kiln *k, const ModelOptions *o, const char *against)
-{
-    Checked *c = mem_zeros(1, sizeof *c);
-    if (!c) return say("kiln check: no memory"), NO_RESOURCE;
-    const int status = check_opened(k, o, against, c);
-    mem_free(c, sizeof *c);
-    return status;
-}
-
-int check_command(int argc, char **argv)
-{
-    ModelOptions o = {.command = "check"};
-    const char *against = NULL, *device = device_own();
-    long threads = 0;
-    const Option options[] = {
-        {"--against", .text = &against}, {"--device", .text = &device}, {"--threads", .count = &threads, .lo = 1, .hi = 1024}, {0}};
-    int status = options_parse("check", argc, argv, options, &o.file, 1);
-    if (status) return status;
-    if (!o.file) return usage_error("check", "no model is named");
-    kiln *k = kiln_open(&(kiln_options){.threads = (int)threads, .device = "cpu", .compile = KILN_WAIT});
-    if (!k) {
-        say("kiln check: no memory for an engine");
-        return NO_RESOURCE;
-    }
-    status = device_check("check", k, device);
-    if (status == FINE) {
-        KILN_SCOPE(k);
-        KILN_DEVICE(k, device);
-        status = check_sets(k, &o, against);
-    }
-    kiln_clear(k);
-    kiln_close(k);
     return status;
 }

@@ -6,6 +6,8 @@
 #include "value.h"
 
 /* Results go to the files of `output`, or into the folder that is the only one of them; others are printed. An Exit. */
+/* Runs it as the engine does. False: the engine has the error, or it was said. */
+bool call_model(const Model *model, int nin, const Parts *in, Parts *out);
 int run_model(kiln *k, const ModelOptions *o, const char *const *output, int outputs);
 
 #endif

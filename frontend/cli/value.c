@@ -270,7 +270,8 @@ int model_open(kiln *k, const ModelOptions *o, Model *model)
 {
     memset(model, 0, sizeof *model);
     model->m = kiln_onnx_load_at(nowhere, k, o->file);
-    int status = model->m ? read_signature(k, o, model) : engine_error(o->command, k);
+    const bool ready = model->m && (!o->fast || kiln_onnx_fast_at(nowhere, model->m));
+    int status = ready ? read_signature(k, o, model) : engine_error(o->command, k);
     if (status == FINE && !model_has_lists(model) && !kiln_onnx_function_at(nowhere, model->m))
         status = engine_error(o->command, k); /* all that is missing */
     if (status == FINE) status = model_sizes_read(o, model);

@@ -19,6 +19,7 @@ typedef struct ModelOptions {
     const char *command, *file;
     const char *input[VALUES], *fix[VALUES], *dim[VALUES]; /* [NAME=]FILE, NAME=VALUE|FILE, NAME=LO..HI */
     int inputs, fixes, dims;
+    bool fast; /* --fast */
 } ModelOptions;
 
 typedef struct Parts { /* the tensors of an input or output */

@@ -58,24 +58,34 @@ typedef struct Traced {
     int64_t *told; /* ntold numbers (BodyTold) */
     uint32_t ntold;
     char *text; /* the graph as traced, for KILN_RETRACE */
+    const Label *label;
+    uint32_t nlabel;
     double seconds;
     Arena arena; /* holds all of this */
 } Traced;
 
 typedef struct Marked Marked; /* marked.h */
 
-/* What a traced body is compiled to: immutable. */
+/* Of one graph, for whoever interprets it. */
+typedef struct Lives {
+    const uint32_t *last; /* per value: the node after which nobody reads it; LIVES_ON: it is a parameter or a result */
+    const bool *own;      /* per result: a node made it, and it is no earlier result */
+} Lives;
+#define LIVES_ON UINT32_MAX
+
 /* What of a code's graph hangs on captured tensors alone (beforehand.c); in the code's arena. */
 typedef struct Beforehand {
     const Graph *graph; /* which computes it of the sources */
     uint32_t n;
     kiln_tensor **value; /* owned; the code's inputs behind the sources */
+    Lives lives;
     size_t bytes;
     bool *reads; /* per source: something else reads it, too */
     _Atomic bool there;
     pthread_mutex_t making;
 } Beforehand;
 
+/* What a traced body is compiled to: immutable. */
 typedef struct Code {
     Program *program;
     const Backend *backend;
@@ -125,13 +135,6 @@ typedef struct CodeJob {
 } CodeJob;
 typedef struct Background Background;
 typedef struct Rest Rest;
-
-/* Of one graph, for whoever interprets it. */
-typedef struct Lives {
-    const uint32_t *last; /* per value: the node after which nobody reads it; LIVES_ON: it is a parameter or a result */
-    const bool *own;      /* per result: a node made it, and it is no earlier result */
-} Lives;
-#define LIVES_ON UINT32_MAX
 
 struct Instance { /* one form of a traced body; immutable once published but for its code, the links and counts */
     Traced traced;

@@ -28,9 +28,12 @@ struct Interpreter {
 bool interpret(Interpreter *r, const Graph *g, kiln_tensor **value);
 /* Runs g and gives its results, each a handle of its own in the innermost scope. False: wrong, or recorded. */
 bool interpret_results(Interpreter *r, const Graph *g, kiln_tensor **value, kiln_tensor **out);
-/* Runs a graph whose parameters are the instance's sources, of which it reads captured tensors alone, as calls of the function
- * compute; the results, in memory of their own, lie in the innermost scope. False: recorded. */
-bool graph_interpreted(Thread *t, kiln_site at, kiln_function *f, const Instance *inst, const Graph *g, kiln_tensor **result);
+/* Runs a graph without regions, the first of its module, whose parameters are the instance's sources, of which it reads captured
+ * tensors alone, as calls of the function compute; lives: its own. The results, in memory of their own, lie in the innermost scope.
+ * False: recorded. */
+bool graph_interpreted(
+    Thread *t, kiln_site at, kiln_function *f, const Instance *inst, const Graph *g, const Lives *lives, kiln_tensor **result);
+Lives graph_lives(Arena *a, const Graph *g);
 bool interpret_loop(Interpreter *r, const Graph *g, const Node *n, kiln_tensor *const *in, kiln_tensor **out);
 /* An integer scalar's value; a u64 that i64 does not hold is the largest i64. False: recorded. */
 bool interpret_integer(Interpreter *r, kiln_tensor *x, int64_t *to);

@@ -4,7 +4,7 @@
 #include "interpret.h"
 
 /* ---- what an instance needs to be run, by whichever way ------------------------------------------------------------- */
-static Lives lives_of(Arena *a, const Graph *g)
+Lives graph_lives(Arena *a, const Graph *g)
 {
     uint32_t *last = ARENA_ARRAY(a, uint32_t, g->value.len);
     bool *own = ARENA_ARRAY(a, bool, g->result.len + 1);
@@ -30,7 +30,7 @@ static void ready_body(void *arg)
     Lives *lives = ARENA_ARRAY(a, Lives, m->graph.len);
     for (uint32_t i = 0; i < m->graph.len; i++) {
         const Graph *of = m->graph.at[i];
-        lives[i] = lives_of(a, of);
+        lives[i] = graph_lives(a, of);
         for (uint32_t n = 0; n < of->node.len; n++) inst->loops = inst->loops || of->node.at[n].op == OP_loop;
     }
     inst->lives = lives;
@@ -99,8 +99,12 @@ static bool run(
     r->symbol = SCRATCH(r->t, r->at, int64_t, g->module->dims.expr.len);
     if (!value || !r->symbol || (in && !bind(r, f, inst, in)) || !take_sources(r, f, inst, g, in, value)) return false;
     if (!interpret_results(r, g, value, result)) return false;
-    for (uint32_t i = 0; i < g->result.len; i++)
-        if (!(result[i] = settled(r, result[i]))) return false;
+    for (uint32_t i = 0; i < g->result.len; i++) {
+        kiln_tensor *own = settled(r, result[i]);
+        if (!own) return false;
+        if (own != result[i]) interpret_drop(result[i]); /* and with it, perhaps, the memory of which it was a view */
+        result[i] = own;
+    }
     return true;
 }
 
@@ -125,9 +129,10 @@ static bool run_alone(
     return ok;
 }
 
-bool graph_interpreted(Thread *t, kiln_site at, kiln_function *f, const Instance *inst, const Graph *g, kiln_tensor **result)
+bool graph_interpreted(
+    Thread *t, kiln_site at, kiln_function *f, const Instance *inst, const Graph *g, const Lives *lives, kiln_tensor **result)
 {
-    Interpreter r = {.t = t, .at = at, .name = f->name, .device = inst->traced.device, .recording = t->recording};
+    Interpreter r = {.t = t, .at = at, .name = f->name, .device = inst->traced.device, .lives = lives, .recording = t->recording};
     return run_alone(&r, f, inst, g, NULL, result);
 }
 

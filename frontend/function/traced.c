@@ -126,6 +126,8 @@ static void finish_body(void *arg)
     traced->source = arena_copy(tr->arena, tr->source.at, tr->source.len * sizeof *tr->source.at);
     traced->nsource = tr->source.len;
     traced->ops = top->g->node.len;
+    traced->label = tr->label.at;
+    traced->nlabel = tr->label.len;
     traced->module = tr->module;
     traced->ngraph = tr->module->graph.len;
     traced->graph = arena_copy(tr->arena, tr->module->graph.at, traced->ngraph * sizeof *traced->graph);

@@ -74,7 +74,7 @@ static Listed *listed_new(Thread *t, kiln_site at, kiln_onnx *m, const kiln_onnx
 static Listed *listed_of(Thread *t, kiln_site at, kiln_onnx *m, const kiln_onnx_list *in, int nin)
 {
     int tensors = 0;
-    if (!onnx_ready(t, at, m) || !onnx_takes(t, at, m, true)) return NULL;
+    if (!onnx_to_call(t, at, m) || !onnx_takes(t, at, m, true)) return NULL;
     if (nin < 0 || (uint32_t)nin != m->inputs || (nin > 0 && !in)) {
         fail(t, at, KILN_EVALUE, "onnx: called with %d inputs, but the model has %u", nin, m->inputs);
         return NULL;

@@ -272,7 +272,7 @@ kiln_function *kiln_onnx_declared_sized(kiln_site at, kiln_onnx *m, const kiln_o
     if (!g.t) return NULL;
     if (want) memcpy(&g.want, want, MIN_OF(size, sizeof g.want));
     pthread_mutex_lock(&m->lock);
-    if (onnx_ready(g.t, at, m) && onnx_takes(g.t, at, m, true) && !arena_try(&m->arena, &st, declare, &g))
+    if (onnx_to_call(g.t, at, m) && onnx_takes(g.t, at, m, true) && !arena_try(&m->arena, &st, declare, &g))
         fail(g.t, at, (kiln_code)st.code, "onnx: %s", st.text);
     pthread_mutex_unlock(&m->lock);
     return g.d ? g.d->f : NULL;

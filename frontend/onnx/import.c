@@ -1,6 +1,8 @@
 /* import: a model as a function: its graph runs as the function's body. Relies on import.h. */
 #include "import.h"
 
+#include "../trace/trace.h"
+
 #include <sys/mman.h>
 
 static kiln_tensor *fixed_input(Thread *t, const kiln_tensor *given)
@@ -90,6 +92,7 @@ static void run_all(void *arg)
     const Env e = env_of(&w->run, p);
     for (uint32_t i = 0; i < m->inputs; i++) e.value[p->input[i]] = whole_input(w, i);
     if (kiln_failed(w->run.t->k) || !env_run(&w->run, &e)) return;
+    if (w->run.t->trace) trace_label(w->run.t, KILN_HERE, NULL);
     for (uint32_t i = 0; i < p->outputs && !w->run.survey; i++)
         if (!give_output(w, &e, i)) return;
 }
@@ -191,7 +194,7 @@ bool onnx_takes(Thread *t, kiln_site at, const kiln_onnx *m, bool lists)
 
 static kiln_function *make_function(Thread *t, kiln_site at, kiln_onnx *m)
 {
-    if (!onnx_ready(t, at, m) || !onnx_takes(t, at, m, false)) return NULL;
+    if (!onnx_to_call(t, at, m) || !onnx_takes(t, at, m, false)) return NULL;
     const uint32_t outputs = m->plan->outputs;
     return kiln_function_new_sized(at, m->o.k, body, m,
         &(kiln_function_options){
@@ -269,6 +272,7 @@ void onnx_forget(kiln_onnx *m)
     onnx_forget_declared(m);
     onnx_forget_listed(m);
     onnx_forget_variables(m);
+    onnx_forget_folds(m);
     generators_free(m);
     for (uint32_t i = 0; i < m->weights; i++)
         if (m->weight[i]) kiln_release(m->weight[i]);

@@ -65,6 +65,7 @@ typedef struct PlanNode {
     uint32_t *in, *out;    /* numbers of names; UINT32_MAX: left out */
     struct Plan **inner;   /* per attribute: of the graph that it is; NULL: it has no such */
     struct Plan *function; /* of the model's own that it calls; op is NULL then */
+    struct Fold *fold;     /* what was multiplied and added to its result goes into its operands (fold.c); NULL: nothing */
 } PlanNode;
 
 typedef struct Plan {
@@ -188,6 +189,13 @@ kiln_tensor *tensor_value(Thread *t, kiln_site at, const kiln_onnx *m, const Onn
 /* The operand as text that a static argument may be, and back. NULL, poison: recorded. The caller frees the text. */
 char *known_text(Thread *t, kiln_site at, kiln_operand o, size_t *bytes);
 kiln_tensor *known_tensor(Thread *t, kiln_site at, const char *text);
+/* ---- what is put into weights (fold.c) */
+typedef struct Fold Fold;
+bool fold_operands(Call *c); /* of a node that has a fold: its weights and its bias are to be those. False: recorded */
+/* onnx_ready, of a model that is to have a function: folded, if it may be. */
+bool onnx_to_call(Thread *t, kiln_site at, kiln_onnx *m);
+void onnx_forget_folds(kiln_onnx *m);
+bool batchnorm_is_known(const Call *c); /* it computes with statistics that are operands, one for each channel */
 /* ---- the whole model */
 bool onnx_ready(Thread *t, kiln_site at, kiln_onnx *m); /* planned, with weights; under m->lock. False: recorded */
 /* The same of a model that lacks something: weights of a dtype that there is not are NULL. */

@@ -33,6 +33,10 @@ struct kiln_onnx {
     uint32_t inputs, initializers, weights; /* what a caller gives; initialisers of all graphs, and those that are tensors so far */
     kiln_tensor **weight;
     kiln_variable **variable; /* variables.c's: per initialiser, NULL where it is none; NULL: none is */
+    kiln_onnx_see *see;       /* run.c's: who watches nodes, or NULL */
+    void *see_user;
+    bool fast, folded; /* fold.c's: it was asked for, and is done */
+    struct Fold *folds;
     kiln_function *function;
     atomic_uint calls;         /* of it, about */
     kiln_onnx_value *value;    /* signature.c's: inputs, then outputs; there once it is planned */

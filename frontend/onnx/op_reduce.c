@@ -144,12 +144,21 @@ static bool batchnorm_of_elements(Call *c, double epsilon, bool training)
 }
 
 /* Up to version 6 it trains unless is_test says else; then, up to version 9, if it has further results. */
+static bool batchnorm_trains(const Call *c)
+{
+    if (c->node->version >= 14) return attr_int(c, "training_mode", 0) != 0;
+    return c->node->op->with.number ? !attr_int(c, "is_test", 0) : c->node->node->output.n > 1;
+}
+
+static bool batchnorm_spatial(const Call *c) { return c->node->version >= 9 || attr_int(c, "spatial", 1); }
+
+bool batchnorm_is_known(const Call *c) { return !batchnorm_trains(c) && batchnorm_spatial(c); }
+
 bool op_batchnorm(Call *c)
 {
     const double epsilon = attr_float(c, "epsilon", 1e-5f);
-    bool training = attr_int(c, "training_mode", 0) != 0;
-    if (c->node->version < 14) training = c->node->op->with.number ? !attr_int(c, "is_test", 0) : c->nout > 1;
-    if (c->node->version < 9 && !attr_int(c, "spatial", 1)) return batchnorm_of_elements(c, epsilon, training);
+    const bool training = batchnorm_trains(c);
+    if (!batchnorm_spatial(c)) return batchnorm_of_elements(c, epsilon, training);
     if (training) return train_batchnorm(c, epsilon);
     return give(
         c, 0, kiln_batchnorm_at(c->at, operand(c, 0), operand(c, 3), operand(c, 4), operand(c, 1), operand(c, 2), 1, epsilon));

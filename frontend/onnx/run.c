@@ -2,6 +2,8 @@
  * called. Relies on import.h. */
 #include "import.h"
 
+#include "../trace/trace.h"
+
 /* ---- one node ----------------------------------------------------------------------------------------- */
 
 static bool few(const Held *h)
@@ -59,6 +61,22 @@ static bool call_function(Run *r, Call *c)
     return true;
 }
 
+/* "Conv 'conv1'", or by what it gives if it has no name. */
+static const char *node_text(const Run *r, const PlanNode *n)
+{
+    const OnnxNode *x = n->node;
+    const bool named = x->name.n != 0 || x->output.n == 0;
+    return arena_printf(
+        r->arena, named ? "%s '%s'" : "%s that gives '%s'", shown(x->op).text, shown(named ? x->name : x->output.at[0]).text);
+}
+
+static bool run_operator(const Run *r, Call *c)
+{
+    if (c->node->fold && !fold_operands(c)) return false;
+    if (sizes_run(c)) return true;
+    return !kiln_failed(r->t->k) && (folds(c) ? run_now(c) : c->node->op->fn(c));
+}
+
 bool env_node_run(Run *r, const Env *e, const PlanNode *n)
 {
     Call c = {.t = r->t,
@@ -86,8 +104,8 @@ bool env_node_run(Run *r, const Env *e, const PlanNode *n)
     }
     const char *outer = r->t->called; /* errors of what it is made of bear the node's name */
     r->t->called = arena_printf(r->arena, "onnx: %s '%s'", shown(n->node->op).text, shown(n->node->name).text);
-    const bool ok =
-        n->function ? call_function(r, &c) : sizes_run(&c) || (!kiln_failed(r->t->k) && (folds(&c) ? run_now(&c) : n->op->fn(&c)));
+    if (r->t->trace) trace_label(r->t, c.at, node_text(r, n));
+    const bool ok = n->function ? call_function(r, &c) : run_operator(r, &c);
     r->t->called = outer;
     if (!ok) return false;
     for (uint32_t i = 0; i < c.nout; i++)
@@ -114,11 +132,39 @@ Env env_of(Run *r, const Plan *p)
     return e;
 }
 
+/* False: recorded. */
+static bool watch_node(Run *r, const Env *e, uint32_t at)
+{
+    const PlanNode *n = &e->plan->node[at];
+    const OnnxNode *x = n->node;
+    kiln_onnx_seen seen = {.node = at,
+        .name = arena_printf(r->arena, "%.*s", (int)x->name.n, (const char *)x->name.at),
+        .op = arena_printf(r->arena, "%.*s", (int)x->op.n, (const char *)x->op.at)};
+    kiln_eagerly now = kiln_eagerly_open(r->t->k);
+    for (uint32_t i = 0; i < x->output.n && !kiln_failed(r->t->k); i++) {
+        Held h = n->out[i] == UINT32_MAX ? (Held){.nothing = true} : e->value[n->out[i]];
+        if (h.many || h.nothing || (!h.t && !h.size)) continue;
+        const PlanNode none = {.in = &n->out[i]};
+        Call c = {.t = r->t, .at = KILN_HERE, .m = r->m, .node = &none, .in = &h, .nin = 1, .arena = r->arena, .env = e};
+        seen.output = arena_printf(r->arena, "%.*s", (int)x->output.at[i].n, (const char *)x->output.at[i].at);
+        seen.x = tensor(&c, 0);
+        if (tensor_ok(seen.x)) r->m->see(&seen, r->m->see_user);
+    }
+    kiln_eagerly_close(&now);
+    return !kiln_failed(r->t->k);
+}
+
 bool env_run(Run *r, const Env *e)
 {
+    const bool watched = r->m->see && e->plan == r->m->plan && !r->t->trace;
     for (uint32_t i = 0; i < e->plan->nodes; i++)
-        if (!env_node(r, e, &e->plan->node[i])) return false;
+        if (!env_node(r, e, &e->plan->node[i]) || (watched && !watch_node(r, e, i))) return false;
     return true;
+}
+
+void kiln_onnx_watch(kiln_onnx *m, kiln_onnx_see *see, void *user)
+{
+    if (m) m->see = see, m->see_user = user;
 }
 
 kiln_tensor *env_tensor(Run *r, const Env *e, uint32_t i, Held *h)

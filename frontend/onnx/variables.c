@@ -78,7 +78,7 @@ int kiln_onnx_variables_at(kiln_site at, kiln_onnx *m, kiln_variable **v, int ca
     if (!t) return -1;
     pthread_mutex_lock(&m->lock);
     bool ok = true;
-    if (!m->variable && (m->function || m->declared)) {
+    if (!m->variable && (m->function || m->declared || m->listed)) {
         fail(t, at, KILN_ESTATE, "onnx: the model has a function already; ask for its variables before");
         ok = false;
     }

@@ -27,6 +27,7 @@ typedef struct Ask {
     kiln_tensor *x;
     kiln_variable *variable;
     const Type *type;
+    const char *text;
     Column column;
     Dim bound, size;
     Value value, out; /* out: 0 if nothing was asked for, or after a failure, which is recorded */
@@ -445,6 +446,16 @@ Dim trace_count(Thread *t, kiln_site at, kiln_tensor *n, Dim bound)
     Ask a = {.t = t, .at = at, .x = n, .bound = bound, .size = DIM_BAD};
     return ask(&a, count_body) ? a.size : DIM_BAD;
 }
+
+static void label_body(void *arg)
+{
+    const Ask *a = arg;
+    Trace *tr = a->t->trace;
+    const char *text = a->text ? arena_copy(tr->arena, a->text, strlen(a->text) + 1) : NULL;
+    *VEC_PUSH(tr->arena, &tr->label) = (Label){tr->frame->g, tr->frame->g->value.len, text};
+}
+
+void trace_label(Thread *t, kiln_site at, const char *text) { ask(&(Ask){.t = t, .at = at, .text = text}, label_body); }
 
 int64_t traced_size(const kiln_tensor *x, int axis)
 {

@@ -54,6 +54,13 @@ typedef struct TapeRead {    /* a variable read, or a watched tensor */
     Value leaf; /* 0: it was read where a tape around the trace cannot see the read (region.c) */
 } TapeRead;
 
+/* What a graph's values are made for, from one on, until the graph's next label: a node of a model. For reports. */
+typedef struct Label {
+    const Graph *g;
+    Value from;
+    const char *text; /* NULL: nothing that has a name */
+} Label;
+
 struct Trace {
     Trace *outer; /* the trace that was running when this one began (a derived function compiled inside a trace) */
     Thread *t;
@@ -66,6 +73,7 @@ struct Trace {
     bool automatic;
     VEC(Source) source;
     Map first; /* uid of a tensor from outside that has a second handle -> the first, which lives as long as the tensor is to */
+    VEC(Label) label;
     VEC(TapeRead) read; /* the reads of variables that a tape around the whole body notes; reads of locals are left out */
     Status st;
 };
@@ -96,7 +104,8 @@ Module *trace_module(const Trace *trace);
 Module *traced_module(const kiln_tensor *x);
 Dim trace_count(Thread *t, kiln_site at, kiln_tensor *n, Dim bound);
 int64_t traced_size(const kiln_tensor *x, int axis);
-void trace_forget(Thread *t, const kiln_variable *v); /* v is about to go: no slot names it any longer */
+void trace_label(Thread *t, kiln_site at, const char *text); /* of what the innermost frame appends from now on; copied, or NULL */
+void trace_forget(Thread *t, const kiln_variable *v);        /* v is about to go: no slot names it any longer */
 
 kiln_tensor *tensor_traced(Thread *t, kiln_site at, Frame *f, Value v);
 

@@ -23,6 +23,9 @@ typedef struct kiln_aot_options {
     /* Captured tensors do not lie in the object but in PATH.weights, SYMBOL_WEIGHTS_BYTES of them, which the caller brings into memory (or
      * maps), 64-byte aligned, and hands to SYMBOL(state, const void *weights, in0, ...). For CPUs alone. */
     bool weights_file;
+    /* Less code rather than faster code, for CPUs alone: loops are not unrolled, and there is one of each, also for large results and for
+     * what lies turned. The bits are the same. */
+    bool small;
 } kiln_aot_options;
 
 /* Writes PATH.o and PATH.h for f with the inputs that it declares or, if it declares none, with those of its latest call, eager or

@@ -90,6 +90,26 @@ KILN_API bool kiln_onnx_read_at(kiln_site at, kiln *k, kiln_onnx_kind kind, cons
 KILN_API int kiln_onnx_variables_at(kiln_site at, kiln_onnx *m, kiln_variable **v, int cap);
 #define kiln_onnx_variables(m, v, cap) kiln_onnx_variables_at(KILN_HERE, (m), (v), (cap))
 
+/* Lets the model's results differ in rounding from those that it states, for speed: numbers by which the channels of a convolution or a
+ * Gemm are multiplied, and that are added to them, go into its weights and its bias, where all are constants of f32 or f64. Such are a batch
+ * normalisation that does not train, and products and sums with constants. Eager calls, compiled ones and objects have the same bits then,
+ * too; docs/numerics.md says how far they are from those without. Weights that are variables stay as they are. It is to be asked before the model is called or its
+ * function is asked for. False after an error (KILN_ESTATE: it is too late). */
+KILN_API bool kiln_onnx_fast_at(kiln_site at, kiln_onnx *m);
+#define kiln_onnx_fast(m) kiln_onnx_fast_at(KILN_HERE, (m))
+
+/* Watches the model: from now on its eager calls (kiln_eager) hand over each tensor that a node of the model's own graph gives, in the
+ * graph's order, as soon as it is there; see = NULL: no longer. It stays the model's, as do the texts, and is there until see returns,
+ * which may compute with it and keep what it makes with kiln_own. Nothing may call the model while this is changed. */
+typedef struct kiln_onnx_seen {
+    int64_t node;               /* from 0 on */
+    const char *name, *op;      /* of the node; the name may be "" */
+    const char *output;         /* the value's name */
+    kiln_tensor *x;
+} kiln_onnx_seen;
+typedef void kiln_onnx_see(const kiln_onnx_seen *seen, void *user);
+KILN_API void kiln_onnx_watch(kiln_onnx *m, kiln_onnx_see *see, void *user);
+
 /* ---- functions for declared inputs, as objects need them (aot.h)
  * A function of all the model's inputs, each a tensor of the dtype and the sizes that the model states. A size that it leaves open is
  * given by its name there, or as "INPUT.AXIS" where it has none: from lo to hi, or one size where these are equal. Inputs from which
