@@ -197,10 +197,10 @@ static void usual_shapes(void **state)
                 c[i].filters = filters;
                 check(c[i]);
             }
-            HostConv grouped = plane(1, 5, 5, 60, 3, 60); /* filters much larger than images: pieces go strip by strip */
+            HostConv grouped = plane(1, 13, 13, 240, 3, 240); /* filters much larger than images: pieces go strip by strip */
             grouped.type = type;
             grouped.filters = filters;
-            grouped.groups = 3;
+            grouped.groups = 2;
             check(grouped);
             HostConv apart = plane(2, 14, 15, 1, 3, 1);
             apart.type = type;
