@@ -12,6 +12,7 @@ enum { END = 22, END64 = 56, FIND64 = 20, ENTRY = 46, LOCAL = 30, DIRECTORY_MOST
 
 typedef struct Part {
     char *name;                /* without .npy */
+    uint64_t hash;             /* of the name: long names with one beginning are compared once */
     uint64_t at, packed, size; /* at: of its local head */
     uint32_t sum;
     bool deflated;
@@ -38,6 +39,8 @@ static bool corrupt(const kiln_npz *z, const char *name, const char *why)
     fail(z->f.t, z->f.at, KILN_EFORMAT, "npz: %s: %s%s%s", z->path, name ? name : "", name ? ": " : "", why);
     return false;
 }
+
+static uint64_t hash_name(const char *name) { return hash_bytes(0, name, strlen(name)); }
 
 /* ---- the directory ---------------------------------------------------------------------------------------------------------- */
 typedef struct Directory {
@@ -115,6 +118,7 @@ static bool take_part(kiln_npz *z, const uint8_t *e, size_t left, size_t *used, 
         return corrupt(z, p->name, "it does not hold the bytes that it is said to");
     if (name < 5 || strcmp(p->name + name - 4, ".npy") != 0) return corrupt(z, p->name, "it is no .npy file");
     p->name[name - 4] = 0;
+    p->hash = hash_name(p->name);
     if (kiln_npz_find(z, p->name) >= 0) return corrupt(z, p->name, "there are two of this name");
     z->n++;
     return true;
@@ -184,8 +188,9 @@ const char *kiln_npz_name(const kiln_npz *z, int i) { return z && i >= 0 && i < 
 
 int kiln_npz_find(const kiln_npz *z, const char *name)
 {
+    const uint64_t hash = name ? hash_name(name) : 0;
     for (int i = 0; z && name && i < z->n; i++)
-        if (strcmp(z->part[i].name, name) == 0) return i;
+        if (z->part[i].hash == hash && strcmp(z->part[i].name, name) == 0) return i;
     return -1;
 }
 
@@ -323,11 +328,19 @@ static bool put_end(PartOut *o)
     return !o->directory.failed && file_write(o->f, o->directory.at, o->directory.len);
 }
 
+static bool names_fit(Thread *t, kiln_site at, const char *path, const char *const *name, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!name || !name[i] || !*name[i]) return fail(t, at, KILN_EVALUE, "npz: %s: tensor %d has no name", path, i), false;
+    return count >= 0 || (fail(t, at, KILN_EVALUE, "npz: %s: %d tensors", path, count), false);
+}
+
 bool kiln_npz_write_at(kiln_site at, kiln *k, const char *path, const char *const *name, kiln_tensor *const *x, int count)
 {
     Thread *t = thread_of(k);
     FileOut f;
-    if (!t || !file_allowed(t, at, "npz", path) || !file_begin(&f, t, at, "npz", path, NULL)) return false;
+    if (!t || !file_allowed(t, at, "npz", path) || !names_fit(t, at, path, name, count)) return false;
+    if (!file_begin(&f, t, at, "npz", path, NULL)) return false;
     PartOut o = {.f = &f};
     bool ok = true;
     for (int i = 0; ok && i < count; i++) {
