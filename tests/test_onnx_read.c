@@ -157,8 +157,12 @@ static void deep_and_wide(void **state)
         message(&g, 1, &n);
         inner = g;
     }
-    const Message m = model_of(&inner, 17);
+    Message m = model_of(&inner, 17);
     fails_as(&m, KILN_EFORMAT, "messages lie too deep within each other");
+    /* Operators imported again and again would be compared each with each. */
+    Message many = whole();
+    for (int i = 0; i < 1000; i++) bytes(&many, 8, "\x10\x11", 2);
+    fails_as(&many, KILN_EUNSUPPORTED, "it imports operators 1001 times, which is more than 1000");
     /* Five million empty nodes take ten megabytes in a file; as structs they would take hundreds. */
     const size_t n = 10000000;
     uint8_t *wide = malloc(n + 16);

@@ -1,4 +1,5 @@
 /* model: opens a model, maps its file, and checks what holds for every model: versions, tensors, names. Relies on model.h. */
+#define _GNU_SOURCE /* O_PATH */
 #include "model.h"
 
 #include <errno.h>
@@ -10,7 +11,8 @@
 #include "../engine/escape.h"
 #include "names.h"
 
-#define NEWEST_IR 14 /* of onnx.proto as it is read here */
+#define NEWEST_IR 14     /* of onnx.proto as it is read here */
+#define MOST_OPSETS 1000 /* that one model or function imports: each node looks for its own among them */
 
 Shown shown(Bytes name)
 {
@@ -112,12 +114,19 @@ static bool graph_check(const kiln_onnx *m, const OnnxGraph *g, const Names *out
     return true;
 }
 
+static bool few_opsets(uint32_t n, Status *st)
+{
+    return n <= MOST_OPSETS ||
+           status_fail(st, ST_UNSUPPORTED, "it imports operators %u times, which is more than %d", n, MOST_OPSETS);
+}
+
 static bool functions_check(const kiln_onnx *m, Status *st)
 {
     for (uint32_t f = 0; f < m->model->function.n; f++) {
         const OnnxFunction *fn = &m->model->function.at[f];
         Names names = {.arena = (Arena *)(uintptr_t)&m->arena};
         Status why = {0};
+        if (!few_opsets(fn->opset.n, &why)) return because(st, &why, "function", fn->name, f);
         for (uint32_t i = 0; i < fn->input.n; i++) names_add(&names, fn->input.at[i]);
         for (uint32_t i = 0; i < fn->attribute.n; i++)
             if (!attribute_check(m, &fn->attribute.at[i], NULL, &why)) return because(st, &why, "function", fn->name, f);
@@ -132,6 +141,7 @@ static bool functions_check(const kiln_onnx *m, Status *st)
 
 static bool opsets_check(const OnnxModel *x, Status *st)
 {
+    if (!few_opsets(x->opset.n, st)) return false;
     if (x->opset.n == 0 && x->ir_version >= 3) return status_fail(st, ST_FORMAT, "it imports no operators");
     for (uint32_t i = 0; i < x->opset.n; i++)
         for (uint32_t j = 0; j < i; j++)
@@ -210,7 +220,7 @@ static bool open_folder(Thread *t, kiln_site at, kiln_onnx *m)
     char folder[4096];
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)MIN_OF(slash - m->path + 1, (ptrdiff_t)sizeof folder - 1) : 1,
         slash ? m->path : ".");
-    m->folder = open(folder, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+    m->folder = open(folder, O_PATH | O_CLOEXEC | O_DIRECTORY); /* whoever may not list it may still name what is in it */
     return m->folder >= 0 || file_failed(t, at, "onnx", m->path, "open the folder");
 }
 

@@ -6,7 +6,8 @@
 
 #include "names.h"
 
-enum { MOST_DEPTH = 100, MOST_STEPS = 1 << 22 };
+/* Functions that call functions twice make of a small file any number of nodes. */
+enum { MOST_DEPTH = 100, MOST_STEPS = 1 << 18, MOST_PER_NODE = 16 };
 
 int64_t opset_version(const OnnxOpset *at, uint32_t n, Bytes domain)
 {
@@ -24,6 +25,11 @@ typedef struct Planner {
     Status *st;
     Arena *arena;
     int depth;
+    uint64_t nodes;  /* of the file, so far */
+    Names functions; /* by domain, name and overload: the first of each */
+    uint32_t *first; /* per such name: which function */
+    uint8_t *key;    /* room for the longest name, and its length */
+    size_t longest;
     Plan **function; /* per function of the model: planned */
     bool *open;      /* per function: it is being planned */
     VEC(Missed) missed;
@@ -166,19 +172,49 @@ static bool plan_inner(Planner *w, PlanNode *n, const Source *from, NameScope *s
     return true;
 }
 
+static size_t key_bytes(Bytes domain, Bytes name, Bytes overload) { return domain.n + name.n + overload.n + 2 * sizeof(size_t); }
+
+/* What a node and the function that it calls have in common; in `key`, which must have room. */
+static Bytes function_key(Planner *w, Bytes domain, Bytes name, Bytes overload)
+{
+    const Bytes part[] = {
+        {(const uint8_t *)&domain.n, sizeof domain.n}, {(const uint8_t *)&name.n, sizeof name.n}, domain, name, overload};
+    size_t n = 0;
+    for (size_t i = 0; i < COUNT_OF(part); n += part[i++].n)
+        if (part[i].n != 0) memcpy(w->key + n, part[i].at, part[i].n);
+    return (Bytes){w->key, n};
+}
+
+static void name_functions(Planner *w)
+{
+    const OnnxModel *m = w->m->model;
+    w->functions.arena = w->arena;
+    w->first = ARENA_ARRAY(w->arena, uint32_t, m->function.n + 1);
+    for (uint32_t i = 0; i < m->function.n; i++) {
+        const OnnxFunction *f = &m->function.at[i];
+        w->longest = MAX_OF(w->longest, key_bytes(f->domain, f->name, f->overload));
+        w->key = arena_alloc(w->arena, key_bytes(f->domain, f->name, f->overload)); /* stays: the names are these bytes */
+        if (names_add(&w->functions, function_key(w, f->domain, f->name, f->overload))) w->first[w->functions.name.len - 1] = i;
+    }
+    w->key = arena_alloc(w->arena, w->longest + 1);
+}
+
+/* The function that the node calls; UINT32_MAX: none. */
+static uint32_t function_of(Planner *w, const OnnxNode *x)
+{
+    if (key_bytes(x->domain, x->op, x->overload) > w->longest) return UINT32_MAX;
+    const uint32_t name = names_number(&w->functions, function_key(w, x->domain, x->op, x->overload));
+    return name == UINT32_MAX ? name : w->first[name];
+}
+
 static bool plan_node(Planner *w, Plan *p, uint32_t i, const Source *from, NameScope *s)
 {
     const OnnxNode *x = &from->node[i];
-    const OnnxModel *m = w->m->model;
     PlanNode *n = &p->node[i];
+    w->nodes++;
     *n = (PlanNode){.node = x, .version = opset_version(from->opset, from->opsets, x->domain)};
-    for (uint32_t f = 0; f < m->function.n && !n->function; f++) {
-        const OnnxFunction *of = &m->function.at[f];
-        if (!bytes_equal(of->name, x->op) || !bytes_equal(of->domain, x->domain) || !bytes_equal(of->overload, x->overload))
-            continue;
-        n->function = plan_function(w, f);
-        if (!n->function) return false;
-    }
+    const uint32_t f = function_of(w, x);
+    if (f != UINT32_MAX && !(n->function = plan_function(w, f))) return false;
     if (!n->function) n->op = operator_of(x->domain, x->op, n->version);
     const OnnxAttribute *a = n->op ? attribute_undefined(x, n->version) : NULL, *word = n->op && !a ? attribute_unworded(x) : NULL;
     const Bytes within = p->function ? p->function->name : (Bytes){NULL, 0};
@@ -191,7 +227,9 @@ static bool plan_node(Planner *w, Plan *p, uint32_t i, const Source *from, NameS
     uint64_t steps = 1 + (n->function ? n->function->steps : 0);
     for (uint32_t j = 0; n->inner && j < x->attribute.n; j++) steps += n->inner[j] ? n->inner[j]->steps : 0;
     p->steps += steps;
-    return p->steps <= MOST_STEPS || status_fail(w->st, ST_UNSUPPORTED, "with its functions it has more than %d nodes", MOST_STEPS);
+    const uint64_t most = MOST_STEPS + MOST_PER_NODE * w->nodes;
+    return p->steps <= most || status_fail(w->st, ST_UNSUPPORTED, "with its functions it has more than %llu nodes, made of %llu",
+                                   (unsigned long long)most, (unsigned long long)w->nodes);
 }
 
 static bool plan_nodes(Planner *w, Plan *p, const Source *from, NameScope *s)
@@ -282,6 +320,7 @@ bool plan_model(kiln_onnx *m, Status *st)
     m->initializers = 0;
     w.function = ARENA_ARRAY(w.arena, Plan *, x->function.n + 1);
     w.open = ARENA_ARRAY(w.arena, bool, x->function.n + 1);
+    name_functions(&w);
     Plan *p = plan_graph(&w, x->graph, &from, NULL);
     if (!p) return false;
     m->missed = w.missed.at;
