@@ -40,6 +40,10 @@ is_json "$scratch/out" && grep -q '"unsupported": \[\], "failing": \[\], "more":
 verdict 'and all is seen' $?
 expect 'sizes that are not' 0 '^fixed      k: sizes follow from its numbers, which are not given$' '' inspect "$tril/model.onnx"
 expect 'a size that is several' 2 '' '^kiln inspect: --dim: N has more than one size$' inspect "$gemm/model.onnx" --dim N=1..3
+expect 'a size that no input leaves open' 2 '' '^kiln inspect: --dim: no input leaves a size open that is called N$' inspect "$gemm/model.onnx" --dim N=1
+expect 'a size given twice' 2 '' '^kiln inspect: --dim: x.1 is given twice$' inspect "$tril/model.onnx" --dim x.1=1 --dim x.1=2
+expect 'a size with a sign' 2 '' "'x.1=+5' is not NAME=SIZE" inspect "$tril/model.onnx" --dim x.1=+5
+expect 'no name' 2 '' '^kiln inspect: a file.s name is empty$' inspect ''
 
 # run
 expect 'a model on tensors of ONNX' 0 '' '' run "$gemm/model.onnx" --input "$gemm/test_data_set_0/input_0.pb" \
@@ -50,6 +54,13 @@ expect 'an input without a value' 2 '' 'input b has no value: --input b=FILE' ru
 head -c 24 /dev/zero >"$scratch/a.raw" && head -c 48 /dev/zero >"$scratch/b.raw" && head -c 4 /dev/zero >"$scratch/c.raw"
 expect 'bare elements' 0 '0. 0. 0. 0.' '' run "$gemm/model.onnx" --input "$scratch/a.raw" --input "$scratch/b.raw" --input "$scratch/c.raw"
 expect 'bare elements, too few' 3 '' 'its bytes fit no size of the input' run "$gemm/model.onnx" --input "$scratch/c.raw"
+expect 'an input of other sizes than the model states' 3 '' 'the value for input a is f32\[3,4\], but .* states f32\[2,3\]' run "$gemm/model.onnx" \
+    --input "$gemm/test_data_set_0/input_1.pb"
+mkfifo "$scratch/pipe.raw" && ln -s /dev/zero "$scratch/zero.raw"
+for what in pipe zero; do
+    expect "bare elements of no plain file: $what" 3 '' "$what.raw: not a regular file" run "$gemm/model.onnx" --input "$scratch/$what.raw"
+done
+expect 'an input without a file' 2 '' 'input a has an empty name in place of a file' run "$gemm/model.onnx" --input a=
 expect 'a file that is not there' 3 '' 'No such file' run "$gemm/model.onnx" --input "$scratch/none.npy"
 expect 'an input too many' 2 '' 'has 3 inputs, fewer than are given' run "$gemm/model.onnx" --input "$scratch/a.raw" --input "$scratch/b.raw" \
     --input "$scratch/c.raw" --input "$scratch/c.raw"
@@ -121,6 +132,30 @@ END
     verdict 'one that is changed anywhere is an error, or what it was' $rc
 fi
 
+# places where nothing can be written: what was there stays, and nothing of what could not be written
+if [ -c /dev/full ]; then
+    for end in npy raw npz; do
+        ln -s /dev/full "$scratch/full.$end"
+        expect "a disk that is full: $end" 4 '' "full.$end: cannot write: No space left" run "$gemm/model.onnx" --input "$scratch/a.raw" \
+            --input "$scratch/b.raw" --input "$scratch/c.raw" --output "$scratch/full.$end"
+    done
+fi
+: >"$scratch/plain"
+expect 'a folder that is a file' 4 '' 'plain/y.npy: cannot create: Not a directory' run "$gemm/model.onnx" --input "$scratch/a.raw" \
+    --input "$scratch/b.raw" --input "$scratch/c.raw" --output "$scratch/plain"
+expect 'an object in a folder that is a file' 4 '' 'plain/model.o: cannot create: Not a directory' compile "$gemm/model.onnx" -o "$scratch/plain"
+mkdir -p "$scratch/half/manifest.json"
+expect 'a manifest that cannot be written' 4 '' 'manifest.json: cannot write: it is a folder' compile "$gemm/model.onnx" -o "$scratch/half" --weights file
+[ "$(ls -A "$scratch/half")" = manifest.json ]
+verdict 'leaves nothing of the rest' $?
+expect 'a model that does not compile' 2 '' 'sizes that the model leaves open: x.1' compile "$tril/model.onnx" -o "$scratch/unmade" --fix k=6
+[ ! -e "$scratch/unmade" ]
+verdict 'leaves no folder' $?
+# Two results whose names differ in nothing that a file name may have.
+printf '\010\010\072U\012\015\012\001x\022\003a/b\042\003Abs\012\015\012\001x\022\003a_b\042\003NegZ\017\012\001x\022\012\012\010\010\001\022\004\012\002\010\002b\021\012\003a/b\022\012\012\010\010\001\022\004\012\002\010\002b\021\012\003a_b\022\012\012\010\010\001\022\004\012\002\010\002B\002\020\021' >"$scratch/meet.onnx"
+head -c 8 /dev/zero >"$scratch/x.raw"
+expect 'results that would be one file' 2 '' "results 'a/b' and 'a_b' would be one file" run "$scratch/meet.onnx" --input "$scratch/x.raw" --output "$scratch/meet"
+
 # check
 expect 'known results' 0 '^compiled  *y  *ok' '' check "$gemm/model.onnx"
 expect 'known results of one set' 0 '^eager  *y  *ok' '' check "$gemm/model.onnx" --against "$gemm/test_data_set_0"
@@ -161,6 +196,13 @@ expect 'an input that must be fixed' 2 '' 'sizes follow from the numbers of an i
 expect 'a size that is open' 2 '' 'sizes that the model leaves open: data.0' compile "$reshape/model.onnx" -o "$scratch/r" --fix shape=3,4,0
 expect 'a size that is none' 2 '' "^kiln compile: --dim: 'x.1=4..2' is not NAME=SIZE or NAME=LOWEST..HIGHEST" compile "$tril/model.onnx" --dim x.1=4..2
 expect 'a value of no input' 2 '' "^kiln compile: --fix: 'z=1' is not NAME=VALUE" compile "$tril/model.onnx" --fix z=1
+expect 'a value that is no whole number' 2 '' '1.5, which is not a value of i64' compile "$tril/model.onnx" --fix k=1.5 --dim x.1=5
+expect 'a value of other sizes' 3 '' 'the value for input k is i64\[2\], but .* states i64\[\]' compile "$tril/model.onnx" --fix k=1,2 --dim x.1=5
+expect 'a symbol that is none' 2 '' '"../x" is not a C identifier' compile "$gemm/model.onnx" -o "$scratch/r" --symbol ../x
+cp "$gemm/model.onnx" "$scratch/double.onnx"
+expect 'a model whose name C has taken' 0 '' '' compile "$scratch/double.onnx" -o "$scratch/n"
+[ -s "$scratch/n/model_double.o" ]
+verdict 'has another' $?
 expect 'weights of no kind' 2 '' "--weights: 'none' is neither embed nor file" compile "$gemm/model.onnx" --weights none
 expect 'neither small nor fast' 2 '' "--optimize: 'tiny' is neither size nor speed" compile "$gemm/model.onnx" --optimize tiny
 expect 'less code for a device' 4 '' 'small is for CPUs, not for .device = "emu"' compile "$gemm/model.onnx" -o "$scratch/d" --optimize size --device emu

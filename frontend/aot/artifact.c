@@ -51,18 +51,12 @@ static bool write_block(const Artifact *a, const Program *p, PlaceKind kind, Fil
     return ok && file_write(f, zeros, (size_t)(artifact_align(at) - at));
 }
 
-static bool write_weights(const Artifact *a, const Program *p, const char *path, Status *st)
+static bool begin_weights(const Artifact *a, const Program *p, const char *name, FileOut *f)
 {
-    char *name = arena_printf(a->arena, "%s.weights", path);
-    FileOut f;
-    bool ok = file_begin(&f, a->t, a->at, "aot", name, NULL);
-    if (ok && !write_block(a, p, PLACE_CONSTANT, &f)) {
-        file_abandon(&f);
-        ok = false;
-    } else if (ok) {
-        ok = file_commit(&f);
-    }
-    return ok || status_fail(st, ST_IO, "aot: %s could not be written", name);
+    if (!file_begin(f, a->t, a->at, "aot", name, NULL)) return false;
+    if (write_block(a, p, PLACE_CONSTANT, f)) return true;
+    file_abandon(f);
+    return false;
 }
 
 /* ---- files ---------------------------------------------------------------------------------------------------------- */
@@ -88,35 +82,47 @@ static bool write_object(const Sink *s, FileOut *f, const char *object, size_t l
            (x->bytes[1] == 0 || write_block(s->a, s->p, PLACE_CONSTANT, f)) && file_write(f, x->tail.at, x->tail.len);
 }
 
-/* Both files or neither; each grows under a temporary name that follows no link (io/file.c). */
-static bool write_whole(const Sink *s, const char *o, const char *h, const void *object, size_t len, const Text *header)
+/* Both files or neither; each grows under a temporary name that follows no link (io/file.c). Weights are written before either has
+ * its name, so that a full disk leaves what was there. */
+static bool write_whole(const Sink *s, const char *name[3], const void *object, size_t len, const Text *header)
 {
     const Artifact *a = s->a;
-    FileOut object_out, header_out;
-    if (!file_begin(&object_out, a->t, a->at, "aot", o, NULL)) return false;
-    if (!file_begin(&header_out, a->t, a->at, "aot", h, NULL)) {
+    FileOut object_out, header_out, weights;
+    if (a->weights && !begin_weights(a, s->p, name[2], &weights)) return false;
+    bool begun = file_begin(&object_out, a->t, a->at, "aot", name[0], NULL);
+    if (begun && !file_begin(&header_out, a->t, a->at, "aot", name[1], NULL)) {
         file_abandon(&object_out);
-        return false;
+        begun = false;
     }
-    if (write_object(s, &object_out, object, len) && file_write(&header_out, header->at, header->len))
-        return file_commit_pair(&object_out, &header_out);
-    file_abandon(&object_out);
-    file_abandon(&header_out);
+    bool ok = begun && write_object(s, &object_out, object, len) && file_write(&header_out, header->at, header->len);
+    if (a->weights && ok)
+        ok = file_commit(&weights);
+    else if (a->weights)
+        file_abandon(&weights);
+    if (ok) return file_commit_pair(&object_out, &header_out);
+    if (begun) {
+        file_abandon(&object_out);
+        file_abandon(&header_out);
+    }
     return false;
 }
 
 /* What fails is recorded where it does. */
 static bool write_pair(const Sink *s, const void *object, size_t len, const Text *header)
 {
-    Text o = {0}, h = {0};
-    text_printf(&o, "%s.o", s->path);
-    text_printf(&h, "%s.h", s->path);
-    bool named = !o.failed && !h.failed, ok = named && (!s->append || append_to(s->append, object, len, s->st));
-    ok = ok && write_whole(s, o.at, h.at, object, len, header);
+    static const char *const end[3] = {".o", ".h", ".weights"};
+    Text text[3] = {{0}};
+    const char *name[3];
+    bool named = true;
+    for (int i = 0; i < 3; i++) {
+        text_printf(&text[i], "%s%s", s->path, end[i]);
+        named = named && !text[i].failed;
+        name[i] = text[i].at;
+    }
+    bool ok = named && (!s->append || append_to(s->append, object, len, s->st)) && write_whole(s, name, object, len, header);
     if (!named) status_fail(s->st, ST_MEMORY, "aot: no memory");
     if (!ok) status_fail(s->st, ST_IO, "aot: %s.o and %s.h could not be written", s->path, s->path);
-    text_free(&o);
-    text_free(&h);
+    for (int i = 0; i < 3; i++) text_free(&text[i]);
     return ok;
 }
 
@@ -171,8 +177,7 @@ static void write_artifact(void *user, const void *bytes, size_t len)
         artifact_device_header(&header, s->a, s->p, s->symbol, s->state, s->constant, s->o->device, &s->device);
     else
         artifact_header(&header, s->a, s->p, s->symbol, s->state, s->constant);
-    s->ok = header.failed ? status_fail(s->st, ST_MEMORY, "aot: no memory for the header")
-                          : (!s->a->weights || write_weights(s->a, s->p, s->path, s->st)) && write_pair(s, bytes, len, &header);
+    s->ok = header.failed ? status_fail(s->st, ST_MEMORY, "aot: no memory for the header") : write_pair(s, bytes, len, &header);
     text_free(&header);
 }
 

@@ -1,7 +1,7 @@
 /* bench_report: what `kiln bench MODEL.onnx` found, as a table or as JSON. */
 #include "bench_model.h"
 
-#include "../../runtime/base.h"
+#include "../engine/escape.h"
 #include "../function/function.h"
 
 static const char *const way_name[WAYS] = {"eager", "compiled", "object"};
@@ -17,9 +17,12 @@ static const char *megabytes(int64_t bytes, char buf[32])
 static void report_text(kiln *k, const BenchModel *o, const BenchFound *f)
 {
     char a[32], b[32], c[32], d[32], e[32];
+    char line[1600];
     print_machine(stdout, k);
-    printf("%s%s%s, inputs that are not given drawn with seed %ld, on %s%s\n", o->model.file, f->sizes[0] ? ", " : "", f->sizes,
-        o->seed, o->device, device_slow(o->device) ? ": no figure says anything" : "");
+    snprintf(line, sizeof line, "%.800s%s%.400s, inputs that are not given drawn with seed %ld, on %.100s%s", o->model.file,
+        f->sizes[0] ? ", " : "", f->sizes, o->seed, o->device, device_slow(o->device) ? ": no figure says anything" : "");
+    text_line(line);
+    puts(line);
     printf("%-9s %12s %11s %10s %10s %10s %8s %8s\n", "", "first result", "memory", "p50", "p90", "p99", "calls", "threads");
     for (Way way = 0; way < WAYS; way++)
         if (f->has[way])

@@ -4,10 +4,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../engine/escape.h"
 #include "options.h"
 #include "run_model.h"
 
 static const kiln_site nowhere = {0};
+
+enum { PATH = 4352 }; /* bytes of a path, and of a name behind it */
 
 const char check_help[] =
     "usage: kiln check MODEL.onnx [--against FOLDER] [--nodes FOLDER] [OPTION]...\n\n"
@@ -78,7 +81,7 @@ typedef struct Checked { /* a model and one set of values */
 
 static int read_all(kiln *k, const char *folder, const char *what, const kiln_onnx_value *value, int have, Parts *to)
 {
-    char path[1200];
+    char path[PATH];
     int n = 0;
     for (; n < have; n++) {
         snprintf(path, sizeof path, "%s/%s_%d.pb", folder, what, n);
@@ -91,9 +94,12 @@ static int read_all(kiln *k, const char *folder, const char *what, const kiln_on
 
 static void say_node(const Nodes *n, const kiln_onnx_seen *seen, Far f)
 {
-    char name[200] = "";
+    char line[600], name[200] = "";
     if (*seen->name) snprintf(name, sizeof name, " '%.180s'", seen->name);
-    printf("node %lld, %s%s, is the first that differs: %s ", (long long)seen->node, seen->op, name, seen->output);
+    snprintf(line, sizeof line, "node %lld, %.80s%s, is the first that differs: %.255s ", (long long)seen->node, seen->op, name,
+        seen->output);
+    text_line(line);
+    fputs(line, stdout);
     if (f.typed)
         printf("is off by %.3g, %.3g last places, first at element %lld", f.off, f.ulps, (long long)f.at);
     else
@@ -107,10 +113,10 @@ static void see_node(const kiln_onnx_seen *seen, void *user)
 {
     static const char *const ends[] = {".npy", ".pb"};
     Nodes *n = user;
-    char path[1200];
+    char path[PATH];
+    if (strlen(seen->output) > 255) return; /* no file is called that */
     for (int i = 0; i < 2 && !n->differs; i++) {
-        value_path(path, sizeof path, n->folder, seen->output, ends[i]);
-        if (access(path, F_OK) != 0) continue;
+        if (!value_path(path, sizeof path, n->folder, seen->output, ends[i]) || access(path, F_OK) != 0) continue;
         kiln_tensor *want = i ? kiln_onnx_tensor_at(nowhere, n->k, path) : kiln_npy_read_at(nowhere, n->k, path);
         const Far f = compare(n->k, seen->x, want);
         if (kiln_failed(n->k)) return;
@@ -164,8 +170,11 @@ static void say_where(kiln *k, Checked *c)
 static bool say_output(kiln *k, const char *way, const char *name, kiln_tensor *got, kiln_tensor *want)
 {
     const Far f = compare(k, got, want);
+    char plain[200];
     if (kiln_failed(k)) return false;
-    printf("%-9s %-20s ", way, name);
+    snprintf(plain, sizeof plain, "%s", name);
+    text_line(plain);
+    printf("%-9s %-20s ", way, plain);
     if (!f.typed)
         puts("another dtype, or other sizes");
     else if (f.at >= 0)
@@ -179,7 +188,8 @@ static bool say_list(kiln *k, const char *way, const kiln_onnx_value *v, const k
 {
     char name[200];
     bool good = got->count == want->count;
-    if (!good || got->count <= 0) printf("%-9s %-20s %d tensors, %s\n", way, v->name, got->count, good ? "ok" : "another number");
+    if (!good || got->count <= 0)
+        printf("%-9s %-20s %d tensors, %s\n", way, value_name(v, name), got->count, good ? "ok" : "another number");
     for (int j = 0; good && j < got->count; j++) {
         snprintf(name, sizeof name, is_list(v) ? "%s.%d" : "%s", v->name, j);
         good &= say_output(k, way, name, got->at[j], want->at[j]);
@@ -204,7 +214,7 @@ static int check_set(kiln *k, const char *folder, Checked *c)
         kiln_onnx_watch(c->model.m, eager && c->nodes.folder ? see_node : NULL, &c->nodes);
         const bool ran = call_model(&c->model, c->nin, c->in, c->got);
         kiln_eager(k, false);
-        if (!ran) return kiln_failed(k) ? engine_error("check", k) : NO_RESOURCE;
+        if (!ran) return kiln_failed(k) ? model_error("check", k) : NO_RESOURCE;
         const int status = eager ? say_nodes(&c->nodes) : FINE;
         if (status) return status;
         for (int i = 0; i < c->nwant && i < c->model.nout; i++) {
@@ -218,13 +228,15 @@ static int check_set(kiln *k, const char *folder, Checked *c)
 
 static int check_opened(kiln *k, const ModelOptions *o, const char *against, Checked *c)
 {
-    char own[1024], path[1200];
+    char own[PATH - 256], path[PATH];
     int status = model_open(k, o, &c->model), worst = FINE;
     if (status) return status;
-    snprintf(own, sizeof own, "%s", o->file);
-    char *slash = strrchr(own, '/');
-    snprintf(slash ? slash : own, slash ? 1 : sizeof own, "%s", slash ? "" : ".");
+    const char *slash = strrchr(o->file, '/'); /* what was opened is no longer than paths may be */
+    snprintf(own, sizeof own, "%.*s", slash ? MAX_OF((int)(slash - o->file), 1) : 1, slash ? o->file : ".");
     if (!against) against = own;
+    if (strlen(against) >= sizeof own) return usage_error("check", "--against: the folder's name is too long");
+    if (c->nodes.folder && strlen(c->nodes.folder) >= sizeof own - 16)
+        return usage_error("check", "--nodes: the folder's name is too long");
     snprintf(path, sizeof path, "%s/output_0.pb", against);
     if (access(path, F_OK) == 0) return check_set(k, against, c);
     for (int set = 0; set < 1000; set++) {

@@ -37,11 +37,12 @@ const char compile_help[] =
     "  --fast                  batch normalisations go into weights: results may differ in rounding\n"
     "  --example               main.c and a Makefile, too, which build and run it\n";
 
-static void default_path(const char *file, char *path, size_t cap)
+static bool default_path(const char *file, char *path, size_t cap)
 {
-    snprintf(path, cap, "%s", strcmp(file, "-") ? file : "module");
+    if ((size_t)snprintf(path, cap, "%s", strcmp(file, "-") ? file : "module") >= cap) return false;
     char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
     if (dot) *dot = 0;
+    return true;
 }
 
 static int write_artifact(const char *file, const char *path, const kiln_aot_options *o)
@@ -66,7 +67,7 @@ static int write_artifact(const char *file, const char *path, const kiln_aot_opt
 
 int compile(int argc, char **argv)
 {
-    CompileModel m = {.model = {.command = "compile"}};
+    CompileModel m = {.model = {.command = "compile", .examples = true}};
     kiln_aot_options o = {0};
     const char *file = NULL, *out = NULL, *weights = NULL, *optimize = "speed";
     long limit = 0;
@@ -83,8 +84,8 @@ int compile(int argc, char **argv)
     o.small = strcmp(optimize, "size") == 0;
     if (!o.small && strcmp(optimize, "speed") != 0)
         return usage_error("compile", "--optimize: '%s' is neither size nor speed", optimize);
-    char path[1024];
-    default_path(file, path, sizeof path);
+    char path[4096];
+    if (!default_path(file, path, sizeof path) && !out) return usage_error("compile", "FILE is too long a name");
     o.workspace_limit = limit;
     if (ends_in(file, ".onnx")) {
         if (weights && strcmp(weights, "embed") != 0 && strcmp(weights, "file") != 0)

@@ -3,18 +3,26 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
+#include "../aot/aot.h"
+#include "../engine/file.h"
 #include "compile_model.h"
 #include "entry.h"
 
-enum { PARTS = 4 * VALUES }; /* arguments of the entry that are inputs, or outputs */
+enum {
+    PARTS = 4 * VALUES,
+    PATH = 4352
+}; /* arguments of the entry that are inputs, or outputs; bytes of a path with what is put behind it */
+static const kiln_site nowhere = {0};
 
 typedef struct Making {
     kiln *k;
     const CompileModel *o;
     Model model;
-    char symbol[120], path[1100]; /* path: without .o */
+    char symbol[120], path[PATH]; /* path: without .o */
+    bool made;                    /* the folder */
     kiln_function *f;
     kiln_onnx_value in[PARTS], out[PARTS]; /* what goes into it and comes out */
     int nin, nout;
@@ -27,17 +35,25 @@ typedef struct Making {
     Text about;
 } Making;
 
-/* What the object and all its names are called: the model's file without its extension, as a C identifier. */
-static void name_it(Making *g)
+/* What the object and all its names are called: the symbol, or else the model's file without its extension, as a C identifier that
+ * nothing else is called by. An Exit. */
+static int name_it(Making *g)
 {
-    const char *slash = strrchr(g->o->model.file, '/'), *name = slash ? slash + 1 : g->o->model.file;
-    snprintf(g->symbol, sizeof g->symbol, "%s", name);
-    char *dot = strrchr(g->symbol, '.');
-    if (dot) *dot = 0;
-    for (char *c = g->symbol; *c; c++)
-        if (!(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') && !(*c >= '0' && *c <= '9' && c != g->symbol)) *c = '_';
-    if (g->o->aot.symbol) snprintf(g->symbol, sizeof g->symbol, "%s", g->o->aot.symbol);
-    snprintf(g->path, sizeof g->path, "%s/%s", g->o->folder, g->symbol);
+    const char *slash = strrchr(g->o->model.file, '/'), *name = slash ? slash + 1 : g->o->model.file, *dot = strrchr(name, '.');
+    const char *told = g->o->aot.symbol;
+    kiln_aot_options as = {.symbol = g->symbol};
+    char found[128], plain[100];
+    Status st = {0};
+    snprintf(plain, sizeof plain, "%.*s", (int)MIN_OF(dot - name, (ptrdiff_t)sizeof plain - 1), name); /* it ends in .onnx */
+    for (char *c = plain; *c; c++)
+        if (!(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') && !(*c >= '0' && *c <= '9')) *c = '_';
+    snprintf(g->symbol, sizeof g->symbol, "%s", told ? told : plain);
+    const bool fits = artifact_symbol("", &as, found, sizeof found, &st);
+    if (!fits && told) return usage_error("compile", "--symbol: %s", st.text);
+    if (!fits) snprintf(g->symbol, sizeof g->symbol, "model_%s", plain);
+    if (!fits && !artifact_symbol("", &as, found, sizeof found, &st)) snprintf(g->symbol, sizeof g->symbol, "model");
+    if ((size_t)snprintf(g->path, sizeof g->path, "%s/%s", g->o->folder, g->symbol) < sizeof g->path) return FINE;
+    return usage_error("compile", "-o: the folder's name is too long");
 }
 
 /* ---- what is declared ------------------------------------------------------------------------------------ */
@@ -76,18 +92,18 @@ static int declare(Making *g)
         .fixed_count = g->fixes,
         .examples = g->example,
         .examples_count = g->examples};
-    g->f = kiln_onnx_declared_sized((kiln_site){0}, g->model.m, &d, sizeof d);
+    g->f = kiln_onnx_declared_sized(nowhere, g->model.m, &d, sizeof d);
     if (!g->f) {
         const bool open = kiln_error(g->k)->code == KILN_EVALUE;
-        const int status = engine_error("compile", g->k);
+        const int status = model_error("compile", g->k);
         if (open)
             say("kiln compile: give open sizes as --dim NAME=SIZE or NAME=LOWEST..HIGHEST, values as --fix NAME=VALUE, and how "
                 "many "
                 "tensors a list has as --dim NAME=NUMBER, or all of it by --input NAME=FILE");
         return open ? BAD_USAGE : status;
     }
-    g->nin = kiln_onnx_declared_inputs_at((kiln_site){0}, g->model.m, g->f, g->in, PARTS);
-    g->nout = kiln_onnx_declared_outputs_at((kiln_site){0}, g->model.m, g->f, g->out, PARTS);
+    g->nin = kiln_onnx_declared_inputs_at(nowhere, g->model.m, g->f, g->in, PARTS);
+    g->nout = kiln_onnx_declared_outputs_at(nowhere, g->model.m, g->f, g->out, PARTS);
     if (g->nin <= PARTS && g->nout <= PARTS) return FINE;
     say("kiln compile: %s: its inputs, or outputs, are more than %d tensors", g->o->model.file, PARTS);
     return NO_RESOURCE;
@@ -102,7 +118,7 @@ static bool write_values(Making *g)
         while (strcmp(g->in[at].name, g->fixed[i].name) != 0) at++;
         const int64_t n = kiln_elements(g->fixed[i].value);
         if (n > (int64_t)COUNT_OF(v)) continue;
-        if (!kiln_read_doubles_at((kiln_site){0}, kiln_of_tensor(g->fixed[i].value), v, n)) return false;
+        if (!kiln_read_doubles_at(nowhere, kiln_of_tensor(g->fixed[i].value), v, n)) return false;
         for (int64_t j = 0; j < n; j++) text_printf(&g->values[at], "%s%.17g", j ? ", " : "", v[j]);
         if (n == 0) text_printf(&g->values[at], "0");
         g->text[at] = g->values[at].at;
@@ -123,15 +139,17 @@ static void write_about(Making *g)
 
 /* ---- files ----------------------------------------------------------------------------------------------- */
 
-static bool put(const char *folder, const char *name, const Text *text)
+static bool put(const Making *g, const char *name, const Text *text)
 {
-    char path[1200];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = text->failed ? NULL : fopen(path, "w");
-    bool ok = f && fwrite(text->at, 1, text->len, f) == text->len;
-    if (f) ok = fclose(f) == 0 && ok;
-    if (!ok) say("kiln compile: %s: cannot be written: %s", path, text->failed ? "no memory" : strerror(errno));
-    return ok;
+    char path[PATH + 32];
+    Thread *t = thread_of(g->k);
+    snprintf(path, sizeof path, "%s/%s", g->o->folder, name);
+    if (text->failed)
+        fail(t, nowhere, KILN_EMEMORY, "%s: no memory", path);
+    else if (file_put(t, nowhere, "compile", path, text->at, text->len))
+        return true;
+    engine_error("compile", g->k);
+    return false;
 }
 
 static void manifest_values(FILE *f, const Making *g, const Entry *e, ArgumentKind kind, const kiln_onnx_value *value)
@@ -163,7 +181,7 @@ static void manifest_values(FILE *f, const Making *g, const Entry *e, ArgumentKi
 /* The number that the header defines as SYMBOL_NAME; 0: none. */
 static long long defined(const Making *g, const Entry *e, const char *name)
 {
-    char path[1200], line[4096], begin[300];
+    char path[PATH + 32], line[4096], begin[300];
     long long v = 0;
     snprintf(path, sizeof path, "%s.h", g->path);
     snprintf(begin, sizeof begin, "#define %s_%s ", e->upper, name);
@@ -182,7 +200,7 @@ typedef struct FileFacts {
 /* Of PATH and the end; false: it was said. */
 static bool file_facts(const Making *g, const char *end, FileFacts *to)
 {
-    char path[1200], part[65536];
+    char path[PATH + 32], part[65536];
     *to = (FileFacts){0};
     snprintf(path, sizeof path, "%s%s", g->path, end);
     FILE *f = fopen(path, "rb");
@@ -196,10 +214,8 @@ static bool file_facts(const Making *g, const char *end, FileFacts *to)
     return ok;
 }
 
-static bool write_files(FILE *f, const Making *g, const Entry *e)
+static void manifest_files(FILE *f, const Making *g, const Entry *e, FileFacts object, FileFacts weights)
 {
-    FileFacts object, weights;
-    if (!file_facts(g, ".o", &object) || (g->o->aot.weights_file && !file_facts(g, ".weights", &weights))) return false;
     fprintf(f, "  \"object\": \"%s.o\", \"object_bytes\": %lld, \"object_crc32\": \"%08x\", \"header\": \"%s.h\",\n  \"weights\": ",
         g->symbol, object.bytes, object.crc, g->symbol);
     if (!g->o->aot.weights_file)
@@ -209,27 +225,16 @@ static bool write_files(FILE *f, const Making *g, const Entry *e)
             f, "\"%s.weights\", \"weights_bytes\": %lld, \"weights_crc32\": \"%08x\",\n", g->symbol, weights.bytes, weights.crc);
     fprintf(f, "  \"state_bytes\": %lld, \"workspace_bytes\": %lld, \"align\": %lld,\n", defined(g, e, "STATE_BYTES"),
         defined(g, e, "WORKSPACE_BYTES"), defined(g, e, "ALIGN"));
-    return true;
 }
 
-static bool write_manifest(const Making *g, const Entry *e)
+static void manifest(FILE *f, const Making *g, const Entry *e, FileFacts object, FileFacts weights)
 {
-    char path[1200];
     const char *between = "";
-    snprintf(path, sizeof path, "%s/manifest.json", g->o->folder);
-    FILE *f = fopen(path, "w");
-    if (!f) {
-        say("kiln compile: %s: cannot be written: %s", path, strerror(errno));
-        return false;
-    }
     fprintf(f, "{\n  \"kiln\": \"%s\", \"model\": ", kiln_version());
     print_json_text(f, g->o->model.file);
     fprintf(f, ", \"fast\": %s, \"optimize\": \"%s\"", g->o->model.fast ? "true" : "false", g->o->aot.small ? "size" : "speed");
     fprintf(f, ", \"symbol\": \"%s\",\n", g->symbol);
-    if (!write_files(f, g, e)) {
-        fclose(f);
-        return false;
-    }
+    manifest_files(f, g, e, object, weights);
     fputs("  \"inputs\": [", f);
     manifest_values(f, g, e, ARGUMENT_IN, g->in);
     fputs("],\n  \"outputs\": [", f);
@@ -244,7 +249,27 @@ static bool write_manifest(const Making *g, const Entry *e)
     fputs("],\n  \"source\": ", f);
     kiln_onnx_describe_json(f, g->model.m);
     fputs("\n}\n", f);
-    return fclose(f) == 0;
+}
+
+static bool write_manifest(const Making *g, const Entry *e)
+{
+    char path[PATH + 32];
+    FileOut out;
+    FileFacts object, weights = {0};
+    if (!file_facts(g, ".o", &object) || (g->o->aot.weights_file && !file_facts(g, ".weights", &weights))) return false;
+    snprintf(path, sizeof path, "%s/manifest.json", g->o->folder);
+    if (!file_begin(&out, thread_of(g->k), nowhere, "compile", path, NULL)) return engine_error("compile", g->k), false;
+    const int fd = dup(out.fd);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+    if (f) manifest(f, g, e, object, weights);
+    bool ok = f && !ferror(f);
+    if (f) ok = fclose(f) == 0 && ok;
+    if (!f && fd >= 0) close(fd);
+    if (!ok) {
+        file_failed(out.t, nowhere, "compile", path, "write");
+        file_abandon(&out);
+    }
+    return (ok && file_commit(&out)) || (engine_error("compile", g->k), false);
 }
 
 static bool write_example(const Making *g, const Entry *e)
@@ -253,7 +278,7 @@ static bool write_example(const Making *g, const Entry *e)
     entry_example(&program, e, g->text);
     text_printf(&make, "CFLAGS = -O2\n\nall: main\n\t./main\n\nmain: main.c %s.h %s.o\n\t$(CC) $(CFLAGS) -o $@ main.c %s.o -lm\n",
         g->symbol, g->symbol, g->symbol);
-    const bool ok = put(g->o->folder, "main.c", &program) && put(g->o->folder, "Makefile", &make);
+    const bool ok = put(g, "main.c", &program) && put(g, "Makefile", &make);
     text_free(&program);
     text_free(&make);
     return ok;
@@ -261,36 +286,63 @@ static bool write_example(const Making *g, const Entry *e)
 
 /* ---- compiling ------------------------------------------------------------------------------------------- */
 
+/* What belongs together is there whole or not at all: without its manifest an object would be taken for the one of an older
+ * manifest. */
+static void remove_all(const Making *g)
+{
+    static const char *const end[] = {".o", ".h", ".weights"};
+    char path[PATH + 32];
+    for (size_t i = 0; i < COUNT_OF(end); i++) {
+        snprintf(path, sizeof path, "%s%s", g->path, end[i]);
+        unlink(path);
+    }
+    snprintf(path, sizeof path, "%s/manifest.json", g->o->folder);
+    unlink(path);
+}
+
 static int write_all(Making *g)
 {
-    char header[1200];
+    char header[PATH + 32];
     Entry e;
     kiln_aot_options aot = g->o->aot;
     aot.about = g->about.at;
     aot.symbol = g->symbol;
-    if (!kiln_aot_sized((kiln_site){0}, g->f, g->path, &aot, sizeof aot)) return engine_error("compile", g->k);
+    if (!kiln_aot_sized(nowhere, g->f, g->path, &aot, sizeof aot)) {
+        const bool unwritten = kiln_error(g->k)->code == KILN_EIO;
+        const int status = engine_error("compile", g->k);
+        return unwritten ? NO_RESOURCE : status;
+    }
     snprintf(header, sizeof header, "%s.h", g->path);
     if (aot.device) return FINE;
-    if (!entry_read(header, g->symbol, &e)) {
-        say("kiln compile: %s: cannot be read again", header);
-        return NO_RESOURCE;
-    }
-    return write_manifest(g, &e) && (!g->o->example || write_example(g, &e)) ? FINE : NO_RESOURCE;
+    const bool read = entry_read(header, g->symbol, &e);
+    if (!read) say("kiln compile: %s: cannot be read again", header);
+    if (read && (!g->o->example || write_example(g, &e)) && write_manifest(g, &e)) return FINE;
+    remove_all(g);
+    return NO_RESOURCE;
+}
+
+/* The folder is made when all that can be wrong with the model is known not to be. */
+static int make_folder(Making *g)
+{
+    g->made = mkdir(g->o->folder, 0777) == 0;
+    if (g->made || errno == EEXIST) return FINE;
+    say("kiln compile: %s: cannot make the folder: %s", g->o->folder, strerror(errno));
+    return NO_RESOURCE;
 }
 
 static int make(Making *g)
 {
-    int status = model_open(g->k, &g->o->model, &g->model);
-    if (status == FINE && mkdir(g->o->folder, 0777) != 0 && errno != EEXIST) {
-        say("kiln compile: %s: cannot make the folder: %s", g->o->folder, strerror(errno));
-        status = NO_RESOURCE;
-    }
+    int status = name_it(g);
+    if (status == FINE) status = model_open(g->k, &g->o->model, &g->model);
     if (status == FINE) status = take_inputs(g);
     if (status == FINE) status = declare(g);
     if (status == FINE && !write_values(g)) status = engine_error("compile", g->k);
+    if (status == FINE) status = make_folder(g);
     if (status != FINE) return status;
     write_about(g);
-    return write_all(g);
+    status = write_all(g);
+    if (status != FINE && g->made) rmdir(g->o->folder);
+    return status;
 }
 
 int compile_model(const CompileModel *o)
@@ -302,7 +354,6 @@ int compile_model(const CompileModel *o)
         kiln_scope scope = kiln_scope_open(k);
         g->o = o;
         g->k = k;
-        name_it(g);
         status = make(g);
         kiln_scope_close(&scope);
         kiln_clear(k);

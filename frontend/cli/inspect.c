@@ -1,4 +1,7 @@
 /* inspect: `kiln inspect`: what an ONNX model holds, after it was checked, and what of it Kiln does not run. */
+#include <string.h>
+
+#include "../../runtime/base.h"
 #include "options.h"
 #include "value.h"
 
@@ -13,14 +16,46 @@ const char inspect_help[] =
     "  --fix NAME=VALUE  an input from which sizes follow, as numbers (2,-1) or a file\n"
     "  --json            one JSON object\n";
 
+static bool leaves_open(const kiln_onnx_value *v, const char *name)
+{
+    const size_t n = strlen(v->name);
+    if (v->kind != KILN_ONNX_TENSOR && strcmp(v->name, name) == 0) return true; /* how many tensors it has */
+    for (int i = 0; i < v->rank; i++) {
+        char own[16];
+        snprintf(own, sizeof own, ".%d", i);
+        if (v->size[i] < 0 &&
+            (v->size_name[i] ? strcmp(v->size_name[i], name) == 0 : strncmp(v->name, name, n) == 0 && strcmp(name + n, own) == 0))
+            return true;
+    }
+    return false;
+}
+
+/* Whether inputs leave all sizes open that are given. */
+static int sizes_are_open(kiln *k, const Model *model)
+{
+    const int n = kiln_onnx_inputs_at((kiln_site){0}, model->m, NULL, 0);
+    kiln_onnx_value *in = n >= 0 ? mem_zeros((size_t)n + 1, sizeof *in) : NULL;
+    int status = FINE;
+    if (in) kiln_onnx_inputs_at((kiln_site){0}, model->m, in, n);
+    for (int i = 0; in && i < model->sizes && status == FINE; i++) {
+        int at = 0;
+        while (at < n && !leaves_open(&in[at], model->size[i].name)) at++;
+        if (at == n) status = usage_error("inspect", "--dim: no input leaves a size open that is called %s", model->size[i].name);
+    }
+    if (in) mem_free(in, ((size_t)n + 1) * sizeof *in);
+    kiln_clear(k); /* what is wrong with the model is told by inspect itself */
+    return status;
+}
+
 static int inspect(kiln *k, const ModelOptions *o, bool json)
 {
     KILN_SCOPE(k);
-    Model model = {.m = kiln_onnx_load(k, o->file)};
-    int status = model.m ? model_sizes_read(o, &model) : engine_error("inspect", k);
+    Model model = {.m = kiln_onnx_load_at((kiln_site){0}, k, o->file)};
+    int status = model.m ? model_sizes_read(o, &model) : model_error("inspect", k);
     for (int i = 0; i < model.sizes && status == FINE; i++)
         if (model.size[i].lo != model.size[i].hi)
             status = usage_error("inspect", "--dim: %s has more than one size", model.size[i].name);
+    if (status == FINE && model.sizes) status = sizes_are_open(k, &model);
     if (status == FINE && o->fixes) status = model_values_read(k, o, &model);
     if (status) return status;
     const kiln_onnx_declaration d = {
@@ -28,7 +63,7 @@ static int inspect(kiln *k, const ModelOptions *o, bool json)
     if (kiln_onnx_inspect_sized((kiln_site){0}, stdout, model.m, json, &d, sizeof d)) return FINE;
     if (!kiln_failed(k)) return NO_RESOURCE;
     if (!json) kiln_onnx_describe(stdout, model.m);
-    return engine_error("inspect", k);
+    return model_error("inspect", k);
 }
 
 int inspect_command(int argc, char **argv)

@@ -53,6 +53,7 @@ int module_error(const char *command, const char *file, kiln *k)
     size_t line = strspn(e->text, "0123456789"), place = line + 1;
     if (line && e->text[line] == ':') place += strspn(e->text + place, "0123456789");
     if (place <= line + 1 || e->text[place] != ':') place = 0;
+    if (!place && e->code == KILN_EIO) return engine_error(command, k), NO_RESOURCE; /* the module is read: it is what is written */
     if (!place && e->code != KILN_EFORMAT) return engine_error(command, k);
     if (!strcmp(file, "-")) file = "<stdin>";
     if (place)

@@ -78,6 +78,8 @@ int options_parse(const char *command, int argc, char **argv, const Option *opti
         if (!ended && is_option(argv[i])) {
             ended = !strcmp(argv[i], "--");
             if (!ended) status = one(command, options, argc, argv, &i);
+        } else if (!argv[i][0]) {
+            status = usage_error(command, "a file's name is empty");
         } else if (files < most) {
             file[files++] = argv[i];
         } else {

@@ -11,6 +11,8 @@
 
 static const kiln_site nowhere = {0};
 
+enum { PATH = 4352 }; /* bytes of a path, and of a name behind it */
+
 static bool is_file_name(const char *path)
 {
     return ends_in(path, ".npy") || ends_in(path, ".raw") || ends_in(path, ".bin") || ends_in(path, ".npz");
@@ -19,20 +21,48 @@ static bool is_file_name(const char *path)
 /* Of lists each tensor goes to a file of its own, NAME.0 and so on. */
 static bool write_folder(kiln *k, const kiln_onnx_value *v, const kiln_onnx_list *out, const char *folder)
 {
-    char path[1200], end[32] = ".npy";
+    char path[PATH], end[32] = ".npy";
     if (out->count < 0) say("kiln run: %s: there is nothing in it", v->name);
     for (int j = 0; j < out->count; j++) {
         if (is_list(v)) snprintf(end, sizeof end, ".%d.npy", j);
-        value_path(path, sizeof path, folder, v->name, end);
-        if (!value_write(k, out->at[j], path)) return false;
+        if (!value_path(path, sizeof path, folder, v->name, end) || !value_write(k, out->at[j], path)) return false;
     }
     return true;
 }
 
+/* Whether two results would be one file: names that differ in characters alone that no file name should have, or NAME.0 of a list.
+ */
+static bool names_meet(const kiln_onnx_value *a, const kiln_onnx_value *b)
+{
+    char path[2][PATH];
+    if (strcmp(a->name, b->name) == 0) return false; /* one value, twice */
+    if (!value_path(path[0], PATH, ".", a->name, "") || !value_path(path[1], PATH, ".", b->name, "")) return false;
+    const size_t n = strlen(path[0]);
+    if (!is_list(a)) return !is_list(b) && strcmp(path[0], path[1]) == 0;
+    if (strncmp(path[0], path[1], n) != 0) return false;
+    const char *rest = path[1] + n;
+    return is_list(b) ? !*rest : *rest == '.' && rest[1] && strspn(rest + 1, "0123456789") == strlen(rest + 1);
+}
+
+/* An Exit. */
+static int names_differ(const Model *model, const char *folder)
+{
+    for (int i = 0; i < model->nout; i++)
+        for (int j = 0; j < model->nout; j++)
+            if (i != j && names_meet(&model->out[i], &model->out[j]))
+                return usage_error("run", "results '%s' and '%s' would be one file in %s: give each an --output FILE",
+                    model->out[i].name, model->out[j].name, folder);
+    return FINE;
+}
+
 static void print_output(const kiln_onnx_value *v, const kiln_onnx_list *out)
 {
+    char name[100];
     if (is_list(v))
-        printf(out->count < 0 ? "%s: nothing\n" : out->count == 1 ? "%s: %d tensor\n" : "%s: %d tensors\n", v->name, out->count);
+        printf(out->count < 0    ? "%s: nothing\n"
+               : out->count == 1 ? "%s: %d tensor\n"
+                                 : "%s: %d tensors\n",
+            value_name(v, name), out->count);
     for (int j = 0; j < out->count; j++) kiln_print(stdout, out->at[j]);
 }
 
@@ -49,14 +79,17 @@ static bool write_outputs(kiln *k, const Model *model, const Parts *out, const c
 {
     if (outputs == 1 && ends_in(output[0], ".npz")) return write_archive(k, model, out, output[0]);
     const char *folder = outputs == 1 && !is_file_name(output[0]) ? output[0] : NULL;
-    if (folder && mkdir(folder, 0777) != 0 && errno != EEXIST) {
+    const bool made = folder && mkdir(folder, 0777) == 0;
+    if (folder && !made && errno != EEXIST) {
         say("kiln run: %s: cannot make the folder: %s", folder, strerror(errno));
         return false;
     }
     for (int i = 0; i < model->nout; i++) {
         if (folder ? !write_folder(k, &model->out[i], &out[i].list, folder)
-                   : i < outputs && !value_write(k, out[i].list.at[0], output[i]))
+                   : i < outputs && !value_write(k, out[i].list.at[0], output[i])) {
+            if (made) rmdir(folder); /* if nothing is in it yet */
             return false;
+        }
         if (!folder && i >= outputs) print_output(&model->out[i], &out[i].list);
     }
     return !kiln_failed(k);
@@ -105,11 +138,8 @@ static int run_opened(kiln *k, const ModelOptions *o, Model *model, Parts *out, 
     for (int i = 0; i < (archive ? model->nout : outputs); i++)
         if (is_list(&model->out[i]) && (outputs > 1 || is_file_name(output[0])))
             return usage_error(o->command, "%s is a list of tensors: --output FOLDER takes them", model->out[i].name);
-    if (!call_model(model, model->nin, model->value, out)) {
-        const bool unfit = kiln_failed(k) && kiln_error(k)->code == KILN_ESHAPE;
-        const int code = kiln_failed(k) ? engine_error(o->command, k) : NO_RESOURCE;
-        return unfit ? BAD_INPUT : code;
-    }
+    if (outputs == 1 && !is_file_name(output[0]) && (status = names_differ(model, output[0]))) return status;
+    if (!call_model(model, model->nin, model->value, out)) return kiln_failed(k) ? model_error(o->command, k) : NO_RESOURCE;
     if (write_outputs(k, model, out, output, outputs)) return FINE;
     return kiln_failed(k) ? (engine_error(o->command, k), NO_RESOURCE) : NO_RESOURCE;
 }

@@ -5,9 +5,9 @@
 #include "../../runtime/base.h"
 #include "value.h"
 
-/* Results go to the files of `output`, or into the folder that is the only one of them; others are printed. An Exit. */
 /* Runs it as the engine does. False: the engine has the error, or it was said. */
 bool call_model(const Model *model, int nin, const Parts *in, Parts *out);
+/* Results go to the files of `output`, or into the folder that is the only one of them; others are printed. An Exit. */
 int run_model(kiln *k, const ModelOptions *o, const char *const *output, int outputs);
 
 #endif

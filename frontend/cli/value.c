@@ -5,10 +5,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <kiln/io.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../runtime/base.h"
+#include "../engine/escape.h"
+#include "../engine/file.h"
 
 static const kiln_site nowhere = {0}; /* a line of this file would mean nothing to whoever typed the command */
 
@@ -31,12 +33,8 @@ static bool raw_shape(const kiln_onnx_value *like, size_t bytes, kiln_shape *s)
     if (like->rank < 0) s->size[1] = (int64_t)(bytes / element);
     for (int i = 0; i < like->rank; i++) {
         s->size[1 + i] = like->size[i];
-        if (like->size[i] >= 0)
-            known *= (size_t)like->size[i];
-        else if (open >= 0)
-            return false;
-        else
-            open = i;
+        if (like->size[i] >= 0 ? __builtin_mul_overflow(known, (size_t)like->size[i], &known) : open >= 0) return false;
+        if (like->size[i] < 0) open = i;
     }
     if (open >= 0 && known && bytes % known == 0)
         s->size[1 + open] = (int64_t)(bytes / known);
@@ -47,25 +45,22 @@ static bool raw_shape(const kiln_onnx_value *like, size_t bytes, kiln_shape *s)
 
 static kiln_tensor *read_raw(kiln *k, const char *path, const kiln_onnx_value *like)
 {
-    FILE *f = fopen(path, "rb");
+    Thread *t = thread_of(k);
+    const kiln_dtype type = like->dtype ? like->dtype : KILN_F32;
+    FileIn f;
     kiln_shape s;
-    Text text = {0};
-    char part[65536];
-    for (size_t n = 1; f && n && !text.failed;) {
-        n = fread(part, 1, sizeof part, f);
-        text_add(&text, part, n);
-    }
     kiln_tensor *x = NULL;
-    const char *why = !f                               ? strerror(errno)
-                      : ferror(f)                      ? "cannot be read"
-                      : text.failed                    ? "no memory"
-                      : !raw_shape(like, text.len, &s) ? "its bytes fit no size of the input"
-                                                       : NULL;
-    const kiln_dtype t = like->dtype ? like->dtype : KILN_F32;
-    if (!why) x = kiln_from_at(nowhere, k, t, s, text.at ? text.at : "", (int64_t)(text.len / kiln_dtype_bytes(t)));
-    if (why) say("%s: %s", path, why);
-    if (f) fclose(f);
-    text_free(&text);
+    if (!file_allowed(t, nowhere, "raw", path) || !file_open(&f, t, nowhere, "raw", path)) return NULL;
+    const size_t bytes = (size_t)f.size;
+    char *at = raw_shape(like, bytes, &s) ? mem_alloc(bytes + 1) : NULL;
+    if (!raw_shape(like, bytes, &s))
+        fail(t, nowhere, KILN_EFORMAT, "raw: %s: its bytes fit no size of the input", path);
+    else if (!at)
+        fail(t, nowhere, KILN_EMEMORY, "raw: %s: no memory for %zu bytes", path, bytes);
+    else if (file_read(&f, 0, at, bytes))
+        x = kiln_from_at(nowhere, k, type, s, at, (int64_t)(bytes / kiln_dtype_bytes(type)));
+    if (at) mem_free(at, bytes + 1);
+    file_close(&f);
     return x;
 }
 
@@ -79,45 +74,54 @@ static kiln_tensor *value_read(kiln *k, const char *path, const kiln_onnx_value 
 }
 
 /* Numbers with commas between them, in brackets or not, of like's dtype (none: i64); one number is a scalar where like has no axis.
- * NULL, and no error: they are not numbers. */
+ * NULL, and no error: they are not numbers, or whole ones so large that they are not exact here. */
 static kiln_tensor *value_parse(kiln *k, const char *text, const kiln_onnx_value *like)
 {
-    double v[256];
+    double v[1024];
     int n = 0;
-    const bool row = *text == '[';
-    for (text += row; n < (int)COUNT_OF(v);) {
+    const bool row = *text == '[', floats = like->dtype >= KILN_F16;
+    for (text += row; !row || n || *text != ']';) {
         char *end;
+        if (n == (int)COUNT_OF(v)) return NULL;
         v[n] = strtod(text, &end);
-        if (end == text) break;
+        if (end == text || (!floats && fabs(v[n]) > 0x1p53)) return NULL;
         n++;
         text = end + strspn(end, " ");
         if (*text != ',') break;
         text++;
     }
-    if (row && *text == ']') text++;
-    if (*text || (n == 0 && !row)) return NULL;
+    if (row && *text++ != ']') return NULL;
+    if (*text) return NULL;
     const bool scalar = n == 1 && !row && like->rank <= 0;
     return kiln_from_doubles_at(nowhere, k, like->dtype ? like->dtype : KILN_I64, scalar ? KILN_SHAPE() : KILN_SHAPE(n), v, n);
 }
 
-void value_path(char *path, size_t cap, const char *folder, const char *name, const char *end)
+bool value_path(char *path, size_t cap, const char *folder, const char *name, const char *end)
 {
     const size_t n = (size_t)snprintf(path, cap, "%s/", folder);
-    if (n < cap) snprintf(path + n, cap - n, "%s%s", *name == '.' ? "_" : "", name);
+    const size_t all = n < cap ? n + (size_t)snprintf(path + n, cap - n, "%s%s%s", *name == '.' ? "_" : "", name, end) : n;
     for (char *c = path + MIN_OF(n, cap - 1); *c; c++)
         if (!isalnum((unsigned char)*c) && !strchr("._-", *c)) *c = '_';
-    const size_t all = strlen(path);
-    snprintf(path + all, cap - all, "%s", end);
+    if (all < cap) return true;
+    say("%s: its path would be longer than %zu bytes", folder, cap - 1);
+    return false;
+}
+
+const char *value_name(const kiln_onnx_value *v, char to[100])
+{
+    snprintf(to, 100, "%s", v->name);
+    text_line(to);
+    return to;
 }
 
 static bool write_raw(kiln *k, kiln_tensor *x, const char *path)
 {
     const size_t bytes = kiln_bytes(x);
+    Thread *t = thread_of(k);
     char *at = mem_alloc(bytes + 1);
-    FILE *f = at && kiln_read_at(nowhere, kiln_of_tensor(x), at, bytes) ? fopen(path, "wb") : NULL;
-    bool ok = f && fwrite(at, 1, bytes, f) == bytes;
-    if (f) ok = fclose(f) == 0 && ok;
-    if (!ok && !kiln_failed(k)) say("%s: cannot be written: %s", path, strerror(errno));
+    if (!at) fail(t, nowhere, KILN_EMEMORY, "raw: %s: no memory for %zu bytes", path, bytes);
+    const bool ok = at && kiln_read_at(nowhere, kiln_of_tensor(x), at, bytes) && file_allowed(t, nowhere, "raw", path) &&
+                    file_put(t, nowhere, "raw", path, at, bytes);
     if (at) mem_free(at, bytes + 1);
     return ok;
 }
@@ -137,16 +141,15 @@ int model_sizes_read(const ModelOptions *o, Model *model)
         char *end = NULL;
         errno = 0;
         long long lo = equals ? strtoll(equals + 1, &end, 10) : -1, hi = lo;
-        const bool first = equals && end != equals + 1, none = equals && strcmp(equals + 1, "none") == 0;
-        if (first && strncmp(end, "..", 2) == 0) {
-            const char *second = end + 2;
-            hi = strtoll(second, &end, 10);
-            if (end == second) hi = -1;
-        }
+        const bool first = equals && isdigit((unsigned char)equals[1]), none = equals && strcmp(equals + 1, "none") == 0;
+        if (first && strncmp(end, "..", 2) == 0) hi = isdigit((unsigned char)end[2]) ? strtoll(end + 2, &end, 10) : -1;
         if (none) lo = hi = KILN_ONNX_NONE;
         if (!len || len >= sizeof model->name[i] || (!none && (!first || *end || lo < 0 || hi < lo || errno == ERANGE)))
             return usage_error(o->command, "--dim: '%s' is not NAME=SIZE or NAME=LOWEST..HIGHEST", o->dim[i]);
         snprintf(model->name[i], sizeof model->name[i], "%.*s", (int)len, o->dim[i]);
+        for (int j = 0; j < i; j++)
+            if (strcmp(model->name[i], model->name[j]) == 0)
+                return usage_error(o->command, "--dim: %s is given twice", model->name[i]);
         model->size[model->sizes++] = (kiln_onnx_size){model->name[i], lo, hi};
     }
     return FINE;
@@ -173,6 +176,31 @@ bool parts_read(kiln *k, const kiln_onnx_value *like, const char *path, Parts *t
     return to->list.count <= VALUES;
 }
 
+/* Whether it is what the model states. */
+static bool as_stated(const kiln_onnx_value *v, const kiln_tensor *x)
+{
+    bool same = (!v->dtype || v->dtype == kiln_dtype_of(x)) && (v->rank < 0 || v->rank == kiln_rank(x));
+    for (int i = 0; same && i < v->rank; i++) same = v->size[i] < 0 || v->size[i] == kiln_dim(x, i);
+    return same;
+}
+
+static int not_as_stated(const ModelOptions *o, const kiln_onnx_value *v, const kiln_tensor *x)
+{
+    Text text = {0};
+    text_printf(&text, "kiln %s: the value for input %s is %s[", o->command, v->name, kiln_dtype_name(kiln_dtype_of(x)));
+    for (int i = 0; i < kiln_rank(x); i++) text_printf(&text, "%s%lld", i ? "," : "", (long long)kiln_dim(x, i));
+    text_printf(&text, "], but %s states %s", o->file, v->dtype ? kiln_dtype_name(v->dtype) : "");
+    for (int i = 0; i < v->rank; i++)
+        if (v->size[i] < 0)
+            text_printf(&text, "%c%s", i ? ',' : '[', v->size_name[i] ? v->size_name[i] : "?");
+        else
+            text_printf(&text, "%c%lld", i ? ',' : '[', (long long)v->size[i]);
+    if (v->rank >= 0) text_printf(&text, v->rank ? "]" : "[]");
+    say("%s", text.failed ? "no memory" : text.at);
+    text_free(&text);
+    return BAD_INPUT;
+}
+
 /* A tensor for the input. Of a list it is one more. */
 static int take(kiln *k, const ModelOptions *o, Model *model, int at, kiln_tensor *x)
 {
@@ -181,6 +209,7 @@ static int take(kiln *k, const ModelOptions *o, Model *model, int at, kiln_tenso
     const int most = is_list(&model->in[at]) && model->in[at].kind != KILN_ONNX_OPTIONAL ? VALUES : 1;
     if (to->given && (to->list.count < 0 || to->list.count >= most))
         return usage_error(o->command, most == 1 ? "input %s is given twice" : "input %s is given too often", model->in[at].name);
+    if (!o->examples && !as_stated(&model->in[at], x)) return not_as_stated(o, &model->in[at], x);
     to->at[to->list.count++] = x;
     to->list.at = to->at;
     to->given = true;
@@ -190,6 +219,7 @@ static int take(kiln *k, const ModelOptions *o, Model *model, int at, kiln_tenso
 static int take_file(kiln *k, const ModelOptions *o, Model *model, int at, const char *path)
 {
     const kiln_onnx_value *like = &model->in[at];
+    if (!*path) return usage_error(o->command, "input %s has an empty name in place of a file's", like->name);
     if (!is_list(like) || !ends_in(path, ".pb")) return take(k, o, model, at, value_read(k, path, like));
     if (model->value[at].given) return usage_error(o->command, "input %s is given twice", like->name);
     if (parts_read(k, like, path, &model->value[at])) return FINE;
@@ -213,19 +243,27 @@ static int read_archive(kiln *k, const ModelOptions *o, Model *model, const char
     return status;
 }
 
+static int read_fixed(kiln *k, const ModelOptions *o, Model *model, const char *text)
+{
+    const char *rest;
+    const int at = named_input(model, text, &rest);
+    if (at < 0) return usage_error(o->command, "--fix: '%s' is not NAME=VALUE with the name of an input", text);
+    if (is_list(&model->in[at]))
+        return usage_error(o->command, "--fix: %s is a list: --input gives its tensors", model->in[at].name);
+    if (!*rest) return usage_error(o->command, "--fix: %s has neither numbers nor a file", model->in[at].name);
+    ModelOptions stated = *o;
+    stated.examples = false; /* it is not one, but the only value */
+    kiln_tensor *x = value_parse(k, rest, &model->in[at]);
+    if (kiln_failed(k)) return engine_error(o->command, k), BAD_USAGE;
+    const int status = take(k, &stated, model, at, x ? x : value_read(k, rest, &model->in[at]));
+    if (status == FINE) model->fixed[model->fixes++] = (kiln_onnx_fixed){model->in[at].name, model->value[at].at[0]};
+    return status;
+}
+
 static int read_inputs(kiln *k, const ModelOptions *o, Model *model)
 {
     int status = FINE;
-    for (int i = 0; i < o->fixes && status == FINE; i++) {
-        const char *rest;
-        const int at = named_input(model, o->fix[i], &rest);
-        if (at < 0) return usage_error(o->command, "--fix: '%s' is not NAME=VALUE with the name of an input", o->fix[i]);
-        if (is_list(&model->in[at]))
-            return usage_error(o->command, "--fix: %s is a list: --input gives its tensors", model->in[at].name);
-        kiln_tensor *x = value_parse(k, rest, &model->in[at]);
-        status = take(k, o, model, at, x ? x : value_read(k, rest, &model->in[at]));
-        model->fixed[model->fixes++] = (kiln_onnx_fixed){model->in[at].name, model->value[at].at[0]};
-    }
+    for (int i = 0; i < o->fixes && status == FINE; i++) status = read_fixed(k, o, model, o->fix[i]);
     for (int i = 0, next = 0; i < o->inputs && status == FINE; i++) {
         const char *rest = o->input[i];
         int at = named_input(model, o->input[i], &rest);
@@ -245,7 +283,7 @@ static int read_signature(kiln *k, const ModelOptions *o, Model *model)
 {
     model->nin = kiln_onnx_inputs_at(nowhere, model->m, model->in, VALUES);
     if (model->nin >= 0) model->nout = kiln_onnx_outputs_at(nowhere, model->m, model->out, VALUES);
-    if (kiln_failed(k)) return engine_error(o->command, k);
+    if (kiln_failed(k)) return model_error(o->command, k);
     if (model->nin > VALUES || model->nout > VALUES) {
         say("kiln %s: %s: more than %d inputs or outputs", o->command, o->file, VALUES);
         return NO_RESOURCE;
@@ -266,14 +304,20 @@ bool model_has_lists(const Model *model)
     return false;
 }
 
+int model_error(const char *command, kiln *k)
+{
+    const int status = engine_error(command, k);
+    return status == CHECK_FAILED ? BAD_INPUT : status;
+}
+
 int model_open(kiln *k, const ModelOptions *o, Model *model)
 {
     memset(model, 0, sizeof *model);
     model->m = kiln_onnx_load_at(nowhere, k, o->file);
     const bool ready = model->m && (!o->fast || kiln_onnx_fast_at(nowhere, model->m));
-    int status = ready ? read_signature(k, o, model) : engine_error(o->command, k);
+    int status = ready ? read_signature(k, o, model) : model_error(o->command, k);
     if (status == FINE && !model_has_lists(model) && !kiln_onnx_function_at(nowhere, model->m))
-        status = engine_error(o->command, k); /* all that is missing */
+        status = model_error(o->command, k); /* all that is missing */
     if (status == FINE) status = model_sizes_read(o, model);
     return status ? status : model_values_read(k, o, model);
 }

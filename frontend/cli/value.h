@@ -10,16 +10,20 @@
 enum { VALUES = 64 }; /* inputs, outputs, and options of one kind at most */
 
 bool ends_in(const char *path, const char *end);
-/* FOLDER/NAME and the end, in which characters that file names should not have are _. */
-void value_path(char *path, size_t cap, const char *folder, const char *name, const char *end);
+/* FOLDER/NAME and the end, in which characters that file names should not have are _; false: too long, which was said. */
+bool value_path(char *path, size_t cap, const char *folder, const char *name, const char *end);
 bool value_write(kiln *k, kiln_tensor *x, const char *path); /* .npy, or else bare elements; false: the engine has the error */
+
+/* The name of an input or output, for a terminal: at most 99 bytes, without control characters. */
+const char *value_name(const kiln_onnx_value *v, char to[100]);
 
 /* What a command is told of a model's inputs. */
 typedef struct ModelOptions {
     const char *command, *file;
     const char *input[VALUES], *fix[VALUES], *dim[VALUES]; /* [NAME=]FILE, NAME=VALUE|FILE, NAME=LO..HI */
     int inputs, fixes, dims;
-    bool fast; /* --fast */
+    bool fast;     /* --fast */
+    bool examples; /* inputs may be of other dtypes and sizes than the model states, in whose place theirs stand */
 } ModelOptions;
 
 typedef struct Parts { /* the tensors of an input or output */
@@ -44,6 +48,8 @@ bool model_has_lists(const Model *model); /* among its inputs and outputs */
 /* Reads the file of the value, as ONNX's test data have it. False: the engine has the error, or it was said. */
 bool parts_read(kiln *k, const kiln_onnx_value *like, const char *path, Parts *to);
 
+/* As engine_error; what is wrong about values, dtypes and sizes is bad input, too: the model's, or that of its files. */
+int model_error(const char *command, kiln *k);
 /* Loads it and reads what the options name; an Exit. Everything belongs to the engine and its innermost scope. */
 int model_open(kiln *k, const ModelOptions *o, Model *model);
 /* Its parts: what --dim says, and of a model that is loaded its inputs and outputs, with what --input and --fix say. */
