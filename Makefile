@@ -305,7 +305,7 @@ gpu-programs: deps $(BUILD)/gpu/tests $(BUILD)/bench/gpu $(BUILD)/kiln
 
 # Targets of libFuzzer, built under $(BUILD)/fuzz by tests/fuzz/run.sh, which says with which compiler and flags.
 FUZZ_TARGETS ?=
-$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h tests/fuzz/calls.h $(TEST_LIB_OBJ) $(OBJECTS) $(BUILD)/.flags
+$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(wildcard tests/fuzz/*.h) $(TEST_LIB_OBJ) $(OBJECTS) $(BUILD)/.flags
 	$(call say,FUZZ,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -fsanitize=fuzzer $(TEST_INCLUDE) $(CMOCKA_FLAGS) $< -o $@ $(TEST_LIB_OBJ) $(OBJECTS) $(LDFLAGS) $(CMOCKA_LIBS) $(LIBS)

@@ -12,15 +12,25 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Nothing that an input of a few kilobytes asks for is worth more than this: larger blocks are refused, which is an error like any other. */
+/* Nothing that an input of a few kilobytes asks for is worth more than this: larger blocks are refused, which is an error like any
+ * other. `left` is what may be allocated in all before nothing is given any more: a loop that goes on for ever ends there. */
+typedef struct FuzzMemory {
+    int64_t live, peak, left;
+} FuzzMemory;
+static FuzzMemory fuzz_memory = {0, 0, INT64_MAX};
+
 static inline void *fuzz_resize(void *user, void *old, size_t old_bytes, size_t bytes, size_t align)
 {
     void *now = NULL;
     (void)user;
-    if (bytes > (size_t)64 << 20) return NULL;
+    if (bytes > (size_t)64 << 20 ||
+        (bytes > old_bytes && __atomic_sub_fetch(&fuzz_memory.left, (int64_t)bytes, __ATOMIC_RELAXED) < 0))
+        return NULL;
     if (bytes != 0 && (now = aligned_alloc(align, (bytes + align - 1) / align * align)) == NULL) return NULL;
     if (old != NULL && now != NULL) memcpy(now, old, old_bytes < bytes ? old_bytes : bytes);
     free(old);
+    const int64_t live = __atomic_add_fetch(&fuzz_memory.live, (int64_t)bytes - (int64_t)(old ? old_bytes : 0), __ATOMIC_RELAXED);
+    if (live > fuzz_memory.peak) fuzz_memory.peak = live; /* the peak of a thread alone is asked for */
     return now;
 }
 
