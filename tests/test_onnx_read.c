@@ -174,6 +174,45 @@ static void deep_and_wide(void **state)
     free(wide);
 }
 
+/* A model whose graph, or which itself, has so many times the field, each with a name of its own behind the same bytes. */
+static uint8_t *made_of(bool in_graph, int field, const char *begin, size_t begins, int name, uint32_t n, size_t *size)
+{
+    uint8_t *all = malloc(64 + (size_t)n * (begins + 16));
+    Message head = {.n = 0}, one, part;
+    bytes(&head, 8, "\x10\x11", 2), integer(&head, 1, 8);
+    if (!in_graph) bytes(&head, 7, NULL, 0);
+    *size = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        char number[16];
+        part.n = 0;
+        snprintf(number, sizeof number, "%x", i);
+        memcpy(one.at, begin, begins), one.n = begins;
+        text(&one, name, number), message(&part, field, &one);
+        memcpy(all + 64 + *size, part.at, part.n), *size += part.n;
+    }
+    if (in_graph) varint(&head, 7 << 3 | 2), varint(&head, *size);
+    memmove(all + head.n, all + 64, *size), memcpy(all, head.at, head.n);
+    *size += head.n;
+    return all;
+}
+
+static void memory_has_bounds(void **state)
+{
+    (void)state;
+    size_t n;
+    const int64_t before = kiln_memory_count().live_bytes;
+    uint8_t *tensors = made_of(true, 5, "\x08\0\x10\x01", 4, 8, 685000, &n); /* each has no elements */
+    kiln_onnx *m = kiln_onnx_load_memory(k, tensors, n);
+    assert_non_null(m);
+    assert_in_range(kiln_memory_count().peak_bytes - before, n, 16 * n + (64 << 20));
+    kiln_onnx_free(m);
+    free(tensors);
+    uint8_t *functions = made_of(false, 25, "", 0, 1, 1000000, &n);
+    fails(functions, n, KILN_EUNSUPPORTED, "it has 1000000 functions, which is more than 65536");
+    assert_in_range(kiln_memory_count().peak_bytes - before, n, 16 * n + (64 << 20));
+    free(functions);
+}
+
 /* ---- other files -------------------------------------------------------------------------------------- */
 
 static char folder[64];
@@ -266,7 +305,7 @@ static void files_that_are_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {ENGINE_TEST(is_described), ENGINE_TEST(numbers_in_pieces), ENGINE_TEST(damaged_anywhere),
-        ENGINE_TEST(what_is_wrong_is_named), ENGINE_TEST(deep_and_wide), ENGINE_TEST(other_files),
+        ENGINE_TEST(what_is_wrong_is_named), ENGINE_TEST(deep_and_wide), ENGINE_TEST(memory_has_bounds), ENGINE_TEST(other_files),
         ENGINE_TEST(files_that_are_none)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

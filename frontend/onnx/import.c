@@ -156,7 +156,9 @@ static bool ready(Thread *t, kiln_site at, kiln_onnx *m, bool whole)
 {
     Status st = {0};
     Planning p = {m, &st, m->plan};
-    if ((!m->plan && (!arena_try(&m->arena, &st, plan, &p) || !p.ok)) || (whole && !plan_whole(m, &st))) {
+    const bool planned = m->plan || (arena_try(&m->arena, &st, plan, &p) && p.ok);
+    arena_free(&m->scratch);
+    if (!planned || (whole && !plan_whole(m, &st))) {
         fail(t, at, (kiln_code)st.code, "onnx: %s: %s", m->path ? m->path : "a model in memory", st.text);
         return false;
     }

@@ -13,6 +13,7 @@
 
 #define NEWEST_IR 14     /* of onnx.proto as it is read here */
 #define MOST_OPSETS 1000 /* that one model or function imports: each node looks for its own among them */
+#define MOST_FUNCTIONS (1 << 16)
 
 Shown shown(Bytes name)
 {
@@ -92,7 +93,8 @@ static bool nodes_check(const kiln_onnx *m, const OnnxNode *node, uint32_t n, Na
 /* Inputs may be initialised: then an initialiser has an input's name. */
 static bool graph_check(const kiln_onnx *m, const OnnxGraph *g, const Names *outer, Status *st)
 {
-    Names names = {.arena = (Arena *)(uintptr_t)&m->arena, .outer = outer};
+    Names names = {.arena = (Arena *)(uintptr_t)&m->scratch, .outer = outer};
+    if (g->initializer.n != 0) names_room(&names, g->initializer.n);
     for (uint32_t i = 0; i < g->input.n; i++)
         if (g->input.at[i].name.n == 0 || !names_add(&names, g->input.at[i].name))
             return status_fail(
@@ -122,9 +124,11 @@ static bool few_opsets(uint32_t n, Status *st)
 
 static bool functions_check(const kiln_onnx *m, Status *st)
 {
+    if (m->model->function.n > MOST_FUNCTIONS)
+        return status_fail(st, ST_UNSUPPORTED, "it has %u functions, which is more than %d", m->model->function.n, MOST_FUNCTIONS);
     for (uint32_t f = 0; f < m->model->function.n; f++) {
         const OnnxFunction *fn = &m->model->function.at[f];
-        Names names = {.arena = (Arena *)(uintptr_t)&m->arena};
+        Names names = {.arena = (Arena *)(uintptr_t)&m->scratch};
         Status why = {0};
         if (!few_opsets(fn->opset.n, &why)) return because(st, &why, "function", fn->name, f);
         for (uint32_t i = 0; i < fn->input.n; i++) names_add(&names, fn->input.at[i]);
@@ -172,6 +176,7 @@ static void clean(Object *o)
     if (m->folder >= 0) close(m->folder);
     if (m->path) mem_free(m->path, strlen(m->path) + 1);
     arena_free(&m->arena);
+    arena_free(&m->scratch);
     pthread_mutex_destroy(&m->lock);
 }
 
@@ -185,6 +190,7 @@ static void read_model(void *arg)
 {
     Reading *r = arg;
     kiln_onnx *m = r->m;
+    m->scratch.border = m->arena.border;
     const Bytes all = {m->mapped ? m->mapped : m->copy, m->size};
     m->model = proto_model(&m->arena, all, r->st);
     r->ok = m->model && model_check(m, r->st);
@@ -194,7 +200,9 @@ static bool read_all(Thread *t, kiln_site at, kiln_onnx *m)
 {
     Status st = {0};
     Reading r = {m, &st, false};
-    if (arena_try(&m->arena, &st, read_model, &r) && r.ok) return true;
+    const bool read = arena_try(&m->arena, &st, read_model, &r) && r.ok;
+    arena_free(&m->scratch);
+    if (read) return true;
     fail(t, at, (kiln_code)st.code, "onnx: %s: %s", m->path ? m->path : "a model in memory", st.text);
     return false;
 }
@@ -204,6 +212,7 @@ static kiln_onnx *model_new(Thread *t, kiln_site at)
     kiln_onnx *m = object_new(at, t->k, sizeof *m, clean);
     if (!m) return NULL;
     arena_init(&m->arena);
+    arena_init(&m->scratch);
     pthread_mutexattr_t recursive; /* a trace for a declaration or a survey makes generators, too */
     pthread_mutexattr_init(&recursive);
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);

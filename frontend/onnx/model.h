@@ -22,6 +22,7 @@ struct kiln_onnx {
     uint8_t *copy; /* what came from memory */
     size_t size;
     Arena arena;
+    Arena scratch; /* of names, while it is checked or planned */
     OnnxModel *model;
     /* import.c's, from the first time on that somebody asks for the function */
     pthread_mutex_t lock;        /* of what follows, while it is made */

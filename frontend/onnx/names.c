@@ -24,6 +24,12 @@ bool names_have(const Names *n, Bytes name)
     return false;
 }
 
+void names_room(Names *n, uint32_t names)
+{
+    n->name.at = ARENA_ARRAY(n->arena, Bytes, names);
+    n->name.cap = names;
+}
+
 bool names_add(Names *n, Bytes name)
 {
     uint64_t key;

@@ -11,7 +11,8 @@ typedef struct Names {
     VEC(Bytes) name;
 } Names;
 
-bool names_add(Names *n, Bytes name); /* false: this graph, or one around it, has it already */
+void names_room(Names *n, uint32_t names); /* of a graph that has none yet: so many take no more memory than they need */
+bool names_add(Names *n, Bytes name);      /* false: this graph, or one around it, has it already */
 bool names_have(const Names *n, Bytes name);
 uint32_t names_number(const Names *n, Bytes name); /* in this graph, of one that is there */
 

@@ -188,15 +188,15 @@ static Bytes function_key(Planner *w, Bytes domain, Bytes name, Bytes overload)
 static void name_functions(Planner *w)
 {
     const OnnxModel *m = w->m->model;
-    w->functions.arena = w->arena;
-    w->first = ARENA_ARRAY(w->arena, uint32_t, m->function.n + 1);
+    w->functions.arena = &w->m->scratch;
+    w->first = ARENA_ARRAY(&w->m->scratch, uint32_t, m->function.n + 1);
     for (uint32_t i = 0; i < m->function.n; i++) {
         const OnnxFunction *f = &m->function.at[i];
         w->longest = MAX_OF(w->longest, key_bytes(f->domain, f->name, f->overload));
-        w->key = arena_alloc(w->arena, key_bytes(f->domain, f->name, f->overload)); /* stays: the names are these bytes */
+        w->key = arena_alloc(&w->m->scratch, key_bytes(f->domain, f->name, f->overload)); /* stays: the names are these bytes */
         if (names_add(&w->functions, function_key(w, f->domain, f->name, f->overload))) w->first[w->functions.name.len - 1] = i;
     }
-    w->key = arena_alloc(w->arena, w->longest + 1);
+    w->key = arena_alloc(&w->m->scratch, w->longest + 1);
 }
 
 /* The function that the node calls; UINT32_MAX: none. */
@@ -246,7 +246,7 @@ static bool plan_nodes(Planner *w, Plan *p, const Source *from, NameScope *s)
 /* Inputs that have an initialiser are no inputs. */
 static Plan *plan_graph(Planner *w, const OnnxGraph *g, const Source *around, NameScope *outer)
 {
-    NameScope s = {.names = {.arena = w->arena}, .outer = outer};
+    NameScope s = {.names = {.arena = &w->m->scratch}, .outer = outer};
     Source from = {g->node.at, g->node.n, around->opset, around->opsets};
     Plan *p = ARENA_NEW(w->arena, Plan);
     w->depth++;
@@ -280,7 +280,7 @@ static Plan *plan_graph(Planner *w, const OnnxGraph *g, const Source *around, Na
 
 static Plan *plan_body(Planner *w, const OnnxFunction *f)
 {
-    NameScope s = {.names = {.arena = w->arena}};
+    NameScope s = {.names = {.arena = &w->m->scratch}};
     const Source from = {f->node.at, f->node.n, f->opset.at, f->opset.n};
     Plan *p = ARENA_NEW(w->arena, Plan);
     w->depth++;
@@ -316,6 +316,7 @@ bool plan_model(kiln_onnx *m, Status *st)
     const OnnxModel *x = m->model;
     Planner w = {.m = m, .st = st, .arena = &m->arena};
     const Source from = {.opset = x->opset.at, .opsets = x->opset.n};
+    m->scratch.border = m->arena.border;
     m->plans = NULL;
     m->initializers = 0;
     w.function = ARENA_ARRAY(w.arena, Plan *, x->function.n + 1);
