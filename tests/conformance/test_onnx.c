@@ -12,6 +12,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "codegen/cuda/api.h"
+#include "onnx_cards.h"
 #include "onnx_list.h"
 #include "onnx_object.h"
 
@@ -226,6 +228,42 @@ static void official_cases(void **state)
     assert_int_equal(worse, 0);
 }
 
+/* Those that make objects make objects for cards, too; of the committed cases a drawn part, unless KILN_TEST_FULL=1 is there. */
+static void cases_for_cards(void **state)
+{
+    (void)state;
+    Status st = {0};
+    if (!cuda_nvrtc(&st)) {
+        printf("skip: %s\n", st.text);
+        skip();
+    }
+    char dir[64], command[100];
+    snprintf(dir, sizeof dir, "/tmp/kiln-onnx-cards-%d", (int)getpid());
+    assert_int_equal(mkdir(dir, 0700), 0);
+    int tried = 0, failed = 0;
+    for (int i = 0; i < count; i++) {
+        int status;
+        if (!all[i].verdict[OBJECT].ok || (getenv("KILN_TEST_FULL") == NULL && !drawn(all[i].name, 40))) continue;
+        fflush(NULL);
+        const pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            set_limits();
+            const Verdict v = cards_compile(all[i].folder, dir);
+            if (!v.ok) printf("    %s: %s\n", all[i].name, v.why);
+            fflush(stdout);
+            _exit(!v.ok);
+        }
+        waitpid(child, &status, 0);
+        tried++, failed += status != 0;
+    }
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    assert_int_equal(system(command), 0);
+    printf("    for sm_80, sm_90a and sm_100: %d of %d cases\n", tried - failed, tried);
+    assert_true(tried > 0);
+    assert_int_equal(failed, 0);
+}
+
 /* Opened once before, so that each process has the module for code, where there is one. */
 static bool compiles(void)
 {
@@ -241,7 +279,7 @@ static bool compiles(void)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(official_cases)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(official_cases), cmocka_unit_test(cases_for_cards)};
     if (!compiles()) {
         printf("skip: the LLVM module is not at hand\n");
         return 77;
