@@ -1,4 +1,5 @@
-/* onnx_cards: cases compiled ahead of time for NVIDIA cards, which takes NVRTC and no card: nothing is run. Relies on onnx_case.h. */
+/* onnx_cards: cases compiled ahead of time for NVIDIA cards, which takes NVRTC and no card: nothing is run. Relies on onnx_case.h.
+ */
 #ifndef KILN_TESTS_ONNX_CARDS_H
 #define KILN_TESTS_ONNX_CARDS_H
 
