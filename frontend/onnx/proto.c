@@ -186,7 +186,7 @@ static void add_numbers(Numbers *to, Bytes piece, bool whole)
 {
     if (whole)
         *to = piece;
-    else
+    else if (piece.n != 0) /* of empty pieces alone there is no room */
         memcpy((uint8_t *)(uintptr_t)to->at + to->n, piece.at, piece.n), to->n += piece.n;
 }
 
