@@ -42,8 +42,8 @@ static Type matrix_like(const Type *leading, const Type *matrix)
 static kiln_tensor *batched(Thread *t, kiln_site at, kiln_tensor *x, kiln_tensor *y, DType to)
 {
     if (y->type.rank == 2 && x->type.rank > 2) return rows_times(t, at, x, y, to);
-    kiln_tensor a = {.state = x->state, .frame = x->frame, .type = x->type},
-                b = {.state = y->state, .frame = y->frame, .type = y->type};
+    kiln_tensor a = {.state = x->state, .k = x->k, .frame = x->frame, .type = x->type},
+                b = {.state = y->state, .k = y->k, .frame = y->frame, .type = y->type};
     Type lead;
     a.type.rank -= 2;
     b.type.rank -= 2;
