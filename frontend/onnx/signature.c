@@ -26,7 +26,8 @@ static void value_of(Arena *a, const OnnxValue *v, kiln_onnx_value *to)
     for (int i = 0; i < to->rank; i++) {
         const OnnxDim *n = &x->shape->dim.at[i];
         to->size[i] = n->name.n == 0 && n->value > 0 ? n->value : -1;
-        if (n->name.n != 0) to->size_name[i] = arena_printf(a, "%.*s", (int)MIN_OF(n->name.n, 256), (const char *)n->name.at);
+        const bool named = n->name.n != 0 && !memchr(n->name.at, 0, n->name.n); /* by what can be told */
+        if (named) to->size_name[i] = arena_printf(a, "%.*s", (int)MIN_OF(n->name.n, 256), (const char *)n->name.at);
     }
 }
 
