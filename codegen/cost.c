@@ -201,43 +201,15 @@ static double attention_flops(const Env *e, const Step *s)
     return 2 * (double)a.n * pairs * each;
 }
 
-/* Golub and Van Loan's counts of what such algorithms do. */
-static double factor_flops(const Env *e, const Step *s)
-{
-    const double n = value(e, s->host.dim[0]), rows = value(e, s->host.dim[1]), columns = value(e, s->host.dim[2]);
-    const double m = MAX_OF(rows, columns), k = MIN_OF(rows, columns);
-    switch (s->host.op) {
-    case OP_eigh: return n * 9 * k * k * k;
-    case OP_eigvalsh: return n * 4 / 3 * k * k * k;
-    case OP_svd: return n * (14 * m * k * k + 8 * k * k * k);
-    case OP_lu: return n * (m * k * k - k * k * k / 3) * (columns > rows ? columns / k : 1);
-    case OP_triangular: return n * rows * rows * columns;
-    default: return n * (4 * m * k * k - 4 * k * k * k / 3);
-    }
-}
-
 static Cost host_cost(const Env *e, const Step *s)
 {
-    const HostRoutine *h = host_routine((Op)s->host.op);
+    const Op op = (Op)s->host.op;
     Cost c = {0};
-    switch (s->host.op) { /* all rows of routine.c */
-    case OP_conv:
-    case OP_conv_filter: c.flops = conv_flops(e, s); break;
-    case OP_attention:
-    case OP_attention_query:
-    case OP_attention_keys: c.flops = attention_flops(e, s); break;
-    case OP_eigh:
-    case OP_eigvalsh:
-    case OP_svd:
-    case OP_svdvals:
-    case OP_lu:
-    case OP_triangular: c.flops = factor_flops(e, s); break;
-    case OP_argsort:
-    case OP_sort: break; /* compares */
-    default: break;
-    }
-    for (uint32_t i = 0; i < h->results; i++) c.written += bytes(e, s->buf[i]);
-    for (uint32_t i = 0; i < h->operands; i++) c.read += bytes(e, s->buf[h->results + i]);
+    if (op_convolves(op)) c.flops = conv_flops(e, s);
+    if (op_attends(op)) c.flops = attention_flops(e, s);
+    if (op_factors(op)) c.flops = op_factor_flops(op, value(e, s->host.dim[0]), value(e, s->host.dim[1]), value(e, s->host.dim[2]));
+    /* A sort compares. */
+    for (uint32_t i = 0; i < routine_buffers(op); i++) *(i < routine_results(op) ? &c.written : &c.read) += bytes(e, s->buf[i]);
     return c;
 }
 

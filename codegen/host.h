@@ -59,7 +59,7 @@ typedef struct HostConv {
 /* Attention and the ops of its gradient; see ir/ops.def. Everything is contiguous. */
 typedef struct HostAttention {
     int32_t type;                                                        /* DType: f32, f64 */
-    int32_t part;                                                        /* 0 attention, 1 attention_query, 2 attention_keys */
+    int32_t op;                                                          /* Op */
     int64_t n, rows, keys, d, e, mask[3], causal, period, before, after; /* mask: its sizes */
     double scale, cap;
     void *buf[8]; /* the results, then the operands */
@@ -67,25 +67,16 @@ typedef struct HostAttention {
 
 /* Factors of matrices, or systems with triangles; see ir/ops.def. Everything is contiguous. */
 typedef struct HostFactor {
-    int32_t type;                   /* DType: f32, f64 */
-    int32_t part;                   /* HostFactorPart */
-    int64_t n, rows, columns, full; /* of a triangular system those of the other side; full: 1 upper, 2 unit */
-    void *buf[4];                   /* the results, then the matrices */
+    int32_t type;                  /* DType: f32, f64 */
+    int32_t op;                    /* Op */
+    int64_t n, rows, columns, how; /* of a triangular system those of the other side; how: a bit for each attribute */
+    void *buf[4];                  /* the results, then the matrices */
 } HostFactor;
-typedef enum HostFactorPart {
-    FACTOR_EIGH,
-    FACTOR_EIGVALSH,
-    FACTOR_SVD,
-    FACTOR_SVDVALS,
-    FACTOR_LU,
-    FACTOR_TRIANGULAR
-} HostFactorPart;
-
 /* Sorts the lines of elements [lines, size, after] along the middle axis, or finds the places that do; see ir/ops.def. Everything
  * is contiguous. */
 typedef struct HostSort {
     int32_t type; /* DType */
-    int32_t part; /* 0 sort, 1 argsort: of elements of 32 bits or less, and lines of at most SORT_PLACES */
+    int32_t op;   /* Op; argsort: of elements of 32 bits or less, and lines of at most SORT_PLACES */
     int64_t lines, size, after, descending;
     void *buf[2]; /* the result, then the elements */
 } HostSort;

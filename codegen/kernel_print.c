@@ -157,8 +157,9 @@ static void put_strides(
 static void put_routine(Text *out, const DimTable *t, const Step *s)
 {
     const HostRoutine *h = host_routine((Op)s->host.op);
+    const uint32_t results = routine_results((Op)s->host.op);
     const char *name = h->numbers;
-    text_printf(out, "%s %s", op_def[h->op].name, dtype_info[s->host.type].name);
+    text_printf(out, "%s %s", op_def[s->host.op].name, dtype_info[s->host.type].name);
     for (uint32_t i = 0; i < h->dims + h->words; i++, name += strcspn(name, " "), name += *name == ' ') {
         if (*name != '.') text_printf(out, ", %.*s", (int)strcspn(name, " "), name);
         text_printf(out, " ");
@@ -167,8 +168,9 @@ static void put_routine(Text *out, const DimTable *t, const Step *s)
         else
             text_printf(out, "%lld", (long long)s->host.word[i - h->dims]);
     }
-    for (uint32_t i = 0; i < h->operands; i++) text_printf(out, "%sb%u", i == 0 ? ": " : " ", s->buf[h->results + i]);
-    for (uint32_t i = 0; i < h->results; i++) text_printf(out, "%sb%u", i == 0 ? " -> " : " ", s->buf[i]);
+    for (uint32_t i = results; i < routine_buffers((Op)s->host.op); i++)
+        text_printf(out, "%sb%u", i == results ? ": " : " ", s->buf[i]);
+    for (uint32_t i = 0; i < results; i++) text_printf(out, "%sb%u", i == 0 ? " -> " : " ", s->buf[i]);
     text_printf(out, "\n");
 }
 

@@ -198,18 +198,21 @@ typedef struct Program {
     uint32_t launches; /* kernels and contractions that one call runs (loops counted once) */
 } Program;
 
-/* An op that the host table computes, and the struct of host.h that tells it what: its DType, `which`, `dims` numbers that may be
- * symbolic and `words` that are not, the addresses of its results and operands, HostRows if it `joins`. */
+/* What the host table computes, one for each role of such ops, and the struct of host.h that tells it what: the DType, which of the
+ * ops, `dims` numbers that may be symbolic and `words` that are not, the addresses of results and operands, HostRows if it `joins`.
+ */
 typedef struct HostRoutine {
-    uint16_t op;
-    int32_t which;
-    uint32_t dims, words, results, operands;
+    uint16_t from; /* Op: the struct counts its ops from this one */
+    uint32_t dims, words;
     bool joins;
     bool alone;          /* no kernels stand for it, so it is this routine's in every program */
     size_t call;         /* the function's place in KilnHost */
     const char *numbers; /* the numbers' names, for reports */
 } HostRoutine;
 const HostRoutine *host_routine(Op op); /* NULL: there is none */
+static inline int32_t routine_which(Op op) { return (int32_t)op - (int32_t)host_routine(op)->from; }
+static inline uint32_t routine_results(Op op) { return (uint32_t)op_def[op].nout; }
+static inline uint32_t routine_buffers(Op op) { return routine_results(op) + (uint32_t)op_def[op].nin; }
 /* The symbolic numbers of conv and conv_filter with these attributes. x, w, y: the sizes of images, filters and results. */
 void conv_numbers(Op op, const int64_t *attr, uint32_t rank, const Dim *x, const Dim *w, const Dim *y, Dim *to);
 /* The symbolic numbers of the ops of attention; the sizes of their first operands. The two words are scale and cap. */
@@ -227,19 +230,20 @@ static inline uint32_t step_buffers(const Program *p, const Step *s)
 {
     return s->kind == STEP_KERNEL   ? p->kernel.at[s->kernel].nbuf
            : s->kind == STEP_EFFECT ? s->effect.nin + s->effect.nout
-           : s->kind == STEP_HOST   ? host_routine((Op)s->host.op)->results + host_routine((Op)s->host.op)->operands
+           : s->kind == STEP_HOST   ? routine_buffers((Op)s->host.op)
                                     : 0;
 }
 
 /* The numbers of sort and argsort, of sizes x. False: the number of lines is no size. */
 bool sort_numbers(DimTable *t, const int64_t *attr, uint32_t rank, const Dim *x, Dim *to);
-/* Whether the host table finds such places, and there is no single long line, of which the kernels are quicker. */
-static inline bool sort_by_pairs(DType t, int64_t size, int64_t lines)
+/* Whether the host table sorts such lines: argsort's it does in pairs of keys and places, and of a single long line the kernels are
+ * quicker. */
+static inline bool sort_on_host(Op op, DType t, int64_t size, int64_t lines)
 {
-    return dtype_bytes(t) <= 4 && size <= (lines >= 4 ? SORT_PLACES : SORT_PLACES / 8);
+    return op == OP_sort || (dtype_bytes(t) <= 4 && size <= (lines >= 4 ? SORT_PLACES : SORT_PLACES / 8));
 }
 /* The numbers of the ops that factor matrices, of sizes x: those of the last operand. False: the number of matrices is no size. */
-bool factor_numbers(DimTable *t, Op op, const int64_t *attr, uint32_t rank, const Dim *x, Dim *to);
+bool factor_numbers(DimTable *t, const int64_t *attr, uint32_t nattr, uint32_t rank, const Dim *x, Dim *to);
 
 #include "../ir/target.h"
 

@@ -5,32 +5,24 @@
 #define ATTENTION "n rows keys d e mask . . causal period before after scale cap" /* scale and cap: as bits */
 _Static_assert(offsetof(HostConv, n) == sizeof(int64_t) && offsetof(HostConv, to) == 26 * sizeof(int64_t), "numbers have no gaps");
 
-#define FACTOR "n rows columns full"
 _Static_assert(offsetof(HostAttention, buf) == 15 * sizeof(int64_t), "numbers have no gaps");
 _Static_assert(offsetof(HostFactor, buf) == 5 * sizeof(int64_t), "numbers have no gaps");
 _Static_assert(offsetof(HostSort, buf) == 5 * sizeof(int64_t), "numbers have no gaps");
 
-static const HostRoutine routine[] = {
-    {OP_conv, 0, 22, 3, 1, 2, true, false, offsetof(KilnHost, convolve), CONV},
-    {OP_conv_filter, 1, 22, 3, 1, 2, true, false, offsetof(KilnHost, convolve), CONV},
-    {OP_attention, 0, 12, 2, 2, 4, false, false, offsetof(KilnHost, attend), ATTENTION},
-    {OP_attention_query, 1, 12, 2, 1, 7, false, false, offsetof(KilnHost, attend), ATTENTION},
-    {OP_attention_keys, 2, 12, 2, 1, 7, false, false, offsetof(KilnHost, attend), ATTENTION},
-    {OP_eigh, FACTOR_EIGH, 4, 0, 2, 1, false, true, offsetof(KilnHost, factor), FACTOR},
-    {OP_eigvalsh, FACTOR_EIGVALSH, 4, 0, 1, 1, false, true, offsetof(KilnHost, factor), FACTOR},
-    {OP_svd, FACTOR_SVD, 4, 0, 3, 1, false, true, offsetof(KilnHost, factor), FACTOR},
-    {OP_svdvals, FACTOR_SVDVALS, 4, 0, 1, 1, false, true, offsetof(KilnHost, factor), FACTOR},
-    {OP_argsort, 1, 4, 0, 1, 1, false, false, offsetof(KilnHost, sort), "lines size after descending"},
-    {OP_sort, 0, 4, 0, 1, 1, false, false, offsetof(KilnHost, sort), "lines size after descending"},
-    {OP_lu, FACTOR_LU, 4, 0, 2, 1, false, true, offsetof(KilnHost, factor), FACTOR},
-    {OP_triangular, FACTOR_TRIANGULAR, 4, 0, 1, 2, false, true, offsetof(KilnHost, factor), FACTOR},
-};
+static const HostRoutine convolve = {OP_conv, 22, 3, true, false, offsetof(KilnHost, convolve), CONV};
+static const HostRoutine attend = {0, 12, 2, false, false, offsetof(KilnHost, attend), ATTENTION};
+static const HostRoutine factor = {0, 4, 0, false, true, offsetof(KilnHost, factor), "n rows columns how"};
+static const HostRoutine sort = {0, 4, 0, false, false, offsetof(KilnHost, sort), "lines size after descending"};
 
 const HostRoutine *host_routine(Op op)
 {
-    for (size_t i = 0; i < COUNT_OF(routine); i++)
-        if (routine[i].op == op) return &routine[i];
-    return NULL;
+    switch (op_def[op].role) {
+    case ROLE_CONVOLVE: return &convolve;
+    case ROLE_ATTEND: return &attend;
+    case ROLE_FACTOR: return &factor;
+    case ROLE_SORT: return &sort;
+    default: return NULL;
+    }
 }
 
 void conv_numbers(Op op, const int64_t *attr, uint32_t rank, const Dim *x, const Dim *w, const Dim *y, Dim *to)
@@ -54,14 +46,14 @@ void attention_numbers(const int64_t *attr, const Dim *q, const Dim *k, const Di
     memcpy(to, all, sizeof all);
 }
 
-bool factor_numbers(DimTable *t, Op op, const int64_t *attr, uint32_t rank, const Dim *x, Dim *to)
+bool factor_numbers(DimTable *t, const int64_t *attr, uint32_t nattr, uint32_t rank, const Dim *x, Dim *to)
 {
     to[0] = 1;
     for (uint32_t i = 0; i + 2 < rank; i++) to[0] = dim_mul(t, to[0], x[i]);
     to[1] = x[rank - 2];
     to[2] = x[rank - 1];
-    to[3] = op == OP_svd ? ATTRS(svd, attr)->full : 0;
-    if (op == OP_triangular) to[3] = ATTRS(triangular, attr)->upper + 2 * ATTRS(triangular, attr)->unit;
+    to[3] = 0;
+    for (uint32_t i = 0; i < nattr; i++) to[3] |= attr[i] << i;
     return to[0] != DIM_BAD;
 }
 

@@ -478,7 +478,7 @@ bool index_operand(IndexEnv *env, const Graph *g, const Node *n, uint32_t k, con
     env->split_axis = -1;
     if (!def->map) {
         index_copy(&out->map, m);
-        return def->role != ROLE_OUTSIDE;
+        return !op_is_outside((Op)n->op);
     }
     if (!def->map(&p)) return false;
     index_normalise(env, &out->map);

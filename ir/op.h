@@ -22,12 +22,17 @@ enum {
     OPF_CONTRACTS = 8,
     OPF_REGION = 16,
     OPF_EFFECT = 32,
-    OPF_CAST = 64,    /* elementwise, result dtype in the attributes */
-    OPF_TO_BOOL = 128 /* elementwise with a bool result */
+    OPF_CAST = 64,     /* elementwise, result dtype in the attributes */
+    OPF_TO_BOOL = 128, /* elementwise with a bool result */
+    OPF_LAPACK = OPF_CONTRACTS | 256
 };
 
 typedef enum OpRole { /* what an op is to kernels, as ops.def says */
     ROLE_OUTSIDE,
+    ROLE_CONVOLVE,
+    ROLE_ATTEND,
+    ROLE_FACTOR,
+    ROLE_SORT,
     ROLE_SOURCE,
     ROLE_SAME,
     ROLE_ALIAS,
@@ -77,6 +82,8 @@ typedef struct OpDef {
 
 extern const OpDef op_def[OP_COUNT];
 
+/* It is never in a kernel. */
+static inline bool op_is_outside(Op op) { return op_def[op].role <= ROLE_SORT; }
 static inline bool op_reduces(Op op) { return op_def[op].role >= ROLE_SUM; }
 static inline bool op_is_source(Op op) { return op_def[op].role == ROLE_SOURCE; }
 static inline bool op_joins(Op op) { return op_def[op].flags & OPF_MOVES && op_def[op].nin < 0; } /* any number of operands */
@@ -87,11 +94,12 @@ static inline bool op_is_alias(Op op) { return op_def[op].role == ROLE_SAME || o
 
 /* It reads its operands through strides, so that moves which strides can express need not be made. */
 static inline bool op_takes_strides(Op op) { return op == OP_matmul; }
-static inline bool op_convolves(Op op) { return op == OP_conv || op == OP_conv_filter; }
-static inline bool op_attends(Op op) { return op == OP_attention || op == OP_attention_query || op == OP_attention_keys; }
-
-static inline bool op_by_lapack(Op op) { return op == OP_eigh || op == OP_eigvalsh || op == OP_svd || op == OP_svdvals; }
-static inline bool op_factors(Op op) { return op_by_lapack(op) || op == OP_lu || op == OP_triangular; }
+static inline bool op_convolves(Op op) { return op_def[op].role == ROLE_CONVOLVE; }
+static inline bool op_attends(Op op) { return op_def[op].role == ROLE_ATTEND; }
+static inline bool op_factors(Op op) { return op_def[op].role == ROLE_FACTOR; }
+static inline bool op_by_lapack(Op op) { return (op_def[op].flags & OPF_LAPACK) == OPF_LAPACK; }
+/* What it does to that many matrices, in multiplications and additions of floats (op_factor.c). */
+double op_factor_flops(Op op, double many, double rows, double columns);
 
 /* Attribute i of a structured op names a graph. */
 static inline bool op_attr_is_graph(Op op, uint32_t i)

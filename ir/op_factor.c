@@ -89,6 +89,22 @@ bool infer_triangular(Infer *inf)
     return rule_result(inf, x);
 }
 
+/* ---- what it costs ----------------------------------------------------------------------------------- */
+
+/* Golub and Van Loan's counts of what such algorithms do. */
+double op_factor_flops(Op op, double many, double rows, double columns)
+{
+    const double m = MAX_OF(rows, columns), k = MIN_OF(rows, columns);
+    switch (op) {
+    case OP_eigh: return many * 9 * k * k * k;
+    case OP_eigvalsh: return many * 4 / 3 * k * k * k;
+    case OP_svd: return many * (14 * m * k * k + 8 * k * k * k);
+    case OP_lu: return many * (m * k * k - k * k * k / 3) * (columns > rows ? columns / k : 1);
+    case OP_triangular: return many * rows * rows * columns;
+    default: return many * (4 * m * k * k - 4 * k * k * k / 3);
+    }
+}
+
 /* ---- parts of gradients ------------------------------------------------------------------------------ */
 
 static Value product(Emit *e, Value a, Value b) { return emit2(e, OP_matmul, a, b); }

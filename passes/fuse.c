@@ -158,7 +158,7 @@ static bool read_by_products(const Fuse *f, const Node *n)
     if (!f->ctx->host_products || f->solid[n->out] || f->use[n->out] || !node_widens(f->g, n)) return false;
     const Node *from = graph_maker(f->g, n->in[0]);
     while (op_def[from->op].role >= ROLE_SAME && op_def[from->op].role <= ROLE_VIEW) from = graph_maker(f->g, from->in[0]);
-    return op_def[from->op].role == ROLE_OUTSIDE;
+    return op_is_outside((Op)from->op);
 }
 
 static void visit_compute(Fuse *f, uint32_t node)
@@ -285,7 +285,7 @@ Graph *pass_fuse(PassCtx *ctx, const Graph *in)
     const bool reads_windows = ctx->target->digits && !ctx->host_products;
     for (uint32_t i = 0; i < in->node.len; i++) {
         const Op op = (Op)in->node.at[i].op;
-        f.role[i] = op == OP_window && reads_windows ? ROLE_VIEW : op_def[op].role;
+        f.role[i] = op_is_outside(op) ? ROLE_OUTSIDE : op == OP_window && reads_windows ? ROLE_VIEW : op_def[op].role;
     }
     for (uint32_t i = 0; i < in->result.len; i++) need(&f, in->result.at[i], true);
     for (uint32_t i = in->node.len; i-- > 0;) visit(&f, i);

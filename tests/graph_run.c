@@ -384,7 +384,7 @@ static int32_t host_factor(const KilnHost *h, const HostFactor *f)
 bool graph_has_lapack(void)
 {
     double x = 1, s = 0;
-    return factor_run(NULL, &(HostFactor){DT_f64, FACTOR_SVDVALS, 1, 1, 1, 0, {&s, &x}}, &(Status){0});
+    return factor_run(NULL, &(HostFactor){DT_f64, OP_svdvals, 1, 1, 1, 0, {&s, &x}}, &(Status){0});
 }
 
 /* Memory with a border on either side that nobody may write to. */

@@ -334,29 +334,29 @@ static void run_contract(Interp *in, const Step *s, uint32_t axis, int64_t a, in
 static void run_attention(Interp *in, const Step *s)
 {
     const HostRoutine *h = host_routine((Op)s->host.op);
-    HostAttention a = {.type = s->host.type, .part = h->which};
+    HostAttention a = {.type = s->host.type, .op = s->host.op};
     int64_t *number = &a.n;
     for (uint32_t i = 0; i < h->dims; i++) number[i] = value_of(in, s->host.dim[i]);
     a.scale = attr_f64(s->host.word[0]);
     a.cap = attr_f64(s->host.word[1]);
-    for (uint32_t i = 0; i < h->results + h->operands; i++) a.buf[i] = address(in, s->buf[i]);
+    for (uint32_t i = 0; i < routine_buffers((Op)s->host.op); i++) a.buf[i] = address(in, s->buf[i]);
     attention_run(NULL, &a, in->st);
 }
 
 static void run_factor(Interp *in, const Step *s)
 {
     const HostRoutine *h = host_routine((Op)s->host.op);
-    HostFactor f = {.type = s->host.type, .part = h->which};
+    HostFactor f = {.type = s->host.type, .op = s->host.op};
     int64_t *number = &f.n;
     for (uint32_t i = 0; i < h->dims; i++) number[i] = value_of(in, s->host.dim[i]);
-    for (uint32_t i = 0; i < h->results + h->operands; i++) f.buf[i] = address(in, s->buf[i]);
+    for (uint32_t i = 0; i < routine_buffers((Op)s->host.op); i++) f.buf[i] = address(in, s->buf[i]);
     factor_run(NULL, &f, in->st);
 }
 
 static void run_conv(Interp *in, const Step *s)
 {
     const HostRoutine *h = host_routine((Op)s->host.op);
-    HostConv c = {.type = s->host.type, .filters = h->which, .to = address(in, s->buf[0]), .x = address(in, s->buf[1]), .with = address(in, s->buf[2])};
+    HostConv c = {.type = s->host.type, .filters = routine_which((Op)s->host.op), .to = address(in, s->buf[0]), .x = address(in, s->buf[1]), .with = address(in, s->buf[2])};
     int64_t *number = &c.n;
     for (uint32_t i = 0; i < h->dims; i++) number[i] = value_of(in, s->host.dim[i]);
     memcpy(c.low, s->host.word, sizeof c.low);

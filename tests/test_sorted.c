@@ -102,7 +102,7 @@ static void routine(void **state)
                 draw((DType)d, x, n, 77 + s);
                 eager_use_tier(way < 2 * tiers ? tier[way / 2] : NULL);
                 Status st = {0};
-                const HostSort h = {.type = d, .lines = l->lines, .size = l->size, .after = l->after, .descending = down, .buf = {y, x}};
+                const HostSort h = {.type = d, .op = OP_sort, .lines = l->lines, .size = l->size, .after = l->after, .descending = down, .buf = {y, x}};
                 assert_true(sort_run(way < 2 * tiers ? NULL : pool, &h, &st));
                 check(way < 2 * tiers ? tier[way / 2]->name : "threads", (DType)d, l, down, x, y);
                 free(x), free(y);
@@ -115,7 +115,7 @@ static void no_memory(void **state)
 {
     (void)state;
     float x[200] = {1}, y[200];
-    const HostSort h = {.type = DT_f32, .lines = 1, .size = 200, .after = 1, .buf = {y, x}};
+    const HostSort h = {.type = DT_f32, .op = OP_sort, .lines = 1, .size = 200, .after = 1, .buf = {y, x}};
     Status st = {0};
     memory_fail_at(1, false);
     assert_false(sort_run(NULL, &h, &st));

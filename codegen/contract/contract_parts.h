@@ -30,7 +30,7 @@ bool contract_large(ThreadPool *threads, const HostContract *c, int64_t batches,
  * there is no OpenBLAS. */
 bool contract_blas(ThreadPool *threads, const HostContract *c, int64_t batches, Status *st);
 
-/* factor_run of FACTOR_LU and FACTOR_TRIANGULAR. */
+/* factor_run of lu and triangular. */
 bool factor_own(ThreadPool *threads, const HostFactor *f, Status *st);
 
 /* Function `name` of OpenBLAS, which is opened at first use, into the pointer `to`. False: it is not there; why says what was

@@ -2,6 +2,7 @@
  * frontend/linalg/lu.c and triangle.c, whose loops and products objects and devices run: every element goes through the same
  * operations, so the bits are the same. Halves are products (contract_run), blocks of up to FACTOR_LEAF the tier's. Relies on
  * contract_parts, factor_tier. */
+#include "../../ir/op.h"
 #include "contract_parts.h"
 #include "factor_tier.h"
 
@@ -204,7 +205,7 @@ typedef struct Lanes {
 static void plan(Lanes *g, int64_t threads)
 {
     const HostFactor *f = g->f;
-    const bool lu = f->part == FACTOR_LU;
+    const bool lu = f->op == OP_lu;
     const size_t e = (size_t)g->first.e, m = (size_t)f->rows, n = (size_t)f->columns, leaf = FACTOR_LEAF * FACTOR_LEAF * e,
                  leaves = leaf * (g->lanes == 1 ? (size_t)threads : 1);
     const size_t line = lu ? (m + FACTOR_LANES) * e : 0;
@@ -224,13 +225,13 @@ static bool run_one(Work *w, const HostFactor *f, int64_t i)
     const size_t bytes = (size_t)(m * n * w->e);
     const char *from = (const char *)f->buf[2] + (size_t)i * bytes;
     char *to = (char *)f->buf[0] + (size_t)i * bytes;
-    if (f->part == FACTOR_LU) {
+    if (f->op == OP_lu) {
         memcpy(to, from, bytes);
         return factored(w, to, n, m, n, (int64_t *)f->buf[1] + i * m);
     }
     const char *a = (const char *)f->buf[1] + (size_t)(i * m * m * w->e);
     memcpy(to, from, bytes);
-    return solve_all(w, a, m, to, n, m, n, f->full & 1, f->full & 2);
+    return solve_all(w, a, m, to, n, m, n, f->how & 1, f->how & 2);
 }
 
 static void run_lanes(void *arg, int64_t lo, int64_t hi)
@@ -263,8 +264,7 @@ bool factor_own(ThreadPool *threads, const HostFactor *f, Status *st)
     plan(&g, most);
     Buffer *memory =
         g.bytes > SIZE_MAX / 2 / (size_t)g.lanes ? NULL : contract_memory(threads, (size_t)g.lanes * g.bytes, &(Status){0});
-    if (!memory)
-        return status_fail(st, ST_MEMORY, "%s: no memory for %zu bytes of work", name[f->part == FACTOR_TRIANGULAR], g.bytes);
+    if (!memory) return status_fail(st, ST_MEMORY, "%s: no memory for %zu bytes of work", name[f->op == OP_triangular], g.bytes);
     g.memory = memory->data;
     if (g.lanes > 1)
         contract_each(threads, run_lanes, &g, g.lanes);
@@ -272,6 +272,5 @@ bool factor_own(ThreadPool *threads, const HostFactor *f, Status *st)
         run_lanes(&g, 0, 1);
     buffer_release(memory);
     if (!g.failed) return true;
-    return st->code != ST_OK ? false
-                             : status_fail(st, ST_MEMORY, "%s: no memory for a product", name[f->part == FACTOR_TRIANGULAR]);
+    return st->code != ST_OK ? false : status_fail(st, ST_MEMORY, "%s: no memory for a product", name[f->op == OP_triangular]);
 }

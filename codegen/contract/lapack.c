@@ -2,6 +2,7 @@
  * matrix is copied to where its elements lie aligned alike, factored by one thread, and its vectors get their signs; so its bits
  * depend on the matrix alone. Fortran has its matrices by columns: what it sees is the transpose. Relies on contract_parts,
  * threads. */
+#include "../../ir/op.h"
 #include "contract_parts.h"
 
 #include <math.h>
@@ -48,11 +49,7 @@ typedef struct Factoring {
     } * trouble;
 } Factoring;
 
-static const char *name_of(const HostFactor *f)
-{
-    static const char *const name[] = {"eigh", "eigvalsh", "svd", "svdvals"};
-    return name[f->part];
-}
+static const char *name_of(const HostFactor *f) { return op_def[f->op].name; }
 
 static size_t element(const Factoring *g) { return g->wide ? sizeof(double) : sizeof(float); }
 static void *part(const Factoring *g, char *lane, int which) { return lane + g->at[which]; }
@@ -69,7 +66,7 @@ static int32_t run(const Factoring *g, char *lane, int32_t lwork, int32_t liwork
         lapack.syevd[g->wide](g->vectors ? "V" : "N", "U", &g->n, a, &g->n, values, work, &lwork, integers, &liwork, &info, 1, 1);
         return info;
     }
-    const char *vectors = !g->vectors ? "N" : g->f->full ? "A" : "S";
+    const char *vectors = !g->vectors ? "N" : g->f->how ? "A" : "S";
     lapack.gesdd[g->wide](vectors, &g->n, &g->m, a, &g->n, values, part(g, lane, PART_RIGHT), &g->n, part(g, lane, PART_LEFT),
         &g->left, work, &lwork, integers, &info, 1);
     return info;
@@ -251,7 +248,7 @@ static void put_units(const Factoring *g, const HostFactor *f)
 {
     for (int r = 0; r < results(g); r++) {
         const int64_t side = r == 0 ? f->rows : f->columns, each = side * side;
-        if (g->symmetric || !g->vectors || !f->full || r == 1) continue;
+        if (g->symmetric || !g->vectors || !f->how || r == 1) continue;
         memset(f->buf[r], 0, (size_t)(f->n * each) * element(g));
         for (int64_t i = 0; i < f->n; i++)
             for (int64_t j = 0; j < side; j++)
@@ -285,9 +282,9 @@ static bool run_all(ThreadPool *threads, Factoring *g, Status *st)
 bool factor_run(ThreadPool *threads, const HostFactor *f, Status *st)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    Factoring g = {.f = f, .wide = f->type == DT_f64, .symmetric = f->part <= FACTOR_EIGVALSH};
-    g.vectors = f->part == FACTOR_EIGH || f->part == FACTOR_SVD;
-    if (f->part >= FACTOR_LU) return factor_own(threads, f, st);
+    Factoring g = {.f = f, .wide = f->type == DT_f64, .symmetric = f->op == OP_eigh || f->op == OP_eigvalsh};
+    g.vectors = op_def[f->op].nout > 1;
+    if (!op_by_lapack((Op)f->op)) return factor_own(threads, f, st);
     if (f->n == 0) return true;
     if (f->rows == 0 || f->columns == 0) return put_units(&g, f), true;
     pthread_once(&once, find_functions);
@@ -296,8 +293,8 @@ bool factor_run(ThreadPool *threads, const HostFactor *f, Status *st)
             st, ST_UNSUPPORTED, "%s: LAPACK computes it, out of OpenBLAS, which is not there: %s", name_of(f), lapack.why);
     g.m = (int32_t)MIN_OF(f->rows, INT32_MAX), g.n = (int32_t)MIN_OF(f->columns, INT32_MAX);
     g.k = MIN_OF(g.m, g.n);
-    g.left = f->full ? g.m : g.k;
-    g.right = f->full ? g.n : g.k;
+    g.left = f->how ? g.m : g.k;
+    g.right = f->how ? g.n : g.k;
     if (!plan_work(&g))
         return status_fail(st, ST_UNSUPPORTED, "%s: a matrix [%lld,%lld] is too large for LAPACK's integers of 32 bits", name_of(f),
             (long long)f->rows, (long long)f->columns);

@@ -322,10 +322,10 @@ static bool step_host(Entry *e, const Step *s, const Step *next)
     size_t at = sizeof(int64_t) * (1 + h->dims);
     Question q = {0};
     tell_word(&q, 0, s->host.type);
-    tell_word(&q, sizeof(int32_t), h->which);
+    tell_word(&q, sizeof(int32_t), routine_which((Op)s->host.op));
     tell_dims(e, &q, s->host.dim, h->dims, sizeof(int64_t));
     for (uint32_t i = 0; i < h->words; i++, at += sizeof(int64_t)) tell(&q, at, gen_i64(e->g, s->host.word[i]));
-    for (uint32_t i = 0; i < h->results + h->operands; i++, at += sizeof(void *)) tell(&q, at, part_address(e, s->buf[i]));
+    for (uint32_t i = 0; i < routine_buffers((Op)s->host.op); i++, at += sizeof(void *)) tell(&q, at, part_address(e, s->buf[i]));
     const bool joined = h->joins && tell_rows(e, &q, s, next, at);
     if (h->joins) at += sizeof(HostRows) + sizeof(struct Keep *);
     ask_host(e, &q, at, h->call);

@@ -191,7 +191,7 @@ static void key_block(const Job *j, const Room *r, int64_t head, int64_t key)
 static void run_task(const Job *j, const Room *r, int64_t task)
 {
     const HostAttention *a = j->a;
-    if (a->part == 2) {
+    if (a->op == OP_attention_keys) {
         const int64_t blocks = tree_blocks(a->keys, SCORE_KEYS);
         key_block(j, r, task / blocks, task % blocks * SCORE_KEYS);
         return;
@@ -199,7 +199,7 @@ static void run_task(const Job *j, const Room *r, int64_t task)
     const int64_t tiles = tree_blocks(j->period, TILE), periods = tree_blocks(a->rows, j->period);
     const int64_t tile = task % tiles * TILE, first = task / tiles % periods * j->period + tile;
     const int64_t rows = MIN_OF(MIN_OF(j->period - tile, TILE), a->rows - first);
-    if (rows > 0) (a->part == 0 ? forward_tile : query_tile)(j, r, task / tiles / periods, first, rows);
+    if (rows > 0) (a->op == OP_attention ? forward_tile : query_tile)(j, r, task / tiles / periods, first, rows);
 }
 
 static void run_tasks(void *arg, int64_t lo, int64_t hi)
@@ -220,14 +220,14 @@ bool attention_run(ThreadPool *threads, const HostAttention *a, Status *st)
 {
     Job j = {.threads = threads,
         .a = a,
-        .in = a->buf + (a->part == 0 ? 2 : 1),
+        .in = a->buf + (a->op == OP_attention ? 2 : 1),
         .type = contract_tier()->type[a->type == DT_f32 ? IN_F32 : IN_F64],
         .fns = eager_kernels()->scores[a->type],
         .size = (int64_t)dtype_bytes((DType)a->type),
         .period = MAX_OF(a->causal ? a->period : a->rows, 1)};
     j.room = ROOM_BYTES + 2 * tile_bytes(&j) + product_bytes(&j) + 2 * (size_t)(TILE * j.size);
-    const int64_t tasks = a->part == 2 ? a->n * tree_blocks(a->keys, SCORE_KEYS)
-                                       : a->n * tree_blocks(j.period, TILE) * tree_blocks(a->rows, j.period);
+    const int64_t tasks = a->op == OP_attention_keys ? a->n * tree_blocks(a->keys, SCORE_KEYS)
+                                                     : a->n * tree_blocks(j.period, TILE) * tree_blocks(a->rows, j.period);
     const double work = (double)a->n * (double)a->rows * (double)a->keys * (double)(a->d + a->e);
     if (tasks == 0) return true;
     if (threads && work >= WORTH_THREADS)

@@ -64,62 +64,58 @@ static bool run_conv(const Run *r)
     return ok;
 }
 
+/* The buffers of a routine's struct: the results, then the operands, each contiguous. */
+typedef struct Taken {
+    const Run *r;
+    Buffer *copy[8];
+} Taken;
+
+static bool take(Taken *t, void **buf)
+{
+    const Run *r = t->r;
+    const uint32_t results = routine_results(r->op);
+    for (uint32_t i = 0; i < results; i++) buf[i] = r->out[i].data;
+    for (uint32_t i = 0; i < r->nin; i++) {
+        buf[results + i] = (void *)(uintptr_t)in_order(r, &r->in[i], &t->copy[i]);
+        if (!buf[results + i]) return false;
+    }
+    return true;
+}
+
+static bool done(const Taken *t, bool ok)
+{
+    for (uint32_t i = 0; i < t->r->nin; i++)
+        if (t->copy[i]) buffer_release(t->copy[i]);
+    return ok;
+}
+
 static bool run_attention(const Run *r)
 {
-    const HostRoutine *h = host_routine(r->op);
-    HostAttention a = {.type = r->in->dtype, .part = h->which};
+    Taken t = {.r = r};
+    HostAttention a = {.type = r->in->dtype, .op = (int32_t)r->op};
     const struct attention_attrs *attr = ATTRS(attention, r->attr);
     attention_numbers(r->attr, r->in[0].dim, r->in[1].dim, r->in[2].dim, r->in[3].dim, &a.n);
     a.scale = attr_f64(attr->scale);
     a.cap = attr_f64(attr->cap);
-    Buffer *copy[8] = {NULL};
-    bool ok = true;
-    for (uint32_t i = 0; i < h->results; i++) a.buf[i] = r->out[i].data;
-    for (uint32_t i = 0; i < h->operands && ok; i++) {
-        a.buf[h->results + i] = (void *)(uintptr_t)in_order(r, &r->in[i], &copy[i]);
-        ok = a.buf[h->results + i];
-    }
-    ok = ok && attention_run(r->threads, &a, r->st);
-    for (uint32_t i = 0; i < h->operands; i++)
-        if (copy[i]) buffer_release(copy[i]);
-    return ok;
+    return done(&t, take(&t, a.buf) && attention_run(r->threads, &a, r->st));
 }
 
 static bool run_factor(const Run *r)
 {
-    const HostRoutine *h = host_routine(r->op);
-    HostFactor f = {.type = r->in->dtype, .part = h->which};
-    const View *last = &r->in[h->operands - 1];
-    Buffer *copy[2] = {NULL};
-    bool ok = true;
-    factor_numbers(NULL, r->op, r->attr, last->rank, last->dim, &f.n);
-    for (uint32_t i = 0; i < h->results; i++) f.buf[i] = r->out[i].data;
-    for (uint32_t i = 0; i < h->operands && ok; i++) {
-        f.buf[h->results + i] = (void *)(uintptr_t)in_order(r, &r->in[i], &copy[i]);
-        ok = f.buf[h->results + i];
-    }
-    ok = ok && factor_run(r->threads, &f, r->st);
-    for (uint32_t i = 0; i < h->operands; i++)
-        if (copy[i]) buffer_release(copy[i]);
-    return ok;
+    Taken t = {.r = r};
+    HostFactor f = {.type = r->in->dtype, .op = (int32_t)r->op};
+    const View *last = &r->in[r->nin - 1];
+    factor_numbers(NULL, r->attr, r->nattr, last->rank, last->dim, &f.n);
+    return done(&t, take(&t, f.buf) && factor_run(r->threads, &f, r->st));
 }
 
 static bool run_sort(const Run *r)
 {
-    HostSort s = {.type = r->in->dtype, .part = host_routine(r->op)->which, .buf = {r->out->data}};
-    Buffer *copy = NULL;
+    Taken t = {.r = r};
+    HostSort s = {.type = r->in->dtype, .op = (int32_t)r->op};
     sort_numbers(NULL, r->attr, r->in->rank, r->in->dim, &s.lines);
-    s.buf[1] = (void *)(uintptr_t)in_order(r, r->in, &copy);
-    const bool ok = s.buf[1] && sort_run(r->threads, &s, r->st);
-    if (copy) buffer_release(copy);
-    return ok;
-}
-
-static bool run_argsort(const Run *r)
-{
-    int64_t n[4];
-    sort_numbers(NULL, r->attr, r->in->rank, r->in->dim, n);
-    return sort_by_pairs((DType)r->in->dtype, n[1], n[0] * n[2]) ? run_sort(r) : run_lowered(r);
+    if (!sort_on_host(r->op, (DType)s.type, s.size, s.lines * s.after)) return run_lowered(r);
+    return done(&t, take(&t, s.buf) && sort_run(r->threads, &s, r->st));
 }
 
 typedef bool RunFn(const Run *r);
@@ -147,20 +143,10 @@ static RunFn *const run_fn[OP_COUNT] = {
     [OP_reduce_max] = run_reduce,
     [OP_reduce_min] = run_reduce,
     [OP_matmul] = run_matmul,
-    [OP_conv] = run_conv,
-    [OP_conv_filter] = run_conv,
-    [OP_attention] = run_attention,
-    [OP_attention_query] = run_attention,
-    [OP_attention_keys] = run_attention,
-    [OP_eigh] = run_factor,
-    [OP_eigvalsh] = run_factor,
-    [OP_svd] = run_factor,
-    [OP_svdvals] = run_factor,
-    [OP_argsort] = run_argsort,
-    [OP_sort] = run_sort,
-    [OP_lu] = run_factor,
-    [OP_triangular] = run_factor,
 };
+
+static RunFn *const by_role[ROLE_SORT + 1] = {
+    [ROLE_CONVOLVE] = run_conv, [ROLE_ATTEND] = run_attention, [ROLE_FACTOR] = run_factor, [ROLE_SORT] = run_sort};
 
 bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int64_t *attr, uint32_t nattr, View *out,
     uint32_t nout, Status *st)
@@ -171,5 +157,6 @@ bool eager_run(const EagerCtx *c, Op op, const View *in, uint32_t nin, const int
                  op == OP_set_size || op == OP_custom))
         return status_fail(st, ST_UNSUPPORTED, "%s: only exists in graphs", def->name);
     const Run r = {c->threads, c->kept, c->blas, c->panels, op, in, nin, attr, nattr, out, st};
-    return run_fn[op] ? run_fn[op](&r) : run_lowered(&r);
+    RunFn *const run = run_fn[op] ? run_fn[op] : op_is_outside(op) ? by_role[def->role] : NULL;
+    return run ? run(&r) : run_lowered(&r);
 }

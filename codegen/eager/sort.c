@@ -462,7 +462,7 @@ bool sort_run(ThreadPool *threads, const HostSort *s, Status *st)
 {
     Sorting g = {.s = s, .width = (int64_t)dtype_bytes((DType)s->type), .columns = s->lines * s->after};
     if (s->size == 0 || g.columns == 0) return true;
-    g.places = s->part != 0;
+    g.places = s->op == OP_argsort;
     g.lanes = SORT_LANES_BYTES / (g.places ? (int64_t)sizeof(uint64_t) : g.width);
     g.order = key_order((DType)s->type, s->descending != 0);
     g.fns = eager_kernels()->sort[g.width == 8 ? 3 : g.width / 2];

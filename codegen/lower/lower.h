@@ -115,8 +115,9 @@ bool lower_panels(Scope *s, const Node *n, const Graph *body, uint32_t invariant
 const Panels *panels_find(const Scope *s, const Panels *like); /* NULL: there are none */
 bool loop_reads_trip(const Scope *s, const Node *n);           /* the loop reads its trip count from memory */
 
-/* lower_NAME lowers an op that is OUTSIDE of kernels, or ALONE where none has it. */
+/* lower_NAME lowers an op that is OUTSIDE of kernels, or ALONE where none has it; those of a routine's role have one. */
 #define OUTSIDE(name) bool lower_##name(Scope *s, const Node *n);
+#define ROUTINE(name, role) OUTSIDE(role)
 #include "../../ir/outside.h"
 bool lower_single(Scope *s, const Node *n); /* any other op, as a kernel of its own */
 

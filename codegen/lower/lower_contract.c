@@ -282,13 +282,14 @@ bool lower_matmul(Scope *s, const Node *n)
 bool lower_routine(Scope *s, const Node *n, const Dim *dim, const int64_t *word)
 {
     const HostRoutine *h = host_routine((Op)n->op);
+    const uint32_t results = routine_results((Op)n->op), count = routine_buffers((Op)n->op);
     if (!s->lw->o->host_products && !h->alone)
         return status_fail(s->lw->st, ST_UNSUPPORTED,
             "lowering %s: no kernels for it on this target (the decompose pass expands it)", op_def[n->op].name);
-    uint32_t *buf = ARENA_ARRAY(s->lw->arena, uint32_t, h->results + h->operands);
-    for (uint32_t i = 0; i < h->operands; i++) buf[h->results + i] = s->buf[scope_root(s->g, n->in[i])];
-    for (uint32_t i = 0; i < h->results; i++) buf[i] = scope_result(s, n->out + i);
-    for (uint32_t i = 0; i < h->results + h->operands; i++)
+    uint32_t *buf = ARENA_ARRAY(s->lw->arena, uint32_t, count);
+    for (uint32_t i = 0; i < n->nin; i++) buf[results + i] = s->buf[scope_root(s->g, n->in[i])];
+    for (uint32_t i = 0; i < results; i++) buf[i] = scope_result(s, n->out + i);
+    for (uint32_t i = 0; i < count; i++)
         if (buf[i] == NO_BUF)
             return status_fail(
                 s->lw->st, ST_INTERNAL, "lowering %s: %s reads a value that was never computed", s->g->name, op_def[n->op].name);
@@ -300,31 +301,25 @@ bool lower_routine(Scope *s, const Node *n, const Dim *dim, const int64_t *word)
     step->host.dim = dim;
     step->host.word = word;
     for (uint32_t i = 0; i < h->dims; i++) lower_dim(s->lw, dim[i]);
-    for (uint32_t i = 0; i < h->results + h->operands; i++) lower_read(s->lw, buf[i]);
+    for (uint32_t i = 0; i < count; i++) lower_read(s->lw, buf[i]);
     s->lw->p->launches++;
     return true;
 }
 
 /* ---- convolutions -------------------------------------------------------------------------------- */
 
-/* A convolution of x with filters of type w; y: what it makes, or of the filters' gradient the other operand. */
-static bool lower_convolution(Scope *s, const Node *n, const Type *w, const Type *y)
+bool lower_convolve(Scope *s, const Node *n)
 {
-    const Type *x = graph_type(s->g, n->in[0]);
+    const bool filters = n->op == OP_conv_filter;
+    const Type *x = graph_type(s->g, n->in[0]), *with = graph_type(s->g, n->in[1]), *to = graph_type(s->g, n->out);
     Dim *dim = ARENA_ARRAY(s->lw->arena, Dim, host_routine((Op)n->op)->dims);
-    conv_numbers((Op)n->op, n->attr->at, x->rank, x->dim, w->dim, y->dim, dim);
+    conv_numbers((Op)n->op, n->attr->at, x->rank, x->dim, (filters ? to : with)->dim, (filters ? with : to)->dim, dim);
     return lower_routine(s, n, dim, ATTRS(conv, n->attr->at)->low);
-}
-
-bool lower_conv(Scope *s, const Node *n) { return lower_convolution(s, n, graph_type(s->g, n->in[1]), graph_type(s->g, n->out)); }
-bool lower_conv_filter(Scope *s, const Node *n)
-{
-    return lower_convolution(s, n, graph_type(s->g, n->out), graph_type(s->g, n->in[1]));
 }
 
 /* ---- attention ----------------------------------------------------------------------------------- */
 
-bool lower_attention(Scope *s, const Node *n)
+bool lower_attend(Scope *s, const Node *n)
 {
     const Type *of[4];
     for (uint32_t i = 0; i < 4; i++) of[i] = graph_type(s->g, n->in[i]);
@@ -333,23 +328,13 @@ bool lower_attention(Scope *s, const Node *n)
     return lower_routine(s, n, dim, &ATTRS(attention, n->attr->at)->scale);
 }
 
-bool lower_attention_query(Scope *s, const Node *n) { return lower_attention(s, n); }
-bool lower_attention_keys(Scope *s, const Node *n) { return lower_attention(s, n); }
-
 /* ---- factors of matrices ------------------------------------------------------------------------- */
 
-static bool lower_factor(Scope *s, const Node *n)
+bool lower_factor(Scope *s, const Node *n)
 {
     const Type *x = graph_type(s->g, n->in[n->nin - 1]);
     Dim *dim = ARENA_ARRAY(s->lw->arena, Dim, host_routine((Op)n->op)->dims);
-    if (!factor_numbers(s->lw->dims, (Op)n->op, n->attr->at, x->rank, x->dim, dim))
+    if (!factor_numbers(s->lw->dims, n->attr->at, n->attr->len, x->rank, x->dim, dim))
         return status_fail(s->lw->st, ST_SHAPE, "lowering %s: too many matrices", op_def[n->op].name);
     return lower_routine(s, n, dim, NULL);
 }
-
-bool lower_eigh(Scope *s, const Node *n) { return lower_factor(s, n); }
-bool lower_eigvalsh(Scope *s, const Node *n) { return lower_factor(s, n); }
-bool lower_svd(Scope *s, const Node *n) { return lower_factor(s, n); }
-bool lower_svdvals(Scope *s, const Node *n) { return lower_factor(s, n); }
-bool lower_lu(Scope *s, const Node *n) { return lower_factor(s, n); }
-bool lower_triangular(Scope *s, const Node *n) { return lower_factor(s, n); }

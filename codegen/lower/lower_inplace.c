@@ -152,10 +152,10 @@ static bool merge(Lower *lw, const Touch *t, Steps touching, uint32_t made, uint
             st->kernel = lower_share(lw, st->kernel, in, out);
         }
     } else if (st->kind == STEP_HOST) {
-        const HostRoutine *h = host_routine((Op)st->host.op);
+        const uint32_t results = routine_results((Op)st->host.op);
         bool made_here = false;
-        for (uint32_t i = 0; i < h->results; i++) made_here |= st->buf[i] == from;
-        for (uint32_t i = 0; i < h->operands; i++) made_here &= !is_in(lw->p, st->buf[h->results + i], to);
+        for (uint32_t i = 0; i < results; i++) made_here |= st->buf[i] == from;
+        for (uint32_t i = results; i < routine_buffers((Op)st->host.op); i++) made_here &= !is_in(lw->p, st->buf[i], to);
         if (!made_here) return false;
     } else if (st->kind != STEP_CONTRACT || st->contract.c != from || is_in(lw->p, st->contract.a, to) ||
                is_in(lw->p, st->contract.b, to)) {

@@ -59,7 +59,7 @@ static uint32_t root(const Program *p, uint32_t buf)
 static void visit(Launches *l, const Step *s, Visit *to, bool *answer)
 {
     const Program *p = l->lw->p;
-    const uint32_t n = step_buffers(p, s), results = s->kind == STEP_HOST ? host_routine((Op)s->host.op)->results : 0;
+    const uint32_t n = step_buffers(p, s), results = s->kind == STEP_HOST ? routine_results((Op)s->host.op) : 0;
     for (uint32_t i = 0; i < n; i++)
         to(l, root(p, s->buf[i]), s->kind == STEP_KERNEL ? p->kernel.at[s->kernel].writes[i] : i < results, answer);
     if (s->kind == STEP_CONTRACT) {

@@ -4,6 +4,7 @@
 
 static bool (*const lower_op[OP_COUNT])(Scope *s, const Node *n) = {
 #define OUTSIDE(name) [OP_##name] = lower_##name,
+#define ROUTINE(name, role) [OP_##name] = lower_##role,
 #include "../../ir/outside.h"
 };
 

@@ -363,10 +363,10 @@ static bool on_host(Scope *s, const Node *n)
     if (op_is_source((Op)graph_maker(s->g, n->in[0])->op)) return false; /* it lies nowhere */
     for (uint32_t i = 0; i < t->rank && lines < 4; i++)
         if (i != axis) lines *= MIN_OF(dim_lo(dims, t->dim[i]), 4);
-    return s->lw->o->host_products && most > FEW && (n->op == OP_sort || sort_by_pairs((DType)t->dtype, most, lines));
+    return s->lw->o->host_products && most > FEW && sort_on_host((Op)n->op, (DType)t->dtype, most, lines);
 }
 
-static bool ordered(Scope *s, const Node *n)
+bool lower_sort(Scope *s, const Node *n)
 {
     if (!on_host(s, n)) return in_kernels(s, n, n->op == OP_sort);
     const Type *t = graph_type(s->g, n->in[0]);
@@ -375,6 +375,3 @@ static bool ordered(Scope *s, const Node *n)
         return status_fail(s->lw->st, ST_SHAPE, "lowering %s: too many lines", op_def[n->op].name);
     return lower_routine(s, n, dim, NULL);
 }
-
-bool lower_argsort(Scope *s, const Node *n) { return ordered(s, n); }
-bool lower_sort(Scope *s, const Node *n) { return ordered(s, n); }
