@@ -1,6 +1,8 @@
 /* op_grams: ONNX's TfIdfVectorizer over integers: how often each n-gram of a pool is met in rows of tokens. Relies on import.h. */
 #include "import.h"
 
+#define MOST_SKIPS (1 << 12) /* each is some nodes of the graph */
+
 typedef struct Pool {
     int64_t *token, *first, *index; /* the pool; where the grams of 1, 2, ... tokens begin; which element of the result is whose */
     int tokens, firsts, grams;
@@ -56,7 +58,7 @@ static kiln_tensor *met(Call *c, kiln_tensor *x, const int64_t *token, int64_t c
 static kiln_tensor *counts(Call *c, kiln_tensor *x, const Pool *p)
 {
     const int64_t low = attr_int(c, "min_gram_length", 1), high = attr_int(c, "max_gram_length", 1);
-    const int64_t skips = attr_int(c, "max_skip_count", 0), n = x->type.dim[x->type.rank - 1];
+    const int64_t n = x->type.dim[x->type.rank - 1], skips = MIN_OF(attr_int(c, "max_skip_count", 0), n);
     kiln_shape s = {.rank = x->type.rank};
     for (int i = 0; i < s.rank; i++) s.size[1 + i] = i + 1 < s.rank ? x->type.dim[i] : 1;
     kiln_tensor **column = ARENA_ARRAY(c->arena, kiln_tensor *, p->firsts + 1);
@@ -85,6 +87,8 @@ bool op_tfidf(Call *c)
     if (x->type.rank < 1 || x->type.rank > 2) return unsupported(c, "other than one or two axes");
     for (int i = 0; i < x->type.rank; i++)
         if (!dim_is_const(x->type.dim[i])) return unsupported(c, "a size that is a symbol");
+    if (MIN_OF(attr_int(c, "max_skip_count", 0), x->type.dim[x->type.rank - 1]) > MOST_SKIPS)
+        return unsupported(c, "a max_skip_count of more than 2^12 in rows as long");
     int64_t size = 0;
     for (int i = 0; i < p.grams; i++) size = MAX_OF(size, p.index[i] + 1);
     int64_t *from = ARENA_ARRAY(c->arena, int64_t, size + 1);
@@ -94,7 +98,8 @@ bool op_tfidf(Call *c)
     int weights;
     if (!attr_floats(c, "weights", weight, (int)size, &weights)) return false;
     if (weights > 0 && weights != size) return unsupported(c, "other than a weight for each element of the result");
-    kiln_tensor *y = counts(c, cast_to(c->t, c->at, x, DT_i64), &p);
+    if (!tensor_ok(x = cast_to(c->t, c->at, x, DT_i64))) return false;
+    kiln_tensor *y = counts(c, x, &p);
     y = kiln_gather_at(c->at, of(y), of(kiln_from_at(c->at, c->t->k, KILN_I64, KILN_SHAPE(size), from, size)), x->type.rank - 1);
     if (attr_is(c, "mode", "IDF")) y = kiln_min_at(c->at, of(y), KILN_OPERAND(1));
     if (weights > 0 && !attr_is(c, "mode", "TF"))

@@ -33,6 +33,10 @@ static kiln_variable *generator_of(Call *c)
         kiln_variable *v = kiln_generator_at(c->at, c->t->k, seed_of(c, number));
         kiln_eagerly_close(&now);
         g = v ? mem_zeros(1, sizeof *g) : NULL;
+        if (v && !g) {
+            fail(c->t, c->at, KILN_EMEMORY, "onnx: no memory for a generator");
+            kiln_variable_free(v);
+        }
         if (g) *g = (NodeGenerator){c->node->node, v, m->generators};
         if (g) m->generators = g;
     }

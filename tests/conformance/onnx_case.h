@@ -20,6 +20,7 @@ enum { MOST = 64 };
 
 typedef struct Verdict {
     bool ok;
+    kiln_code code; /* of an error of the engine */
     double ulps; /* the largest distance, in last places of what was wanted */
     char why[300];
 } Verdict;
@@ -38,6 +39,7 @@ static bool wrong(Verdict *v, const char *format, ...)
 static bool fine(kiln *k, Verdict *v)
 {
     if (!kiln_failed(k)) return true;
+    if (v->code == KILN_OK) v->code = kiln_error(k)->code;
     char text[1024]; /* without the line of ours that it names, and without the model's path */
     snprintf(text, sizeof text, "%s", kiln_error(k)->text);
     for (char *line = strstr(text, "  "); line; line = strstr(line + 1, "  "))
@@ -305,7 +307,7 @@ static kiln *case_engine(Mode mode, const char *device)
     return k;
 }
 
-static Verdict run_case(const char *folder, Mode mode, const char *device)
+static inline Verdict run_case(const char *folder, Mode mode, const char *device)
 {
     char path[1100];
     Verdict v = {.ok = true};
