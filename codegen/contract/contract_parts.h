@@ -30,6 +30,10 @@ bool contract_large(ThreadPool *threads, const HostContract *c, int64_t batches,
  * there is no OpenBLAS. */
 bool contract_blas(ThreadPool *threads, const HostContract *c, int64_t batches, Status *st);
 
+/* What pieces cost a processor when work is cut into them: */
+#define MOVED 24    /* multiplications that take as long as reading an element of another cache */
+#define SCARCE 1.25 /* and if there are so few pieces that a thread that is late holds up all, the whole so much more */
+
 /* factor_run of lu and triangular. */
 bool factor_own(ThreadPool *threads, const HostFactor *f, Status *st);
 

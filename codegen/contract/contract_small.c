@@ -131,9 +131,7 @@ static void run_pieces(void *arg, int64_t lo, int64_t hi)
     buffer_release(room);
 }
 
-#define MOVED 24      /* multiplications that take as long as reading an element of another cache */
-#define ROWS_MOVED 16 /* and moving one of the rows to where a strip reads them */
-#define SCARCE 1.25   /* what it costs if there are so few pieces that a thread that is late holds up all */
+#define ROWS_MOVED 16 /* multiplications that take as long as moving an element of the rows to where a strip reads them */
 
 /* Of a b that is read where it lies or whose panels are kept: blocks of rows, which each read all of it, and strips of columns,
  * such that all pieces take the least time, the last ones together. */

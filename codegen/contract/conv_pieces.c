@@ -15,8 +15,6 @@
 #define FEW_CHANNELS 16                  /* of it */
 #define LOW_ROWS 6                       /* of a tile of rows as they lie (twice as many with AVX-512, which share lines evenly) */
 #define SHORT_LINE 4                     /* positions of one that is packed with AVX-512, too */
-#define MOVED 24                         /* multiplications that take as long as reading an element of another cache */
-#define SCARCE 1.25                      /* what it costs if there are so few pieces that a thread that is late holds up all */
 #define PART_CELLS ((int64_t)1 << 19)    /* of all parts, where threads share k */
 
 /* What one thread computes at a time. */
