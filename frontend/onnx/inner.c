@@ -62,7 +62,7 @@ Held held_copy(const Call *c, const Held *h, bool own)
     Held to = *h;
     if (tensor_ok(h->t)) to.t = tensor_alias(c->t, c->at, h->t);
     if (own && tensor_ok(to.t)) kiln_own(to.t);
-    if (h->size) to.size = arena_copy(c->arena, h->size, (size_t)(h->sizes + 1) * sizeof *h->size);
+    if (h->size) to.size = arena_copy(c->arena, h->size, (size_t)h->sizes * sizeof *h->size);
     if (!h->many) return to;
     Held *at = ARENA_ARRAY(c->arena, Held, h->many->n + 1);
     for (uint32_t i = 0; i < h->many->n; i++) at[i] = held_copy(c, &h->many->at[i], own);

@@ -8,7 +8,7 @@ static bool known(const Held *h) { return h->size; }
 
 static bool put(Call *c, const Known *v, int n, int rank)
 {
-    c->out[0] = (Held){.size = arena_copy(c->arena, v, (size_t)(n + 1) * sizeof *v), .sizes = n, .rank = rank};
+    c->out[0] = (Held){.size = arena_copy(c->arena, v, (size_t)n * sizeof *v), .sizes = n, .rank = rank};
     return true;
 }
 
