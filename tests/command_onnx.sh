@@ -168,9 +168,15 @@ expect 'no known results' 3 '' 'there is neither output_0.pb nor test_data_set_0
 soft=$cases/test_Softsign
 cp -r "$soft" "$scratch/soft" && last=$(($(wc -c <"$soft/test_data_set_0/output_0.pb") - 4))
 printf '\000\000\100\100' | dd of="$scratch/soft/test_data_set_0/output_0.pb" bs=1 seek=$last conv=notrunc 2>/dev/null
-expect 'a known result that is wrong' 1 'agree in what every node gives: the results that are known are of another' '' check "$scratch/soft/model.onnx"
+expect 'a known result that is wrong' 1 'agree in what every node gives: the results that are$' '' check "$scratch/soft/model.onnx"
 grep -q '^compiled  4  *differs by 2.41, .* first at element 29$' "$scratch/out"
 verdict 'is told with its place' $?
+grep -q '^onnx: [0-9]* values: eager within the reference.s bounds$' "$scratch/out"
+verdict 'and compiled code, whose results are the same, is not searched' $?
+cp -r "$scratch/soft/test_data_set_0" "$scratch/soft/test_data_set_1"
+expect 'two sets of results that are wrong' 1 '' '' check "$scratch/soft/model.onnx"
+[ "$(grep -c '^compiled  4  *differs' "$scratch/out")" = 2 ] && [ "$(grep -c 'agree in what every node gives' "$scratch/out")" = 1 ]
+verdict 'of which one is searched' $?
 expect 'no values of nodes' 3 '' 'no file there is called VALUE.npy or VALUE.pb after a value that a node gives' check "$soft/model.onnx" --nodes "$soft"
 if command -v python3 >/dev/null; then
     python3 - "$soft/test_data_set_0/input_0.pb" "$scratch" <<'END'

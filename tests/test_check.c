@@ -1,5 +1,7 @@
 /* test_check: the verdicts of kiln_check. Exact integers, infinities, long loops and comparisons of what was computed are decided; an element
  * that honest code may compute either way is "cannot tell", which is no disagreement. */
+#include "frontend/check/check.h"
+
 #include "front.h"
 
 #include <math.h>
@@ -94,12 +96,52 @@ static void disagreements_and_errors_are_zero(void **state)
     assert_error(k, KILN_ESTATE, "check: argument 0 is NULL");
 }
 
+typedef struct Told {
+    uint32_t calls, all, last;
+} Told;
+
+static void told(void *user, uint32_t done, uint32_t all)
+{
+    Told *t = user;
+    assert_true(done < all && (!t->calls || done > t->last));
+    *t = (Told){t->calls + 1, all, done};
+}
+
+KILN_FUNCTION(chain, k, x)
+{
+    kiln_tensor *y = x;
+    for (int i = 0; i < 10; i++) y = kiln_sqrt(kiln_add(y, 1.5));
+    return kiln_add(kiln_sum(y, KILN_ALL), y);
+}
+
+/* Either half alone, with news of how far it is. */
+static void a_half_can_be_asked_for(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_f32(k, KILN_SHAPE(3), 1, 2, 4);
+    for (int reference = 0; reference < 2; reference++) {
+        char *text = NULL;
+        size_t len = 0;
+        Told t = {0};
+        FILE *to = open_memstream(&text, &len);
+        const CheckParts parts = {.reference = reference, .compiled = !reference, .progress = told, .user = &t};
+        assert_int_equal(check_parts(KILN_HERE, to, KILN_FN(k, chain), &x, 1, &parts), KILN_AGREE);
+        fclose(to);
+        if (!strstr(text, reference ? "values: eager within the reference's bounds\n" : "values: eager and compiled equal bit for bit\n")) fail_msg("%s", text);
+        assert_true(reference ? t.calls >= 20 && t.all > t.calls : t.calls == 1);
+        free(text);
+    }
+    assert_ok(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WAIT_TEST(what_can_be_decided_is),
         FRONT_TEST(what_cannot_be_decided_is_no_disagreement),
         WAIT_TEST(disagreements_and_errors_are_zero),
+        WAIT_TEST(a_half_can_be_asked_for),
     };
     return cmocka_run_group_tests_name("check", tests, front_needs_llvm, NULL);
 }

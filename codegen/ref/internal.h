@@ -54,6 +54,9 @@ void ref_set(RefTensor *t, int64_t i, double v, double err, double ulps);
 void ref_set_integer(RefTensor *t, int64_t i, DType from, int64_t v); /* sets an exact value, rounded once; u64 as its bits */
 void ref_copy(RefTensor *to, int64_t i, const RefTensor *from, int64_t j);
 void ref_copy_all(RefTensor *to, const RefTensor *from);
+int ref_lowest_bit(double v); /* the exponent of the lowest bit that is set; v is finite and not 0 */
+/* Multiples of 2^lowest whose absolute values add up to `size` are added without rounding in any order. */
+bool ref_exact_sum(DType t, double size, int lowest);
 
 /* ---- indices */
 static inline void unravel(const Type *t, int64_t flat, int64_t *index)

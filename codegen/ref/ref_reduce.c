@@ -1,7 +1,6 @@
-/* ref_reduce: reductions, matmul and convolutions, in order of the index, with error bounds that cover the order of
- * docs/numerics.md. Relies on internal.h. */
+/* ref_reduce: reductions and running ones, in order of the index, with error bounds that cover the order of docs/numerics.md.
+ * Relies on internal.h. */
 #include "../../ir/tree.h"
-#include "../contract/contract.h"
 #include "integer.h"
 #include "internal.h"
 
@@ -47,23 +46,23 @@ static double depth_of_reduction(const Run *r)
     return depth;
 }
 
-/* The exponent of v's lowest bit that is set; v is finite and not 0. */
-static int lowest_bit(double v)
+int ref_lowest_bit(double v)
 {
-    int exponent;
-    const int64_t digits = (int64_t)ldexp(frexp(fabs(v), &exponent), 53);
-    return exponent - 53 + __builtin_ctzll((unsigned long long)digits);
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    const int exponent = (int)(bits >> 52 & 0x7ff);
+    const uint64_t digits = (bits & (((uint64_t)1 << 52) - 1)) | (uint64_t)(exponent != 0) << 52;
+    return MAX_OF(exponent, 1) - 1075 + __builtin_ctzll(digits);
 }
 
-/* Multiples of 2^lowest whose absolute values add up to `size` are added without rounding in any order. */
-static bool exact_sum(DType t, double size, int lowest)
+bool ref_exact_sum(DType t, double size, int lowest)
 {
     return size == 0 || (lowest >= ref_lowest(t) && ldexp(1, lowest) >= size * ref_ulp(t, 1) / 2);
 }
 
 static void take_sum(Sum *s, double x, double b)
 {
-    if (isfinite(x) && x != 0) s->lowest = MIN_OF(s->lowest, lowest_bit(x));
+    if (isfinite(x) && x != 0) s->lowest = MIN_OF(s->lowest, ref_lowest_bit(x));
     double t = s->value + x;
     if (isfinite(t)) s->lost += fabs(s->value) >= fabs(x) ? (s->value - t) + x : (x - t) + s->value;
     s->value = t;
@@ -130,7 +129,7 @@ static void sum_end(const Sum *s, Op op, double depth, RefTensor *out, int64_t i
     }
     double value = s->value + s->lost, err = s->err, rounding = s->n > 1 ? 2 * ref_unit(t) * depth : 0;
     if (op == OP_sum) {
-        if (err != 0 || !exact_sum(compute, s->size, s->lowest)) err += rounding * s->size;
+        if (err != 0 || !ref_exact_sum(compute, s->size, s->lowest)) err += rounding * s->size;
         if (s->value == 0 && s->zeros & 2) err = fmax(err, ref_ulp(t, 0)); /* -0 alone, or added to a 0 that comes before it */
         if (s->size + err >= ref_largest(compute) && s->value == s->value) out->undecided[i] |= DOUBT_OVERFLOW;
     } else if (op == OP_prod) {
@@ -322,167 +321,6 @@ bool ref_argextreme(Run *r)
         for (int64_t k = 0; k < x->type.dim[axis]; k++)
             if (x->undecided[first + k * step] || may_differ(x, first + best * step, first + k * step))
                 out->undecided[i] |= DOUBT_STEP;
-    }
-    return true;
-}
-
-/* ---- matmul -------------------------------------------------------------------------------------------------- */
-
-/* The most steps that a product goes through on its way into the sum. OpenBLAS may add in order, and so does this interpreter,
- * which matters in f64. */
-static double depth_of_product(const Run *r, int64_t m, int64_t n, int64_t k)
-{
-    const DType to = (DType)r->out[0].type.dtype, t = (DType)dtype_info[to].compute;
-    const int tensor_cores = t == to && !r->tf32 ? 0 : 8; /* what their sums may lose more (docs/numerics.md) */
-    if (t == DT_f64 || (contract_blas_opened() && contract_by_blas(t, m, n, k))) return (double)k;
-    return tensor_cores + fmin((double)k, TREE_PRODUCT + (double)TREE_RUN / TREE_PRODUCT + log2((double)k + 1));
-}
-
-/* A sum of products in the making. */
-typedef struct Dot {
-    double sum, size, err;
-    int64_t n;
-    int lowest;
-    uint8_t undecided;
-    bool tf32; /* operands may be rounded to it */
-} Dot;
-
-static Dot begin_dot(const Run *r)
-{
-    return (Dot){.lowest = INT_MAX, .tf32 = r->tf32 && r->out[0].type.dtype == DT_f32 && r->in[0]->type.dtype == DT_f32};
-}
-
-/* What a number loses that is rounded to 11 bits; one below the normal numbers may be lost as a whole. */
-static double lost_in_tf32(double v) { return fabs(v) < 0x1p-126 ? fabs(v) : fabs(v) * 0x1p-11; }
-
-static void round_pair(Dot *d, double x, double y)
-{
-    const double x_err = lost_in_tf32(x), y_err = lost_in_tf32(y);
-    if (fmax(fabs(x), fabs(y)) >= 0x1.ffep127) d->undecided |= DOUBT_OVERFLOW; /* it may become infinite */
-    d->err += fabs(x) * y_err + fabs(y) * x_err + x_err * y_err;
-}
-
-/* Element p of a times element q of b; p < 0: a zero. */
-static void take_pair(Dot *d, const RefTensor *a, int64_t p, const RefTensor *b, int64_t q)
-{
-    const double x = p < 0 ? 0 : a->f[p], bound = p < 0 ? 0 : a->bound[p], product = x * b->f[q];
-    d->sum += product;
-    d->n++;
-    d->undecided |= (p < 0 ? 0 : a->undecided[p]) | b->undecided[q];
-    if (!isfinite(product)) return;
-    if (d->tf32) round_pair(d, x, b->f[q]);
-    d->size += fabs(product);
-    if (product != 0) d->lowest = MIN_OF(d->lowest, lowest_bit(x) + lowest_bit(b->f[q]));
-    d->err += fabs(x) * b->bound[q] + fabs(b->f[q]) * bound + bound * b->bound[q];
-}
-
-static void end_dot(const Dot *d, double depth, RefTensor *out, int64_t i)
-{
-    const DType compute = (DType)dtype_info[out->type.dtype].compute;
-    double err = d->err;
-    uint8_t undecided = d->undecided;
-    if (err != 0 || !exact_sum(compute, d->size, d->lowest)) {
-        err += 2 * (depth + 1) * ref_unit((DType)out->type.dtype) * d->size;
-        /* Whether a product or partial sum may overflow, or be lost below the smallest number. */
-        if (d->size > 0) err += (double)d->n * ref_ulp(compute, 0);
-    }
-    if (d->size + err >= ref_largest(compute) && d->sum == d->sum) undecided |= DOUBT_OVERFLOW;
-    ref_set(out, i, d->sum, isfinite(d->sum) ? err : 0, 0);
-    out->undecided[i] |= undecided;
-}
-
-/* Of integers: modulo 2^bits of the result. */
-static void integer_product(const RefTensor *a, const RefTensor *b, RefTensor *out)
-{
-    const uint32_t rank = a->type.rank;
-    const int64_t n = b->type.dim[rank - 1], depth = a->type.dim[rank - 1];
-    for (int64_t i = 0; i < out->count; i++) {
-        int64_t col = i % n, row = i / n, batch = row / a->type.dim[rank - 2];
-        uint64_t sum = 0;
-        for (int64_t k = 0; k < depth; k++) sum += (uint64_t)a->i[row * depth + k] * (uint64_t)b->i[(batch * depth + k) * n + col];
-        out->i[i] = ref_wrap((DType)out->type.dtype, (int64_t)sum);
-    }
-}
-
-bool ref_matmul(Run *r)
-{
-    const RefTensor *a = r->in[0], *b = r->in[1];
-    RefTensor *out = &r->out[0];
-    const uint32_t rank = a->type.rank;
-    const int64_t n = b->type.dim[rank - 1], depth_k = a->type.dim[rank - 1];
-    if (out->i) {
-        integer_product(a, b, out);
-        return true;
-    }
-    const double depth = depth_of_product(r, a->type.dim[rank - 2], n, depth_k);
-    for (int64_t i = 0; i < out->count; i++) {
-        int64_t col = i % n, row = i / n, batch = row / a->type.dim[rank - 2];
-        Dot d = begin_dot(r);
-        for (int64_t k = 0; k < depth_k; k++) take_pair(&d, a, row * depth_k + k, b, (batch * depth_k + k) * n + col);
-        end_dot(&d, depth, out, i);
-    }
-    return true;
-}
-
-/* ---- convolution --------------------------------------------------------------------------------------------- */
-
-/* The pixel of x, its channels not counted, that tap t of place p meets in image n; -1: it lies outside; -2: it meets a gap. */
-static int64_t pixel(const Run *r, int64_t n, const int64_t *p, const int64_t *t)
-{
-    const struct conv_attrs *a = ATTRS(conv, r->node->attr->at); /* conv_filter's begin in the same way, without spread */
-    const Type *x = &r->in[0]->type;
-    const uint32_t space = x->rank - 2u;
-    bool outside = false;
-    for (uint32_t i = 0; i < space; i++) {
-        const uint32_t j = 3 - space + i;
-        const int64_t spread = r->node->op == OP_conv ? a->spread[j] : 1;
-        const int64_t at = p[i] * a->stride[j] + t[i] * a->dilation[j] - a->low[j];
-        if (at % spread != 0) return -2;
-        outside |= at < 0 || at / spread >= x->dim[1 + i];
-        n = n * x->dim[1 + i] + at / spread;
-    }
-    return outside ? -1 : n;
-}
-
-bool ref_conv(Run *r)
-{
-    const RefTensor *x = r->in[0], *w = r->in[1];
-    RefTensor *out = &r->out[0];
-    const uint32_t space = x->type.rank - 2u;
-    const int64_t c = w->type.dim[space], go = w->type.dim[space + 1], channels = x->type.dim[space + 1];
-    for (int64_t i = 0; i < out->count; i++) {
-        int64_t index[MAX_RANK], tap[MAX_RANK];
-        Dot d = begin_dot(r);
-        unravel(&out->type, i, index);
-        const int64_t first = index[space + 1] / (go / ATTRS(conv, r->node->attr->at)->groups) * c;
-        for (int64_t q = 0; q < w->count; q += c * go) {
-            unravel(&w->type, q, tap);
-            const int64_t at = pixel(r, index[0], index + 1, tap);
-            for (int64_t k = 0; k < c && at != -2; k++)
-                take_pair(&d, x, at < 0 ? -1 : at * channels + first + k, w, q + k * go + index[space + 1]);
-        }
-        end_dot(&d, depth_of_product(r, 1, 1, d.n), out, i);
-    }
-    return true;
-}
-
-bool ref_conv_filter(Run *r)
-{
-    const RefTensor *x = r->in[0], *y = r->in[1];
-    RefTensor *out = &r->out[0];
-    const uint32_t space = x->type.rank - 2u;
-    const int64_t c = out->type.dim[space], go = out->type.dim[space + 1], channels = x->type.dim[space + 1];
-    for (int64_t i = 0; i < out->count; i++) {
-        int64_t tap[MAX_RANK], place[MAX_RANK];
-        Dot d = begin_dot(r);
-        unravel(&out->type, i, tap);
-        const int64_t channel = tap[space + 1] / (go / ATTRS(conv_filter, r->node->attr->at)->groups) * c + tap[space];
-        for (int64_t q = 0; q < y->count; q += go) {
-            unravel(&y->type, q, place);
-            const int64_t at = pixel(r, place[0], place + 1, tap);
-            take_pair(&d, x, at < 0 ? -1 : at * channels + channel, y, q + tap[space + 1]);
-        }
-        end_dot(&d, depth_of_product(r, 1, 1, d.n), out, i);
     }
     return true;
 }

@@ -15,8 +15,10 @@ typedef struct Check {
     kiln_function *f;
     kiln_tensor *const *in;
     int nin;
+    const CheckParts *parts;
     Traced traced;
     kiln_tensor **value;         /* per value of the entry graph: what eager code makes of it */
+    const Lives *lives;          /* NULL: all values are kept */
     const int64_t *symbol;       /* sizes that loops make and nodes count, as they are found */
     int64_t compared, undecided; /* elements, by the reference */
     char doubt[400];             /* the first value with undecided elements, and why they are */
@@ -49,6 +51,11 @@ static void say(const Check *c, const Graph *g, Value v, const char *what)
     char value[300];
     if (c->report)
         fprintf(c->report, "%s: %s: %s\n", c->f->name, value_text(c, g, graph_maker(g, v), v, value, sizeof value), what);
+}
+
+static void tell_progress(const Check *c, uint32_t done, uint32_t all)
+{
+    if (c->parts->progress) c->parts->progress(c->parts->user, done, all);
 }
 
 /* ---- eager code against the reference, op by op ---------------------------------------------------------------------------
@@ -110,9 +117,11 @@ static void judge_body(void *arg)
 static bool judge(void *user, const Graph *g, uint32_t node, kiln_tensor *const *in, kiln_tensor *const *out)
 {
     Check *c = user;
+    if (!c->parts->reference) return true;
     /* On the CPU the option is none. */
     const bool tf32 = function_sums(c->f) == SUMS_TF32 && c->traced.device != HOST;
     Judged j = {.c = c, .g = g, .node = node, .in = in, .out = out, .tf32 = tf32};
+    if (g == entry_graph(&c->traced)) tell_progress(c, node, g->node.len);
     arena_init(&j.arena);
     bool ran = arena_try(&j.arena, &j.st, judge_body, &j) && !j.st.code;
     if (!ran) fail_status(c->t, c->at, &j.st);
@@ -153,7 +162,8 @@ static bool trace(Check *c, Traced *traced)
     return function_trace(c->t, c->at, c->f, c->in, c->nin, traced);
 }
 
-/* Traces and compiles anew with values [from, to) as extra outputs; the first of all results that differs from eager code, or 0. */
+/* Traces and compiles anew with values [from, to) as extra outputs; the first value of the graph that comes out and differs from
+ * eager code, or 0. */
 static bool compiled_agrees(Check *c, Value from, Value to, int stop_after, Value *differs)
 {
     Instance *inst = instance_zeros(c->t, c->at, "check", 0);
@@ -173,8 +183,8 @@ static bool compiled_agrees(Check *c, Value from, Value to, int stop_after, Valu
     ok = ok && instance_results(c->t, c->at, c->f, inst, c->in, result);
     c->t->quiet--;
     double largest = 0;
-    for (uint32_t i = 0; ok && i < inst->traced.nresult && !*differs; i++)
-        if (tensors_differ(c->t, c->at, result[i], c->value[of[i]], &largest)) *differs = of[i];
+    for (uint32_t i = 0; ok && i < inst->traced.nresult; i++)
+        if ((!*differs || of[i] < *differs) && tensors_differ(c->t, c->at, result[i], c->value[of[i]], &largest)) *differs = of[i];
     mem_free(result, inst->traced.nresult * sizeof *result);
     instance_free(inst);
     return ok;
@@ -197,17 +207,19 @@ static bool bisect(Check *c, Value from, Value to)
 }
 
 #define BATCH 200 /* extra outputs per compile */
+/* As it is, nothing added; then, whether or not its results differ, with the values in between, of which the first is sought. */
 static bool against_compiled(Check *c)
 {
-    Value n = entry_graph(&c->traced)->value.len, differs;
-    if (!compiled_agrees(c, 1, 1, -1, &differs)) /* as it is, nothing added */
-        return false;
-    if (differs) return bisect(c, 1, 1);
-    for (Value from = 1; from < n; from += BATCH) {
-        if (!compiled_agrees(c, from, MIN_OF(from + BATCH, n), -1, &differs)) return false;
-        if (differs) return bisect(c, from, MIN_OF(from + BATCH, n));
+    const Value n = entry_graph(&c->traced)->value.len;
+    Value results, differs;
+    if (!compiled_agrees(c, 1, 1, -1, &results)) return false;
+    for (Value from = 1, to; from < n; from = to) {
+        to = MIN_OF(from + BATCH, n);
+        tell_progress(c, from, n);
+        if (!compiled_agrees(c, from, to, -1, &differs)) return false;
+        if (differs && differs < to) return bisect(c, from, to); /* what differs later is a result, or follows from another value */
     }
-    return true;
+    return !results || bisect(c, 1, 1); /* they differ only if nothing else comes out */
 }
 
 static bool compiles_not(const kiln_function *f) { return f->k->options.no_compile || f->compile == KILN_NEVER; }
@@ -229,18 +241,32 @@ static bool source_values(Check *c)
 static kiln_verdict told(const Check *c)
 {
     const uint32_t values = entry_graph(&c->traced)->value.len - 1;
-    const bool alone = compiles_not(c->f); /* eager code, and nothing to hold it against but the reference */
+    const char *alone = !c->parts->compiled  ? ""
+                        : compiles_not(c->f) ? "; the engine does not compile" /* nothing but the reference to hold against */
+                                             : NULL;
     if (c->undecided && c->report)
         fprintf(c->report,
             "%s: cannot tell: the reference leaves %" PRId64 " of %" PRId64
             " elements undecided, first of %s; all others agree%s\n",
             c->f->name, c->undecided, c->undecided + c->compared, c->doubt,
-            alone ? "; the engine does not compile" : ", and eager and compiled are equal bit for bit");
+            alone ? alone : ", and eager and compiled are equal bit for bit");
     else if (c->report)
-        fprintf(c->report, "%s: %u values: %s\n", c->f->name, values,
-            alone ? "eager within the reference's bounds; the engine does not compile"
-                  : "eager and compiled equal bit for bit, both within the reference's bounds");
+        fprintf(c->report, "%s: %u values: %s%s\n", c->f->name, values,
+            alone                 ? "eager within the reference's bounds"
+            : c->parts->reference ? "eager and compiled equal bit for bit, both within the reference's bounds"
+                                  : "eager and compiled equal bit for bit",
+            alone ? alone : "");
     return c->undecided ? KILN_CANNOT_TELL : KILN_AGREE;
+}
+
+/* Of values that nobody compares later none outlives its last use. */
+static void find_lives(void *arg)
+{
+    Check *c = arg;
+    const Module *m = c->traced.module;
+    Lives *lives = ARENA_ARRAY(&c->traced.arena, Lives, m->graph.len);
+    for (uint32_t i = 0; i < m->graph.len; i++) lives[i] = graph_lives(&c->traced.arena, m->graph.at[i]);
+    c->lives = lives;
 }
 
 static kiln_verdict check_traced(Check *c)
@@ -248,8 +274,16 @@ static kiln_verdict check_traced(Check *c)
     uint32_t n = entry_graph(&c->traced)->value.len;
     ScratchMark mark = scratch_mark(&c->t->scratch);
     int64_t *symbol = SCRATCH(c->t, c->at, int64_t, c->traced.module->dims.expr.len); /* found on the way: all else is exact */
-    Interpreter run = {
-        .t = c->t, .at = c->at, .name = "check", .device = c->traced.device, .symbol = symbol, .judge = judge, .user = c};
+    const bool compiled = c->parts->compiled && !compiles_not(c->f);
+    bool ok = symbol && (compiled || bordered(c->t, c->at, &c->traced.arena, find_lives, c));
+    Interpreter run = {.t = c->t,
+        .at = c->at,
+        .name = "check",
+        .device = c->traced.device,
+        .lives = c->lives,
+        .symbol = symbol,
+        .judge = judge,
+        .user = c};
     const uint8_t sums = c->t->sums;
     const bool own_products = c->t->own_products;
     c->symbol = symbol;
@@ -257,17 +291,17 @@ static kiln_verdict check_traced(Check *c)
     if (!c->value) return fail(c->t, c->at, KILN_EMEMORY, "check: no memory"), KILN_DISAGREE;
     c->t->sums = function_sums(c->f);
     c->t->own_products = c->f->options.no_blas;
-    bool ok = symbol && source_values(c) && interpret(&run, entry_graph(&c->traced), c->value);
+    ok = ok && source_values(c) && interpret(&run, entry_graph(&c->traced), c->value);
     c->t->sums = sums;
     c->t->own_products = own_products;
-    ok = ok && (compiles_not(c->f) || against_compiled(c));
+    ok = ok && (!compiled || against_compiled(c));
     kiln_verdict verdict = ok ? told(c) : KILN_DISAGREE;
     mem_free(c->value, n * sizeof *c->value);
     scratch_reset(&c->t->scratch, mark);
     return verdict;
 }
 
-kiln_verdict kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_tensor *const *in, int nin)
+kiln_verdict check_parts(kiln_site at, FILE *report, kiln_function *f, kiln_tensor *const *in, int nin, const CheckParts *parts)
 {
     Thread *t = f ? thread_of(f->k) : thread_last();
     if (!f || !t || t->trace) {
@@ -281,7 +315,7 @@ kiln_verdict kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_te
             return KILN_DISAGREE;
         }
     const bool entered = call_enter(t, at, f);
-    Check c = {.t = t, .at = at, .report = report, .f = f, .in = in, .nin = nin};
+    Check c = {.t = t, .at = at, .report = report, .f = f, .in = in, .nin = nin, .parts = parts};
     traced_init(&c.traced);
     kiln_scope scope = kiln_scope_open(t->k);
     kiln_verdict verdict = entered && trace(&c, &c.traced) ? check_traced(&c) : KILN_DISAGREE;
@@ -289,4 +323,9 @@ kiln_verdict kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_te
     kiln_scope_close(&scope);
     if (entered) call_leave(t);
     return verdict;
+}
+
+kiln_verdict kiln_check_at(kiln_site at, FILE *report, kiln_function *f, kiln_tensor *const *in, int nin)
+{
+    return check_parts(at, report, f, in, nin, &(CheckParts){.reference = true, .compiled = true});
 }

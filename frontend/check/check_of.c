@@ -25,20 +25,26 @@ static bool with_arguments(kiln_site at, const char *what, kiln_function *f, kil
 
 typedef struct Judge {
     FILE *report;
+    const CheckParts *parts;
     kiln_verdict verdict;
 } Judge;
 
 static bool use_check(kiln_site at, kiln_function *f, kiln_tensor *const *x, int n, void *user)
 {
     Judge *j = user;
-    j->verdict = kiln_check_at(at, j->report, f, x, n);
+    j->verdict = check_parts(at, j->report, f, x, n, j->parts);
     return j->verdict != KILN_DISAGREE;
+}
+
+kiln_verdict check_parts_of(kiln_site at, FILE *report, kiln_function *f, kiln_operands in, const CheckParts *parts)
+{
+    Judge j = {report, parts, KILN_DISAGREE};
+    return with_arguments(at, "check", f, in, use_check, &j) ? j.verdict : KILN_DISAGREE;
 }
 
 kiln_verdict kiln_check_of_at(kiln_site at, FILE *report, kiln_function *f, kiln_operands in)
 {
-    Judge j = {report, KILN_DISAGREE};
-    return with_arguments(at, "check", f, in, use_check, &j) ? j.verdict : KILN_DISAGREE;
+    return check_parts_of(at, report, f, in, &(CheckParts){.reference = true, .compiled = true});
 }
 
 typedef struct Profiled {
