@@ -180,7 +180,7 @@ static uint8_t *made_of(bool in_graph, int field, const char *begin, size_t begi
     uint8_t *all = malloc(64 + (size_t)n * (begins + 16));
     Message head = {.n = 0}, one, part;
     bytes(&head, 8, "\x10\x11", 2), integer(&head, 1, 8);
-    if (!in_graph) bytes(&head, 7, NULL, 0);
+    if (!in_graph) bytes(&head, 7, "", 0);
     *size = 0;
     for (uint32_t i = 0; i < n; i++) {
         char number[16];
