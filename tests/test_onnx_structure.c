@@ -1,6 +1,9 @@
 /* test_onnx_structure: what an ONNX model is made of beside its graph: functions of its own. */
 #include "values.h"
 
+#include <pthread.h>
+#include <stdlib.h>
+
 #include <kiln/onnx.h>
 
 #include "onnx_bytes.h"
@@ -154,9 +157,106 @@ static void functions_have_bounds(void **state)
     kiln_onnx_free(x);
 }
 
+/* ---- what is long ------------------------------------------------------------------------------------- */
+
+typedef struct Long { /* a graph in the making */
+    uint8_t *at;
+    size_t n;
+} Long;
+
+static void longer(Long *g, int field, const Message *part)
+{
+    Message m = {.n = 0};
+    message(&m, field, part);
+    memcpy(g->at + g->n, m.at, m.n);
+    g->n += m.n;
+}
+
+static kiln_onnx *load_long(Long *g)
+{
+    Message head = {.n = 0}, x = value_of("x"), y = value_of("y");
+    longer(g, 11, &x), longer(g, 12, &y);
+    integer(&head, 1, 8);
+    opset(&head, 8, "", 17);
+    varint(&head, 7 << 3 | 2), varint(&head, g->n);
+    uint8_t *all = malloc(head.n + g->n);
+    memcpy(all, head.at, head.n), memcpy(all + head.n, g->at, g->n);
+    kiln_onnx *m = kiln_onnx_load_memory(k, all, head.n + g->n);
+    free(all), free(g->at);
+    assert_non_null(m);
+    return m;
+}
+
+/* On a stack that has no room for a frame for each node of a chain: eagerly, traced, and for an object. */
+static void *call_chain(void *user)
+{
+    KILN_SCOPE(k);
+    kiln_onnx *m = user;
+    float result[3];
+    for (int eager = 0; eager < 2; eager++) {
+        kiln_tensor *y = NULL;
+        kiln_eager(k, eager);
+        kiln_onnx_call(m, KILN_IN(kiln_f32(k, KILN_SHAPE(3), 1, 2, -1)), &y, 1);
+        kiln_eager(k, false);
+        if (!y || kiln_failed(k) || !kiln_read(y, result, sizeof result) || result[0] != 20001 || result[2] != -20001) return "a call";
+    }
+    FILE *nowhere = fopen("/dev/null", "w");
+    const bool seen = nowhere && kiln_onnx_inspect(nowhere, m, true, NULL);
+    if (nowhere) fclose(nowhere);
+    return seen ? NULL : "an inspection";
+}
+
+static void a_chain_takes_no_stack(void **state)
+{
+    (void)state;
+    enum { LINKS = 40000 };
+    Long g = {malloc((size_t)LINKS * 64), 0};
+    for (int i = 0; i < LINKS; i++) {
+        char before[16] = "x", name[16] = "y";
+        if (i) snprintf(before, sizeof before, "v%d", i - 1);
+        if (i < LINKS - 1) snprintf(name, sizeof name, "v%d", i);
+        const Message n = i % 2 ? node_of("Add", before, "x", name) : node_of("Identity", before, NULL, name);
+        longer(&g, 1, &n);
+    }
+    kiln_onnx *m = load_long(&g);
+    pthread_attr_t small;
+    pthread_t thread;
+    void *why = NULL;
+    pthread_attr_init(&small);
+    assert_int_equal(pthread_attr_setstacksize(&small, 512 << 10), 0);
+    assert_int_equal(pthread_create(&thread, &small, call_chain, m), 0);
+    pthread_join(thread, &why);
+    pthread_attr_destroy(&small);
+    if (why) fail_msg("%s", (char *)why);
+    kiln_onnx_free(m);
+}
+
+/* As old models have it each initialiser is an input, too; looking for each among all would take minutes. */
+static void many_inputs_have_initialisers(void **state)
+{
+    (void)state;
+    enum { MANY = 200000 };
+    Long g = {malloc((size_t)MANY * 96), 0};
+    Message neg = node_of("Neg", "x", NULL, "y");
+    for (int i = 0; i < MANY; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "w%d", i);
+        Message t = {.n = 0}, in = {.n = 0};
+        bytes(&t, 1, "\0", 1), integer(&t, 2, 1), text(&t, 8, name), text(&in, 1, name);
+        longer(&g, 5, &t), longer(&g, 11, &in);
+    }
+    longer(&g, 1, &neg);
+    kiln_onnx *m = load_long(&g);
+    kiln_onnx_value v;
+    assert_int_equal(kiln_onnx_inputs(m, &v, 1), 1);
+    assert_string_equal(v.name, "x");
+    kiln_onnx_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ENGINE_TEST(functions_are_called), ENGINE_TEST(functions_are_found), ENGINE_TEST(functions_do_not_call_themselves), ENGINE_TEST(functions_have_bounds)};
+        ENGINE_TEST(functions_are_called), ENGINE_TEST(functions_are_found), ENGINE_TEST(functions_do_not_call_themselves), ENGINE_TEST(functions_have_bounds),
+        ENGINE_TEST(a_chain_takes_no_stack), ENGINE_TEST(many_inputs_have_initialisers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,9 +142,9 @@ static bool take_weights(Thread *t, kiln_site at, kiln_onnx *m, bool whole)
     for (const Plan *p = m->plans; ok && p; p = p->next)
         for (uint32_t i = 0; ok && i < p->initializers; i++) {
             if (m->weight[p->weight + i]) continue;
-            const OnnxDType *d = onnx_dtype(p->graph->initializer.at[i].type);
+            const OnnxDType *d = onnx_dtype(p->value[i]->type);
             if (!whole && d->dtype == DT_NONE) continue;
-            kiln_tensor *x = tensor_value(t, at, m, &p->graph->initializer.at[i]);
+            kiln_tensor *x = tensor_value(t, at, m, p->value[i]);
             ok = tensor_ok(x);
             if (ok) m->weight[p->weight + i] = kiln_own(x);
         }

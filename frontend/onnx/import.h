@@ -73,7 +73,9 @@ typedef struct Plan {
     const OnnxFunction *function; /* NULL: a graph */
     uint32_t names, nodes, inputs, outputs, initializers;
     PlanNode *node;
-    uint32_t *input, *output, *initializer; /* numbers of names */
+    uint32_t *input, *output, *initializer; /* numbers of names; of initialisers those that something reads */
+    uint32_t *stated;                       /* per input of a graph: which it is there, where others have an initialiser */
+    const OnnxTensor **value;               /* per initialiser */
     uint32_t weight;                        /* the first initialiser's number among the model's */
     uint32_t takes;                         /* values of the graph around it */
     uint32_t *taken, *from;                 /* their numbers here and there */

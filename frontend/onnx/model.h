@@ -30,8 +30,9 @@ struct kiln_onnx {
     const struct Missed *missed; /* what the plan lacks: then nothing runs */
     uint32_t missing;
     struct Plan *plans;
-    bool *fixed;                            /* per input: its numbers are part of what is traced, because sizes follow from them */
-    uint32_t inputs, initializers, weights; /* what a caller gives; initialisers of all graphs, and those that are tensors so far */
+    bool *fixed; /* per input: its numbers are part of what is traced, because sizes follow from them */
+    uint32_t inputs, initializers,
+        weights; /* what a caller gives; initialisers of all graphs that are read, and those that are tensors so far */
     kiln_tensor **weight;
     kiln_variable **variable; /* variables.c's: per initialiser, NULL where it is none; NULL: none is */
     kiln_onnx_see *see;       /* run.c's: who watches nodes, or NULL */

@@ -111,6 +111,9 @@ typedef struct Taken {
 
 typedef struct NameScope { /* of a graph while it is planned */
     Names names;
+    Names initial;    /* of initialisers, which are numbered as they are read: what nobody reads takes no memory from then on */
+    uint32_t *stated; /* per such name: which initialiser, the last of that name */
+    uint32_t *number; /* per initialiser; UINT32_MAX: not read so far */
     struct NameScope *outer;
     VEC(Taken) taken;
 } NameScope;
@@ -126,6 +129,8 @@ static uint32_t number_of(NameScope *s, Bytes name)
 static uint32_t number_read(NameScope *s, Bytes name)
 {
     const uint32_t own = name.n == 0 ? UINT32_MAX : names_number(&s->names, name);
+    const uint32_t initial = own != UINT32_MAX || name.n == 0 ? UINT32_MAX : names_number(&s->initial, name);
+    if (initial != UINT32_MAX) return s->number[s->stated[initial]] = number_of(s, name);
     if (own != UINT32_MAX || name.n == 0 || !s->outer) return number_of(s, name);
     const Taken t = {number_of(s, name), number_read(s->outer, name)};
     *VEC_PUSH(s->names.arena, &s->taken) = t;
@@ -243,6 +248,37 @@ static bool plan_nodes(Planner *w, Plan *p, const Source *from, NameScope *s)
     return true;
 }
 
+static void name_initializers(Planner *w, const OnnxGraph *g, NameScope *s)
+{
+    Arena *a = &w->m->scratch;
+    s->initial.arena = a;
+    s->stated = ARENA_ARRAY(a, uint32_t, g->initializer.n + 1);
+    s->number = ARENA_ARRAY(a, uint32_t, g->initializer.n + 1);
+    if (g->initializer.n != 0) names_room(&s->initial, g->initializer.n);
+    for (uint32_t i = 0; i < g->initializer.n; i++) {
+        names_add(&s->initial, g->initializer.at[i].name);
+        s->stated[names_number(&s->initial, g->initializer.at[i].name)] = i;
+        s->number[i] = UINT32_MAX;
+    }
+}
+
+/* Those that were read, in the file's order. */
+static void take_initializers(Planner *w, Plan *p, const NameScope *s)
+{
+    const uint32_t n = p->graph->initializer.n;
+    uint32_t read = 0;
+    for (uint32_t i = 0; i < n; i++) read += s->number[i] != UINT32_MAX;
+    p->initializer = ARENA_ARRAY(w->arena, uint32_t, read + 1);
+    p->value = ARENA_ARRAY(w->arena, const OnnxTensor *, read + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        if (s->number[i] == UINT32_MAX) continue;
+        p->initializer[p->initializers] = s->number[i];
+        p->value[p->initializers++] = &p->graph->initializer.at[i];
+    }
+    p->weight = w->m->initializers;
+    w->m->initializers += p->initializers;
+}
+
 /* Inputs that have an initialiser are no inputs. */
 static Plan *plan_graph(Planner *w, const OnnxGraph *g, const Source *around, NameScope *outer)
 {
@@ -253,26 +289,24 @@ static Plan *plan_graph(Planner *w, const OnnxGraph *g, const Source *around, Na
     if (too_deep(w)) return NULL;
     if (g->sparse_initializer.n != 0) return status_fail(w->st, ST_UNSUPPORTED, "sparse initialisers"), NULL;
     p->graph = g;
-    p->initializers = g->initializer.n;
     p->outputs = g->output.n;
-    p->weight = w->m->initializers;
-    w->m->initializers += p->initializers;
-    p->initializer = ARENA_ARRAY(w->arena, uint32_t, p->initializers + 1);
     p->input = ARENA_ARRAY(w->arena, uint32_t, g->input.n + 1);
+    p->stated = ARENA_ARRAY(w->arena, uint32_t, g->input.n + 1);
     p->narrow = ARENA_ARRAY(w->arena, uint8_t, g->input.n + 1);
     p->output = ARENA_ARRAY(w->arena, uint32_t, p->outputs + 1);
-    for (uint32_t i = 0; i < p->initializers; i++) p->initializer[i] = number_of(&s, g->initializer.at[i].name);
+    name_initializers(w, g, &s);
     for (uint32_t i = 0; i < g->input.n; i++) {
-        const bool held = names_have(&s.names, g->input.at[i].name);
+        if (names_have(&s.initial, g->input.at[i].name)) continue;
         const uint32_t number = number_of(&s, g->input.at[i].name);
-        if (held) continue;
         const OnnxArray *element;
         onnx_kind(g->input.at[i].type, &element);
         p->narrow[p->inputs] = element ? narrow_bits(element->type) : 0;
+        p->stated[p->inputs] = i;
         p->input[p->inputs++] = number;
     }
     if (!plan_nodes(w, p, &from, &s)) return NULL;
     for (uint32_t i = 0; i < p->outputs; i++) p->output[i] = number_read(&s, g->output.at[i].name);
+    take_initializers(w, p, &s);
     take(w, p, &s);
     w->depth--;
     return p;
@@ -330,7 +364,7 @@ bool plan_model(kiln_onnx *m, Status *st)
     m->inputs = p->inputs;
     m->fixed = ARENA_ARRAY(w.arena, bool, m->inputs + 1);
     for (uint32_t i = 0; i < m->inputs; i++) m->fixed[i] = p->known[p->input[i]];
-    onnx_signature(m);
     m->plan = p;
+    onnx_signature(m);
     return true;
 }

@@ -127,7 +127,7 @@ Env env_of(Run *r, const Plan *p)
         e.value[p->initializer[i]] = (Held){.t = x,
             .constant = !v,
             .unseen = !v && !r->m->weight[p->weight + i],
-            .narrow = narrow_bits(p->graph->initializer.at[i].type)};
+            .narrow = narrow_bits(p->value[i]->type)};
     }
     return e;
 }

@@ -35,14 +35,9 @@ void onnx_signature(kiln_onnx *m)
 {
     const OnnxGraph *g = m->model->graph;
     kiln_onnx_value *v = ARENA_ARRAY(&m->arena, kiln_onnx_value, m->inputs + g->output.n + 1);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < g->input.n && n < m->inputs; i++) {
-        bool held = false; /* an initialiser is its value */
-        for (uint32_t j = 0; !held && j < g->initializer.n; j++) held = bytes_equal(g->input.at[i].name, g->initializer.at[j].name);
-        if (held) continue;
-        value_of(&m->arena, &g->input.at[i], &v[n]);
-        v[n].fixed = m->fixed[n];
-        n++;
+    for (uint32_t i = 0; i < m->inputs; i++) {
+        value_of(&m->arena, &g->input.at[m->plan->stated[i]], &v[i]);
+        v[i].fixed = m->fixed[i];
     }
     for (uint32_t i = 0; i < g->output.n; i++) value_of(&m->arena, &g->output.at[i], &v[m->inputs + i]);
     m->value = v;

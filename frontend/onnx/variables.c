@@ -41,7 +41,7 @@ static bool trains(const kiln_onnx *m, const Plan *p, uint32_t i)
 {
     const kiln_tensor *x = m->weight[p->weight + i];
     return dtype_is_float((DType)x->type.dtype) && !p->known[p->initializer[i]] && p->use[p->initializer[i]] != USE_NUMBER &&
-           narrow_bits(p->graph->initializer.at[i].type) == 0;
+           narrow_bits(p->value[i]->type) == 0;
 }
 
 static bool make(Thread *t, kiln_site at, kiln_onnx *m)
@@ -58,7 +58,7 @@ static bool make(Thread *t, kiln_site at, kiln_onnx *m)
     for (const Plan *p = m->plans; ok && p; p = p->next)
         for (uint32_t i = 0; ok && i < p->initializers; i++) {
             if (!trains(m, p, i)) continue;
-            const Bytes n = p->graph->initializer.at[i].name;
+            const Bytes n = p->value[i]->name;
             char name[256];
             snprintf(name, sizeof name, "%.*s", (int)MIN_OF(n.n, sizeof name - 1), (const char *)n.at);
             m->variable[p->weight + i] = kiln_variable_new_at(at, t->k, name, of(m->weight[p->weight + i]));
