@@ -124,10 +124,8 @@ Env env_of(Run *r, const Plan *p)
         kiln_variable *v = r->m->variable ? r->m->variable[p->weight + i] : NULL;
         kiln_tensor *x = v ? kiln_value_at(KILN_HERE, kiln_of_variable(v)) : r->m->weight[p->weight + i];
         if (v && p->use[p->initializer[i]] == USE_STATISTIC) x = kiln_stop_gradient_at(KILN_HERE, of(x));
-        e.value[p->initializer[i]] = (Held){.t = x,
-            .constant = !v,
-            .unseen = !v && !r->m->weight[p->weight + i],
-            .narrow = narrow_bits(p->value[i]->type)};
+        e.value[p->initializer[i]] =
+            (Held){.t = x, .constant = !v, .unseen = !v && !r->m->weight[p->weight + i], .narrow = narrow_bits(p->value[i]->type)};
     }
     return e;
 }
