@@ -53,6 +53,11 @@ bool give(Call *c, uint32_t i, kiln_tensor *t)
     return true;
 }
 
+bool give_as(Call *c, uint32_t i, kiln_tensor *t, const kiln_tensor *like)
+{
+    return tensor_ok(t) && tensor_ok(like) && give(c, i, cast_to(c->t, c->at, t, (DType)like->type.dtype));
+}
+
 /* Numbers in no or one axis; those of floats where all are whole. Of others nothing. False: recorded. */
 bool read_sizes(Call *c, Held *h)
 {

@@ -145,6 +145,7 @@ kiln_operand operand(Call *c, uint32_t i);      /* of a missing one: NULL, as op
 kiln_tensor *tensor(Call *c, uint32_t i);       /* poison: recorded */
 kiln_tensor *scalar_of(Call *c, uint32_t i);    /* the same of one element, in no axis or one */
 bool give(Call *c, uint32_t i, kiln_tensor *t); /* false: it is poison */
+bool give_as(Call *c, uint32_t i, kiln_tensor *t, const kiln_tensor *like); /* in the dtype of `like` */
 /* Integers that must be known while a function is traced. False: recorded, with who computes them. */
 bool sizes(Call *c, uint32_t i, const Known **at, int *n);
 bool known_size(Call *c, Known v, Dim *size);                     /* false: recorded, as it is below 0 */
@@ -158,6 +159,8 @@ bool real(Call *c, uint32_t i, double *to);
 /* What places and states are computed in beside x: f64, or else f32. */
 static inline DType at_least_f32(const kiln_tensor *x) { return x->type.dtype == DT_f64 ? DT_f64 : DT_f32; }
 kiln_tensor *from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int axis); /* indices of which those below 0 count from x's end */
+/* The same of rows of coordinates, which i's last axis has: in x's axes from `first` on. */
+kiln_tensor *rows_from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int64_t first);
 
 /* ---- graphs within nodes (inner.c) */
 const Plan *inner_plan(Call *c, const char *attribute); /* NULL: there is none, recorded */

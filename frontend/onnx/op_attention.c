@@ -158,7 +158,7 @@ bool op_attention(Call *c)
     if (a.left >= 0 || a.right >= 0) o.mask = both(c, a.mask, seen(c, &a, a.left, a.right));
     if (o.mask && !tensor_ok(o.mask)) return false;
     kiln_tensor *y = kiln_attention_sized(c->at, of(a.q), of(a.k), of(a.v), &o, sizeof o);
-    return give(c, 0, flat ? heads_joined(c, y) : y) && give_scores(c, &a, scale, cap);
+    return give_as(c, 0, flat ? heads_joined(c, y) : y, q) && give_scores(c, &a, scale, cap);
 }
 
 bool op_rotary(Call *c)

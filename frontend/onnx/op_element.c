@@ -103,7 +103,9 @@ bool op_prelu(Call *c)
     if (!tensor_ok(x) || !tensor_ok(slope)) return false;
     const bool channel = c->node->op->with.number == 0 && slope->type.rank == 1 && x->type.rank > 2 && slope->type.dim[0] != 1;
     if (channel) slope = along(c, x, slope, 1);
-    return give(c, 0, kiln_leaky_relu_at(c->at, of(x), of(slope)));
+    if (dtype_is_float((DType)x->type.dtype)) return give(c, 0, kiln_leaky_relu_at(c->at, of(x), of(slope)));
+    kiln_tensor *below = kiln_mul_at(c->at, of(x), of(slope));
+    return give(c, 0, kiln_where_at(c->at, of(kiln_lt_at(c->at, of(x), KILN_OPERAND(0))), of(below), of(x)));
 }
 
 bool op_bit_shift(Call *c)
@@ -160,7 +162,11 @@ bool op_thresholded(Call *c)
 bool op_shrink(Call *c)
 {
     const double lambd = attr_float(c, "lambd", 0.5), bias = attr_float(c, "bias", 0);
-    return give(c, 0, kiln_shrink_at(c->at, operand(c, 0), KILN_OPERAND(lambd), KILN_OPERAND(bias)));
+    kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x)) return false;
+    const bool whole = dtype_is_int((DType)x->type.dtype); /* what is left of them is cut off */
+    kiln_tensor *y = whole ? cast_to(c->t, c->at, x, DT_f64) : x;
+    return give_as(c, 0, kiln_shrink_at(c->at, of(y), KILN_OPERAND(lambd), KILN_OPERAND(bias)), x);
 }
 
 bool op_swish(Call *c)

@@ -56,7 +56,8 @@ bool op_scatter(Call *c)
     if (!tensor_ok(x) || !tensor_ok(i)) return false;
     for (size_t a = 0; a < COUNT_OF(all); a++)
         if (attr_is(c, "reduction", all[a].name)) how = all[a].how;
-    if (c->node->op->with.number) return give(c, 0, kiln_scatter_nd_at(c->at, of(x), of(i), operand(c, 2), how));
+    if (c->node->op->with.number)
+        return give(c, 0, kiln_scatter_nd_at(c->at, of(x), of(rows_from_end(c, x, i, 0)), operand(c, 2), how));
     int64_t axis = attr_int(c, "axis", 0);
     if (axis < 0) axis += x->type.rank;
     return give(c, 0, kiln_scatter_along_at(c->at, of(x), of(from_end(c, x, i, (int)axis)), operand(c, 2), (int)axis, how));

@@ -237,15 +237,41 @@ kiln_tensor *from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int axis)
     return kiln_where_at(c->at, of(kiln_lt_at(c->at, of(i), KILN_OPERAND(0))), of(turned), of(i));
 }
 
+kiln_tensor *rows_from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int64_t first)
+{
+    if (!tensor_ok(x) || !tensor_ok(i) || i->type.rank < 1 || first < 0) return i;
+    const Dim n = i->type.dim[i->type.rank - 1];
+    if (!dim_is_const(n) || n < 1 || n > x->type.rank - first) return i; /* an error of what it is for */
+    Known *size = ARENA_ARRAY(c->arena, Known, n);
+    for (int64_t a = 0; a < n; a++) size[a] = known_of(x->type.dim[first + a]);
+    Held held = {.size = size, .sizes = (int)n, .rank = 1};
+    i = cast_to(c->t, c->at, i, DT_i64);
+    kiln_tensor *turned = kiln_add_at(c->at, of(i), of(held_tensor(c, &held)));
+    return kiln_where_at(c->at, of(kiln_lt_at(c->at, of(i), KILN_OPERAND(0))), of(turned), of(i));
+}
+
+/* x without what indices that are shorter on other axes than theirs do not reach. */
+static kiln_tensor *reached(Call *c, kiln_tensor *x, const kiln_tensor *i, int64_t axis)
+{
+    if (!tensor_ok(i) || i->type.rank != x->type.rank) return x;
+    for (int a = 0; a < i->type.rank && tensor_ok(x); a++)
+        if (a != axis && x->type.dim[a] != i->type.dim[a] && extent_hi(c->t, i->type.dim[a]) <= extent_lo(c->t, x->type.dim[a]))
+            x = slice_axis(c->t, c->at, x, a, 0, i->type.dim[a]);
+    return x;
+}
+
 bool op_gather(Call *c)
 {
     kiln_tensor *x = tensor(c, 0), *i = tensor(c, 1);
     if (!tensor_ok(x)) return false;
-    if (c->node->op->with.number == 2) return give(c, 0, kiln_gather_nd_at(c->at, of(x), of(i), (int)attr_int(c, "batch_dims", 0)));
+    const int64_t batch = attr_int(c, "batch_dims", 0);
+    if (c->node->op->with.number == 2)
+        return give(c, 0, kiln_gather_nd_at(c->at, of(x), of(rows_from_end(c, x, i, batch)), (int)batch));
     int64_t axis = attr_int(c, "axis", 0);
     if (axis < 0) axis += x->type.rank;
     i = from_end(c, x, i, (int)axis);
-    return give(c, 0, (c->node->op->with.number ? kiln_take_along_at : kiln_gather_at)(c->at, of(x), of(i), (int)axis));
+    if (c->node->op->with.number == 0) return give(c, 0, kiln_gather_at(c->at, of(x), of(i), (int)axis));
+    return give(c, 0, kiln_take_along_at(c->at, of(reached(c, x, i, axis)), of(i), (int)axis));
 }
 
 bool op_top_k(Call *c)

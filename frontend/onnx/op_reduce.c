@@ -27,6 +27,21 @@ static kiln_tensor *over_nothing(Call *c, kiln_tensor *x, kiln_axes axes)
     return least ? kiln_not_at(c->at, of(ones)) : ones;
 }
 
+/* Of integers: the mean is cut off, and what takes a root or a logarithm is that of f64, cut off. NULL: it is none of these. */
+static kiln_tensor *of_integers(Call *c, kiln_tensor *x, kiln_axes axes)
+{
+    const char *name = c->node->op->name;
+    const DType d = (DType)x->type.dtype;
+    if (!dtype_is_int(d)) return NULL;
+    if (!strcmp(name, "ReduceMean")) {
+        kiln_tensor *n = kiln_sum_at(c->at, of(kiln_ones_like_at(c->at, of(x))), axes);
+        return kiln_trunc_div_at(c->at, of(kiln_sum_at(c->at, of(x), axes)), of(n));
+    }
+    if (strcmp(name, "ReduceL2") && strcmp(name, "ReduceLogSum") && strcmp(name, "ReduceLogSumExp")) return NULL;
+    kiln_tensor *y = c->node->op->with.over(c->at, of(cast_to(c->t, c->at, x, DT_f64)), axes);
+    return tensor_ok(y) ? cast_to(c->t, c->at, y, d) : y;
+}
+
 /* Axes are an attribute first, later an operand. Absent or empty: all of them, or if noop_with_empty_axes none. */
 bool op_over(Call *c)
 {
@@ -37,8 +52,9 @@ bool op_over(Call *c)
     kiln_axes axes = {.keep = attr_int(c, "keepdims", 1) != 0, .count = n};
     if (n <= 0) axes.count = attr_int(c, "noop_with_empty_axes", 0) ? 0 : -1;
     for (int i = 0; i < n; i++) axes.axis[1 + i] = (int)at[i];
-    kiln_tensor *none = over_nothing(c, x, axes);
-    return give(c, 0, none ? none : c->node->op->with.over(c->at, of(x), axes));
+    kiln_tensor *y = over_nothing(c, x, axes);
+    if (!y) y = of_integers(c, x, axes);
+    return give(c, 0, y ? y : c->node->op->with.over(c->at, of(x), axes));
 }
 
 bool op_arg(Call *c)
@@ -67,13 +83,22 @@ bool op_softmax(Call *c)
     return give(c, 0, tensor_ok(y) ? reshape_to(c->t, c->at, y, x->type.dim, x->type.rank) : y);
 }
 
+/* Of integers exact, modulo their width. */
+static kiln_tensor *product(Call *c, kiln_tensor *a, kiln_tensor *b)
+{
+    if (!tensor_ok(a) || !dtype_is_int((DType)a->type.dtype)) return kiln_matmul_at(c->at, of(a), of(b));
+    return kiln_matmul_to_at(c->at, of(a), of(b), (kiln_dtype)a->type.dtype);
+}
+
+bool op_matmul(Call *c) { return give(c, 0, product(c, tensor(c, 0), tensor(c, 1))); }
+
 bool op_gemm(Call *c)
 {
     kiln_tensor *a = tensor(c, 0), *b = tensor(c, 1);
     if (attr_int(c, "transA", 0)) a = kiln_matrix_transpose_at(c->at, of(a));
     if (attr_int(c, "transB", 0)) b = kiln_matrix_transpose_at(c->at, of(b));
     const double alpha = attr_float(c, "alpha", 1), beta = attr_float(c, "beta", 1);
-    kiln_tensor *y = kiln_matmul_at(c->at, of(a), of(b));
+    kiln_tensor *y = product(c, a, b);
     if (alpha != 1) y = kiln_mul_at(c->at, of(y), KILN_OPERAND(alpha));
     if (!has(c, 2)) return give(c, 0, y);
     kiln_tensor *add = tensor(c, 2);
@@ -124,7 +149,7 @@ static bool train_batchnorm(Call *c, double epsilon)
 {
     kiln_tensor *now[2],
         *y = kiln_batchnorm_training_at(c->at, operand(c, 0), operand(c, 1), operand(c, 2), 1, epsilon, &now[0], &now[1]);
-    return give(c, 0, y) && give_running(c, now, attr_float(c, "momentum", 0.9f));
+    return give_as(c, 0, y, tensor(c, 0)) && give_running(c, now, attr_float(c, "momentum", 0.9f));
 }
 
 /* Up to version 8 statistics may be those of each element, over the images alone: of spatial=0. */
@@ -160,8 +185,9 @@ bool op_batchnorm(Call *c)
     const bool training = batchnorm_trains(c);
     if (!batchnorm_spatial(c)) return batchnorm_of_elements(c, epsilon, training);
     if (training) return train_batchnorm(c, epsilon);
-    return give(
-        c, 0, kiln_batchnorm_at(c->at, operand(c, 0), operand(c, 3), operand(c, 4), operand(c, 1), operand(c, 2), 1, epsilon));
+    return give_as(c, 0,
+        kiln_batchnorm_at(c->at, operand(c, 0), operand(c, 3), operand(c, 4), operand(c, 1), operand(c, 2), 1, epsilon),
+        tensor(c, 0));
 }
 
 bool op_lrn(Call *c)
@@ -222,7 +248,7 @@ bool op_rmsnorm(Call *c)
     kiln_axes axes;
     if (!tensor_ok(x) || !axes_from(c, x, &axes)) return false;
     kiln_tensor *y = kiln_rmsnorm_at(c->at, of(x), axes, of(NULL), attr_float(c, "epsilon", 1e-5f));
-    return give(c, 0, has(c, 1) ? kiln_mul_at(c->at, of(y), operand(c, 1)) : y);
+    return has(c, 1) ? give_as(c, 0, kiln_mul_at(c->at, of(y), operand(c, 1)), tensor(c, 1)) : give(c, 0, y);
 }
 
 /* x / its norm along the axis; 0 where that is 0. */
@@ -243,8 +269,12 @@ bool op_layernorm(Call *c)
     if (!give(c, 0, kiln_layernorm_axes_at(c->at, of(x), axes, operand(c, 1), operand(c, 2), epsilon))) return false;
     axes.keep = 1;
     if (c->nout < 2) return true;
-    x = cast_to(c->t, c->at, x, wide_dtype(x)); /* the mean, and 1 over the deviation */
-    if (!give(c, 1, kiln_mean_at(c->at, of(x), axes))) return false;
+    const OnnxDType *stash = onnx_dtype(attr_int(c, "stash_type", 1)); /* the mean, and 1 over the deviation, are of it */
+    if (!stash || !dtype_is_float((DType)stash->dtype)) return unsupported(c, "that stash_type");
+    x = cast_to(c->t, c->at, x, wide_dtype(x));
+    kiln_tensor *mean = kiln_mean_at(c->at, of(x), axes);
+    if (!tensor_ok(mean) || !give(c, 1, cast_to(c->t, c->at, mean, (DType)stash->dtype))) return false;
     kiln_tensor *spread = kiln_add_at(c->at, of(kiln_variance_at(c->at, of(x), axes)), KILN_OPERAND(epsilon));
-    return c->nout < 3 || give(c, 2, kiln_rsqrt_at(c->at, of(spread)));
+    spread = kiln_rsqrt_at(c->at, of(spread));
+    return c->nout < 3 || (tensor_ok(spread) && give(c, 2, cast_to(c->t, c->at, spread, (DType)stash->dtype)));
 }

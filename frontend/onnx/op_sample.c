@@ -11,7 +11,8 @@ bool op_grid_sample(Call *c)
     if (attr_is(c, "mode", "cubic") || attr_is(c, "mode", "bicubic")) o.kind = KILN_RESIZE_CUBIC;
     if (attr_is(c, "padding_mode", "border")) o.border = KILN_BORDER_EDGE;
     if (attr_is(c, "padding_mode", "reflection")) o.border = KILN_BORDER_REFLECT;
-    return give(c, 0, kiln_grid_sample_sized(c->at, operand(c, 0), operand(c, 1), &o, sizeof o));
+    kiln_tensor *x = tensor(c, 0);
+    return give_as(c, 0, kiln_grid_sample_sized(c->at, of(x), operand(c, 1), &o, sizeof o), x);
 }
 
 /* The size is that of an image, [n, c, space...]. */
