@@ -87,7 +87,12 @@ expect 'sequences of a length' 0 '' '' compile "$seq/model.onnx" -o "$scratch/q"
 grep -q '"name": "y0.1", "dtype": "f32", "c_type": "float", "shape": \["N"\]' "$scratch/q/manifest.json" && is_json "$scratch/q/manifest.json"
 verdict 'are told by the manifest' $?
 expect 'an example of an optional sequence' 0 '' '' compile "$opt/model.onnx" -o "$scratch/q" --input "$opt/test_data_set_0/input_0.pb"
-expect 'a sequence is not timed' 3 '' 'an input or output is a list of tensors; models of tensors alone are timed' bench "$seq/model.onnx"
+expect 'sequences of files are timed' 0 '^results are equal bit for bit$' '' bench "$seq/model.onnx" --input "$x0" --input "$x1" --seconds 1
+expect 'sequences of so many tensors, drawn' 0 '"sizes": "x0=3, x1=3", .*"equal": true' '' bench "$seq/model.onnx" --dim x0=3 --dim x1=3 --dim N=5 --seconds 1 --json
+grep -q '"object": {"first_result_s"' "$scratch/out" && is_json "$scratch/out"
+verdict 'as an object, too' $?
+expect 'an optional that is nothing, timed' 0 '^results are equal bit for bit$' '' bench "$opt/model.onnx" --seconds 1
+expect 'sequences of which nothing is known' 2 '' 'input x0 is a list of tensors without a value: --input x0=FILE, or --dim x0=NUMBER' bench "$seq/model.onnx"
 expect 'a value for a list' 2 '' '--fix: opt_in is a list: --input gives its tensors' compile "$opt/model.onnx" --fix opt_in=1
 
 # archives of NumPy

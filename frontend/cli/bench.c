@@ -30,7 +30,8 @@ const char bench_help[] =
     "  kiln bench net.onnx --dim N=8 --input x=x.npy\n\n"
     "  --input [NAME=]X  an input's value, as kiln run takes it; inputs without one are drawn, whole numbers\n"
     "                    as 0 or 1\n"
-    "  --dim NAME=SIZE   a size that the model leaves open (1)\n"
+    "  --dim NAME=SIZE   a size that the model leaves open (1), or how many tensors the list of an\n"
+    "                    input NAME has\n"
     "  --fix NAME=VALUE  an input from which sizes follow, or any that is to be a constant of the object\n"
     "  --fast            batch normalisations go into weights: results may differ in rounding\n"
     "  --seed N          of what is drawn (1)\n";

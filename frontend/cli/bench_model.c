@@ -16,6 +16,7 @@
 #include "bench_model.h"
 #include "draw.h"
 #include "linked.h"
+#include "run_model.h"
 
 #include "../../runtime/base.h"
 
@@ -27,9 +28,11 @@ typedef struct Bench { /* of one process */
     const BenchModel *o;
     kiln *k;
     Model model;
-    kiln_tensor *in[VALUES];
     Linked object;
-    kiln_tensor *out[VALUES];
+    JustThese these; /* the inputs, with their tensors one after the other */
+    Parts got[VALUES];
+    kiln_tensor *out[VALUES]; /* the tensors of all results, one after the other */
+    int nout;
 } Bench;
 
 /* ---- a folder for the object, which goes however this ends ------------------------------------------------------------ */
@@ -81,13 +84,31 @@ static int open_engine(Bench *b)
 static int open_model(Bench *b)
 {
     int status = model_open(b->k, &b->o->model, &b->model);
-    if (status == FINE && model_has_lists(&b->model)) {
-        say("kiln bench: %s: an input or output is a list of tensors; models of tensors alone are timed", b->o->model.file);
-        status = BAD_INPUT;
-    }
     if (status == FINE) status = model_draw(b->k, &b->o->model, &b->model, (uint64_t)b->o->seed);
-    for (int i = 0; i < b->model.nin; i++) b->in[i] = b->model.value[i].at[0];
+    if (status == FINE && !model_just_these(&b->model, b->model.value, b->model.nin, &b->these)) {
+        say("kiln bench: %s: its inputs have more than %d tensors", b->o->model.file, VALUES);
+        status = NO_RESOURCE;
+    }
     return status;
+}
+
+/* False: the engine has the error, or it was said. */
+static bool call_lists(Bench *b)
+{
+    b->nout = 0;
+    if (!call_model(&b->model, b->model.nin, b->model.value, b->got)) return false;
+    for (int i = 0; i < b->model.nout; i++)
+        for (int j = 0; j < b->got[i].list.count; j++) {
+            if (b->nout == VALUES) return say("kiln bench: its results have more than %d tensors", VALUES), false;
+            b->out[b->nout++] = b->got[i].list.at[j];
+        }
+    return true;
+}
+
+static bool call_tensors(Bench *b)
+{
+    b->nout = b->model.nout;
+    return kiln_onnx_call_at(nowhere, b->model.m, kiln_tensors(b->these.flat, b->these.n), b->out, b->nout);
 }
 
 /* One call; false: the engine has the error, or of an object `why`. */
@@ -95,16 +116,16 @@ static bool call(Bench *b, Way way, char *why, size_t cap)
 {
     if (way == WAY_OBJECT) {
         const void *in[VALUES];
-        for (int i = 0; i < b->model.nin; i++) in[i] = kiln_data(b->in[i]);
+        for (int i = 0; i < b->these.n; i++) in[i] = kiln_data(b->these.flat[i]);
         const int rc = b->object.call(b->object.state, b->object.weights, in, b->object.out, b->object.workspace);
         if (rc) snprintf(why, cap, "it returned %d", rc);
         return rc == 0;
     }
     kiln_eager(b->k, way == WAY_EAGER);
-    bool ok = kiln_onnx_call_at(nowhere, b->model.m, kiln_tensors(b->in, b->model.nin), b->out, b->model.nout);
+    bool ok = model_has_lists(&b->model) ? call_lists(b) : call_tensors(b);
     kiln_eager(b->k, false);
     ok = ok && kiln_sync(b->k, b->o->device);
-    if (!ok) snprintf(why, cap, "%s", kiln_error(b->k)->text);
+    if (!ok) snprintf(why, cap, "%s", kiln_failed(b->k) ? kiln_error(b->k)->text : "too many tensors");
     return ok;
 }
 
@@ -119,10 +140,11 @@ static void make_object(Bench *b, Told *told)
 {
     kiln_onnx_size size[VALUES];
     char name[8192], path[640];
-    const kiln_onnx_declaration d = {.sizes = size,
+    const kiln_onnx_declaration tensors = {.sizes = size,
         .sizes_count = model_sizes(&b->model, size, VALUES, name, sizeof name),
         .fixed = b->model.fixed,
         .fixed_count = b->model.fixes};
+    const kiln_onnx_declaration d = model_has_lists(&b->model) ? b->these.d : tensors;
     const kiln_aot_options aot = {.symbol = "model", .weights_file = true};
     snprintf(path, sizeof path, "%s/model", folder);
     kiln_function *f = kiln_onnx_declared_sized(nowhere, b->model.m, &d, sizeof d);
@@ -199,9 +221,10 @@ static bool apart(const BenchModel *o, int what, Told *told)
 
 /* ---- in turn ------------------------------------------------------------------------------------------------------------- */
 /* Whether the results of the calls so far are equal: those of eager code are held against the others. */
-static bool equal(Bench *b, Way way, char *const *want)
+static bool equal(Bench *b, Way way, char *const *want, int n)
 {
-    for (int i = 0; i < b->model.nout; i++) {
+    if ((way == WAY_OBJECT ? b->object.nout : b->nout) != n) return false;
+    for (int i = 0; i < n; i++) {
         const size_t bytes = kiln_bytes(b->out[i]);
         char *at = way == WAY_OBJECT ? b->object.out[i] : mem_alloc(bytes + 1);
         bool same = at && (way == WAY_OBJECT ? (size_t)b->object.out_bytes[i] == bytes : kiln_read(b->out[i], at, bytes));
@@ -218,7 +241,8 @@ static bool compare(Bench *b, BenchFound *f, char *why, size_t cap)
     size_t bytes[VALUES];
     f->equal = true;
     bool ok = call(b, WAY_EAGER, why, cap);
-    for (int i = 0; ok && i < b->model.nout; i++) {
+    const int n = ok ? b->nout : 0;
+    for (int i = 0; ok && i < n; i++) {
         bytes[i] = kiln_bytes(b->out[i]);
         want[i] = mem_alloc(bytes[i] + 1);
         ok = want[i] && kiln_read(b->out[i], want[i], bytes[i]);
@@ -227,9 +251,9 @@ static bool compare(Bench *b, BenchFound *f, char *why, size_t cap)
         if (!f->has[way]) continue;
         ok = call(b, way, why, cap);
         f->partial = way == WAY_OBJECT && b->object.counts;
-        if (ok && !(way == WAY_OBJECT && b->object.counts)) f->equal &= equal(b, way, want);
+        if (ok && !(way == WAY_OBJECT && b->object.counts)) f->equal &= equal(b, way, want, n);
     }
-    for (int i = 0; i < b->model.nout; i++)
+    for (int i = 0; i < n; i++)
         if (want[i]) mem_free(want[i], bytes[i] + 1);
     return ok;
 }

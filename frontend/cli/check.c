@@ -7,6 +7,7 @@
 
 #include "../check/check.h"
 #include "../engine/escape.h"
+#include "draw.h"
 #include "options.h"
 #include "run_model.h"
 
@@ -78,10 +79,7 @@ typedef struct Checked { /* a model and one set of values */
     int nin, nwant;
     bool good[2];  /* results are as they must be */
     bool searched; /* a node that differs was sought, of a set before this one */
-    kiln_tensor *flat[VALUES];
-    kiln_onnx_fixed fixed[VALUES], example[VALUES];
-    kiln_onnx_size count[VALUES];
-    char name[VALUES][160];
+    JustThese just;
 } Checked;
 
 static int read_all(kiln *k, const char *folder, const char *what, const kiln_onnx_value *value, int have, Parts *to)
@@ -172,28 +170,6 @@ static kiln_verdict search(kiln_function *f, kiln_operands in, bool reference)
     return verdict;
 }
 
-/* A function for just these inputs, which c->flat has, as many as *n says. */
-static kiln_function *just_these(Checked *c, int *n)
-{
-    kiln_onnx_declaration d = {.fixed = c->fixed, .sizes = c->count, .examples = c->example};
-    *n = 0;
-    for (int i = 0; i < c->nin; i++) {
-        const kiln_onnx_value *v = &c->model.in[i];
-        const kiln_onnx_list *l = &c->in[i].list;
-        if (is_list(v)) c->count[d.sizes_count++] = (kiln_onnx_size){v->name, l->count, l->count};
-        for (int j = 0; j < l->count && *n < VALUES; j++, ++*n) {
-            snprintf(c->name[*n], sizeof c->name[*n], is_list(v) ? "%s.%d" : "%s", v->name, j);
-            c->flat[*n] = l->at[j];
-            const kiln_onnx_fixed one = {c->name[*n], l->at[j]};
-            if (v->fixed)
-                c->fixed[d.fixed_count++] = one;
-            else
-                c->example[d.examples_count++] = one;
-        }
-    }
-    return kiln_onnx_declared_sized(nowhere, c->model.m, &d, sizeof d);
-}
-
 /* Whether eager and compiled code gave other bits. */
 static bool parted(kiln *k, const Checked *c)
 {
@@ -212,13 +188,14 @@ static bool parted(kiln *k, const Checked *c)
  * only if that is wrong. */
 static void say_where(kiln *k, Checked *c)
 {
-    int n;
-    kiln_function *f = just_these(c, &n);
+    const bool fit = model_just_these(&c->model, c->in, c->nin, &c->just);
+    kiln_function *f = fit ? kiln_onnx_declared_sized(nowhere, c->model.m, &c->just.d, sizeof c->just.d) : NULL;
+    const kiln_operands in = kiln_tensors(c->just.flat, c->just.n);
     const bool other = parted(k, c);
     kiln_verdict verdict = KILN_AGREE;
     fflush(stdout);
-    if (f && other) verdict = search(f, kiln_tensors(c->flat, n), false);
-    if (f && !c->good[true]) verdict = MIN_OF(verdict, search(f, kiln_tensors(c->flat, n), true));
+    if (f && other) verdict = search(f, in, false);
+    if (f && !c->good[true]) verdict = MIN_OF(verdict, search(f, in, true));
     if (f && verdict == KILN_AGREE)
         puts("eager code, of which compiled code has the results, and the reference agree in what every node gives: the results "
              "that "
