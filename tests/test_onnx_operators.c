@@ -191,13 +191,17 @@ static void what_is_refused_is_named(void **state)
 {
     (void)state;
     static const float scales[2] = {2, 1}, three[3] = {1, 1, 1};
-    const Message w = weight(1, 2, scales, sizeof scales), more = weight(1, 3, three, sizeof three);
+    static const int64_t four[2] = {4, -1};
+    const Message w = weight(1, 2, scales, sizeof scales), more = weight(1, 3, three, sizeof three),
+                  sizes = weight(7, 2, four, sizeof four);
     begin("Upsample", "w"), attribute_text("mode", "wavy");
     refused(end(9, &w), "mode 'wavy' of Upsample '' (version 9)");
     begin("Upsample", "w");
     refused(end(9, &more), "onnx: Upsample '': other than one scale for each axis is not supported (ai.onnx 9)");
     begin("Cast", NULL), attribute_int("to", 18);
     refused(end(21, NULL), "onnx: Cast '': the dtype that it casts to is not supported (ai.onnx 21)");
+    begin("Reshape", "w");
+    refused(end(13, &sizes), "onnx: Reshape '': no size in place of -1 gives as many elements as f32[2,3] has");
     begin("MaxRoiPool", "w"), attribute_float("spatial_scale", 1);
     refused(end(21, &w), "onnx: MaxRoiPool '': other than images [n, c, height, width] and regions [r, 5]");
 }

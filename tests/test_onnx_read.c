@@ -273,18 +273,19 @@ static void other_files(void **state)
     assert_int_equal(link(in_folder("twin.bin"), in_folder("sub/twin.bin")), 0);
     assert_int_equal(mkfifo(in_folder("pipe"), 0600), 0);
     names_file("w.bin", NULL, NULL, NULL);
+    names_file("./w.bin", NULL, NULL, NULL);
     names_file("sub/deep/w.bin", "8", "24", NULL);
     names_file("sub/deep/w.bin", "9", NULL, "it has 24 bytes, from byte 9 of 'sub/deep/w.bin' on, which has 32");
     names_file("w.bin", "0", "23", "its length is said to be 23");
     names_file("w.bin", "18446744073709551615", NULL, "which has 24");
     names_file("w.bin", "18446744073709551616", NULL, "is no number of bytes");
     names_file("w.bin", "-8", NULL, "is no number of bytes");
-    static const char *const outside[] = {
-        "/etc/passwd", "../w.bin", "sub/../w.bin", "./w.bin", "sub//deep/w.bin", "sub/", "..", "."};
+    static const char *const outside[] = {"/etc/passwd", "../w.bin", "sub/../w.bin", "./../w.bin", ".//w.bin", "sub/./secret",
+        "sub//deep/w.bin", "sub/", "..", ".", "./", "././"};
     for (size_t i = 0; i < sizeof outside / sizeof *outside; i++)
         names_file(outside[i], NULL, NULL, "is no plain name below the model's folder");
     names_file("link.bin", NULL, NULL, "is a link");
-    names_file("linked/secret", NULL, NULL, "that it names");
+    names_file("linked/secret", NULL, NULL, "a part of its name is a link, or no folder");
     names_file("twin.bin", NULL, NULL, "has a second name");
     names_file("sub", NULL, NULL, "is no regular file");
     names_file("pipe", NULL, NULL, "is no regular file");

@@ -42,6 +42,13 @@ static int refused(Bytes location, Status *st, const char *why)
     return -1;
 }
 
+static int unopened(Bytes location, Status *st, int why)
+{
+    const char *what = why == ENOTDIR ? "a part of its name is a link, or no folder" : strerror(why);
+    status_fail(st, ST_FORMAT, "the file '%s' that it names cannot be opened: %s", shown(location).text, what);
+    return -1;
+}
+
 /* The next part of a name, which `at` goes behind. */
 static bool next_part(Bytes location, size_t *at, char part[256])
 {
@@ -54,13 +61,21 @@ static bool next_part(Bytes location, size_t *at, char part[256])
     return !slash || *at < location.n;
 }
 
+/* "./" before a name, as some writers put it, says nothing. */
+static size_t name_begins(Bytes location)
+{
+    size_t at = 0;
+    while (at + 2 < location.n && location.at[at] == '.' && location.at[at + 1] == '/') at += 2;
+    return at;
+}
+
 int external_open(const kiln_onnx *m, Bytes location, uint64_t *size, Status *st)
 {
     struct stat s;
     char part[256];
     if (m->folder < 0) return refused(location, st, "cannot be looked for: the model came from memory");
     int fd = -1;
-    for (size_t at = 0; at < location.n;) {
+    for (size_t at = name_begins(location); at < location.n;) {
         const int folder = fd < 0 ? m->folder : fd;
         if (!next_part(location, &at, part)) {
             if (fd >= 0) close(fd);
@@ -70,7 +85,8 @@ int external_open(const kiln_onnx *m, Bytes location, uint64_t *size, Status *st
         const int next = openat(folder, part, flags);
         const int why = errno;
         if (fd >= 0) close(fd);
-        if (next < 0) return refused(location, st, why == ELOOP || why == EMLINK ? "is a link" : strerror(why));
+        if (next < 0 && (why == ELOOP || why == EMLINK)) return refused(location, st, "is a link");
+        if (next < 0) return unopened(location, st, why);
         fd = next;
     }
     if (fd < 0) return refused(location, st, "has no name");

@@ -70,8 +70,13 @@ bool op_reshape(Call *c)
     if (rest >= 0) {
         const Dim all = extent_product(c->t, c->at, x->type.dim, x->type.rank);
         if (known == 0) return unsupported(c, "a size of -1 beside one of 0");
+        char text[160];
         dim[rest] = all == DIM_BAD ? DIM_BAD : extent(c->t, c->at, EXTENT_EXACT, all, known);
-        if (dim[rest] == DIM_BAD) return false;
+        if (dim[rest] == DIM_BAD) {
+            fail(c->t, c->at, KILN_ESHAPE, "onnx: no size in place of -1 gives as many elements as %s has",
+                tensor_text(x, text, sizeof text));
+            return false;
+        }
     }
     return give(c, 0, reshape_to(c->t, c->at, x, dim, n));
 }

@@ -106,6 +106,8 @@ bool env_node_run(Run *r, const Env *e, const PlanNode *n)
     r->t->called = arena_printf(r->arena, "onnx: %s '%s'", shown(n->node->op).text, shown(n->node->name).text);
     if (r->t->trace) trace_label(r->t, c.at, node_text(r, n));
     const bool ok = n->function ? call_function(r, &c) : run_operator(r, &c);
+    if (!ok && !kiln_failed(r->t->k)) /* arithmetic of sizes tells nobody */
+        fail(r->t, c.at, KILN_ESHAPE, "onnx: the sizes of its operands do not fit each other, or what it computes of them");
     r->t->called = outer;
     if (!ok) return false;
     for (uint32_t i = 0; i < c.nout; i++)
