@@ -197,13 +197,13 @@ static void what_is_refused_is_named(void **state)
     begin("Upsample", "w"), attribute_text("mode", "wavy");
     refused(end(9, &w), "mode 'wavy' of Upsample '' (version 9)");
     begin("Upsample", "w");
-    refused(end(9, &more), "onnx: Upsample '': other than one scale for each axis is not supported (ai.onnx 9)");
+    refused(end(9, &more), "Upsample (ai.onnx 9): other than one scale for each axis is not supported");
     begin("Cast", NULL), attribute_int("to", 18);
-    refused(end(21, NULL), "onnx: Cast '': the dtype that it casts to is not supported (ai.onnx 21)");
+    refused(end(21, NULL), "Cast (ai.onnx 21): the dtype that it casts to is not supported");
     begin("Reshape", "w");
-    refused(end(13, &sizes), "onnx: Reshape '': no size in place of -1 gives as many elements as f32[2,3] has");
+    refused(end(13, &sizes), "Reshape (ai.onnx 13): no size in place of -1 gives as many elements as f32[2,3] has");
     begin("MaxRoiPool", "w"), attribute_float("spatial_scale", 1);
-    refused(end(21, &w), "onnx: MaxRoiPool '': other than images [n, c, height, width] and regions [r, 5]");
+    refused(end(21, &w), "MaxRoiPool (ai.onnx 21): other than images [n, c, height, width] and regions [r, 5]");
 }
 
 /* ---- first versions ---- */

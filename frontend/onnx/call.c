@@ -12,7 +12,7 @@ bool has(const Call *c, uint32_t i) { return i < c->nin && c->node->in[i] != UIN
 /* Errors get the node's name in front, which is what is called while it runs (run_node). */
 bool unsupported(Call *c, const char *what)
 {
-    fail(c->t, c->at, KILN_EUNSUPPORTED, "onnx: %s is not supported (ai.onnx %lld)", what, (long long)c->node->version);
+    fail(c->t, c->at, KILN_EUNSUPPORTED, "onnx: %s is not supported", what);
     return false;
 }
 

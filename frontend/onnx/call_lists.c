@@ -22,7 +22,7 @@ static void body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
     if (!t) return;
     const ScratchMark mark = scratch_mark(&t->scratch);
     const BodyTold *told = told_by(t, l->f);
-    int64_t *counts = told ? told->at : thread_scratch(t, KILN_HERE, l->m->plan->outputs + 1, sizeof *counts);
+    int64_t *counts = told ? told->at : thread_scratch(t, (kiln_site){0}, l->m->plan->outputs + 1, sizeof *counts);
     if (counts) onnx_run(t, l->m, &(ModelRun){.in = in, .count = l->count, .out = out, .most = MOST_TENSORS, .counts = counts});
     scratch_reset(&t->scratch, mark);
 }

@@ -188,12 +188,15 @@ static void body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
     const ScratchMark mark = scratch_mark(&t->scratch);
     const BodyTold *told = told_by(t, d->probe);
     ModelRun run = {.in = in, .count = d->count, .given = d->given, .out = out, .most = told ? MOST_TENSORS : (int)d->outputs};
-    run.counts = told ? told->at : d->counts ? thread_scratch(t, KILN_HERE, d->m->plan->outputs + 1, sizeof *run.counts) : NULL;
+    run.counts = told        ? told->at
+                 : d->counts ? thread_scratch(t, (kiln_site){0}, d->m->plan->outputs + 1, sizeof *run.counts)
+                             : NULL;
     if (!kiln_failed(k)) onnx_run(t, d->m, &run);
     for (uint32_t i = 0; d->counts && !told && !kiln_failed(k) && i < d->m->plan->outputs; i++)
         if (run.counts[i] != d->counts[i])
-            fail(t, KILN_HERE, KILN_EVALUE, "onnx: output %u, '%s', is a list of %lld tensors, not of %lld as when it was declared",
-                i, d->m->value[d->m->inputs + i].name, (long long)run.counts[i], (long long)d->counts[i]);
+            fail(t, (kiln_site){0}, KILN_EVALUE,
+                "onnx: output %u, '%s', is a list of %lld tensors, not of %lld as when it was declared", i,
+                d->m->value[d->m->inputs + i].name, (long long)run.counts[i], (long long)d->counts[i]);
     scratch_reset(&t->scratch, mark);
 }
 

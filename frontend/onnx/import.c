@@ -7,9 +7,9 @@
 
 static kiln_tensor *fixed_input(Thread *t, const kiln_tensor *given)
 {
-    const char *text = kiln_static_text_at(KILN_HERE, given);
+    const char *text = kiln_static_text_at((kiln_site){0}, given);
     kiln_eagerly now = kiln_eagerly_open(t->k);
-    kiln_tensor *x = kiln_keep(known_tensor(t, KILN_HERE, text));
+    kiln_tensor *x = kiln_keep(known_tensor(t, (kiln_site){0}, text));
     kiln_eagerly_close(&now);
     return x;
 }
@@ -47,8 +47,8 @@ static Held whole_input(Whole *w, uint32_t i)
 static bool give_tensor(Whole *w, const Env *e, uint32_t i, Held *h)
 {
     if (w->nout == w->with->most) {
-        fail(w->run.t, KILN_HERE, KILN_EUNSUPPORTED, "onnx: output %u, '%s': its list makes all outputs more than %d tensors", i,
-            w->run.m->value[w->run.m->inputs + i].name, w->with->most);
+        fail(w->run.t, (kiln_site){0}, KILN_EUNSUPPORTED, "onnx: output %u, '%s': its list makes all outputs more than %d tensors",
+            i, w->run.m->value[w->run.m->inputs + i].name, w->with->most);
         return false;
     }
     kiln_tensor *x = env_tensor(&w->run, e, i, h);
@@ -72,8 +72,8 @@ static bool give_output(Whole *w, const Env *e, uint32_t i)
         return true;
     }
     if (!h->many) {
-        fail(w->run.t, KILN_HERE, KILN_EVALUE, "onnx: output %u, '%s', is to be %s, but it is %s", i, v->name, kind_name(v->kind),
-            h->nothing ? "an empty optional" : "a tensor");
+        fail(w->run.t, (kiln_site){0}, KILN_EVALUE, "onnx: output %u, '%s', is to be %s, but it is %s", i, v->name,
+            kind_name(v->kind), h->nothing ? "an empty optional" : "a tensor");
         return false;
     }
     w->with->counts[i] = h->many->n;
@@ -92,7 +92,7 @@ static void run_all(void *arg)
     const Env e = env_of(&w->run, p);
     for (uint32_t i = 0; i < m->inputs; i++) e.value[p->input[i]] = whole_input(w, i);
     if (kiln_failed(w->run.t->k) || !env_run(&w->run, &e)) return;
-    if (w->run.t->trace) trace_label(w->run.t, KILN_HERE, NULL);
+    if (w->run.t->trace) trace_label(w->run.t, (kiln_site){0}, NULL);
     for (uint32_t i = 0; i < p->outputs && !w->run.survey; i++)
         if (!give_output(w, &e, i)) return;
 }
@@ -107,7 +107,7 @@ void onnx_run(Thread *t, kiln_onnx *m, const ModelRun *run)
     arena_init(&arena);
     if (!arena_try(&arena, &st, run_all, &w)) {
         t->called = outer;
-        fail(t, KILN_HERE, (kiln_code)st.code, "onnx: %s", st.text);
+        fail(t, (kiln_site){0}, (kiln_code)st.code, "onnx: %s", st.text);
     }
     arena_free(&arena);
 }

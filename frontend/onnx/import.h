@@ -119,7 +119,7 @@ typedef struct Env { /* the values of a plan that runs */
 
 struct Call {
     Thread *t;
-    kiln_site at;
+    kiln_site at; /* none: a line of Kiln's source would mean nothing to whoever runs a model */
     const kiln_onnx *m;
     const PlanNode *node;
     Held *in, *out;
@@ -131,7 +131,8 @@ struct Call {
 
 bool env_run(Run *r, const Env *e); /* all nodes. False: recorded */
 bool env_node(Run *r, const Env *e, const PlanNode *n);
-bool env_node_run(Run *r, const Env *e, const PlanNode *n); /* the same without a survey */
+bool env_node_run(Run *r, const Env *e, const PlanNode *n);            /* the same without a survey */
+const char *node_place(const Run *r, const Env *e, const PlanNode *n); /* file, number, operator, name and version, for errors */
 /* In place of env_node_run: notes what fails, and goes on with what is stated of its results. */
 bool survey_node(Run *r, const Env *e, const PlanNode *n);
 Env env_of(Run *r, const Plan *p);                                  /* with its initialisers */

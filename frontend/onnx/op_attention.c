@@ -229,7 +229,7 @@ static const Rule rules[4] = {
 static void rule_step(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     const Rule *r = user;
-    const kiln_site at = KILN_HERE;
+    const kiln_site at = {0};
     kiln_tensor *s = in[1], *q = in[2], *key = in[3],
                 *v = in[4]; /* in[0]: which step; q [b, heads, groups, d], key [b, heads, d] */
     kiln_tensor *const *more = in + 5;

@@ -1,8 +1,8 @@
 /* op_element: ONNX's operators on elements. Relies on import.h. */
 #include "import.h"
 
-bool op_one(Call *c) { return give(c, 0, c->node->op->with.one(c->at, operand(c, 0))); }
-bool op_two(Call *c) { return give(c, 0, c->node->op->with.two(c->at, operand(c, 0), operand(c, 1))); }
+bool op_one(Call *c) { return give(c, 0, c->node->op->with.one(c->at, of(tensor(c, 0)))); }
+bool op_two(Call *c) { return give(c, 0, c->node->op->with.two(c->at, of(tensor(c, 0)), of(tensor(c, 1)))); }
 bool op_identity(Call *c) /* of sequences, too */
 {
     c->out[0] = c->in[0];

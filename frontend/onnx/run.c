@@ -77,10 +77,20 @@ static bool run_operator(const Run *r, Call *c)
     return !kiln_failed(r->t->k) && (folds(c) ? run_now(c) : c->node->op->fn(c));
 }
 
+const char *node_place(const Run *r, const Env *e, const PlanNode *n)
+{
+    const OnnxNode *x = n->node;
+    const bool within = e->plan->function, named = x->name.n != 0;
+    return arena_printf(r->arena, "onnx: %.200s: node %u%s%s%s, %s%s%s%s (%s %lld)", r->m->path ? r->m->path : "a model in memory",
+        (unsigned)(n - e->plan->node), within ? " of function '" : "", within ? shown(e->plan->function->name).text : "",
+        within ? "'" : "", shown(x->op).text, named ? " '" : "", named ? shown(x->name).text : "", named ? "'" : "",
+        x->domain.n ? shown(x->domain).text : "ai.onnx", (long long)n->version);
+}
+
+/* The place of what fails in it is the node, which its name tells, not a line of Kiln's. */
 bool env_node_run(Run *r, const Env *e, const PlanNode *n)
 {
     Call c = {.t = r->t,
-        .at = KILN_HERE,
         .m = r->m,
         .node = n,
         .nin = n->node->input.n,
@@ -103,7 +113,7 @@ bool env_node_run(Run *r, const Env *e, const PlanNode *n)
         return false;
     }
     const char *outer = r->t->called; /* errors of what it is made of bear the node's name */
-    r->t->called = arena_printf(r->arena, "onnx: %s '%s'", shown(n->node->op).text, shown(n->node->name).text);
+    r->t->called = node_place(r, e, n);
     if (r->t->trace) trace_label(r->t, c.at, node_text(r, n));
     const bool ok = n->function ? call_function(r, &c) : run_operator(r, &c);
     if (!ok && !kiln_failed(r->t->k)) /* arithmetic of sizes tells nobody */
@@ -124,8 +134,8 @@ Env env_of(Run *r, const Plan *p)
     Env e = {.plan = p, .value = ARENA_ARRAY(r->arena, Held, p->names + 1)};
     for (uint32_t i = 0; i < p->initializers; i++) {
         kiln_variable *v = r->m->variable ? r->m->variable[p->weight + i] : NULL;
-        kiln_tensor *x = v ? kiln_value_at(KILN_HERE, kiln_of_variable(v)) : r->m->weight[p->weight + i];
-        if (v && p->use[p->initializer[i]] == USE_STATISTIC) x = kiln_stop_gradient_at(KILN_HERE, of(x));
+        kiln_tensor *x = v ? kiln_value_at((kiln_site){0}, kiln_of_variable(v)) : r->m->weight[p->weight + i];
+        if (v && p->use[p->initializer[i]] == USE_STATISTIC) x = kiln_stop_gradient_at((kiln_site){0}, of(x));
         e.value[p->initializer[i]] =
             (Held){.t = x, .constant = !v, .unseen = !v && !r->m->weight[p->weight + i], .narrow = narrow_bits(p->value[i]->type)};
     }
@@ -145,7 +155,7 @@ static bool watch_node(Run *r, const Env *e, uint32_t at)
         Held h = n->out[i] == UINT32_MAX ? (Held){.nothing = true} : e->value[n->out[i]];
         if (h.many || h.nothing || (!h.t && !h.size)) continue;
         const PlanNode none = {.in = &n->out[i]};
-        Call c = {.t = r->t, .at = KILN_HERE, .m = r->m, .node = &none, .in = &h, .nin = 1, .arena = r->arena, .env = e};
+        Call c = {.t = r->t, .m = r->m, .node = &none, .in = &h, .nin = 1, .arena = r->arena, .env = e};
         seen.output = arena_printf(r->arena, "%.*s", (int)x->output.at[i].n, (const char *)x->output.at[i].at);
         seen.x = tensor(&c, 0);
         if (tensor_ok(seen.x)) r->m->see(&seen, r->m->see_user);
@@ -170,14 +180,6 @@ void kiln_onnx_watch(kiln_onnx *m, kiln_onnx_see *see, void *user)
 kiln_tensor *env_tensor(Run *r, const Env *e, uint32_t i, Held *h)
 {
     const PlanNode none = {.in = &e->plan->output[i]};
-    Call c = {.t = r->t,
-        .at = KILN_HERE,
-        .m = r->m,
-        .node = &none,
-        .in = h,
-        .nin = 1,
-        .arena = r->arena,
-        .written = r->written,
-        .env = e};
+    Call c = {.t = r->t, .m = r->m, .node = &none, .in = h, .nin = 1, .arena = r->arena, .written = r->written, .env = e};
     return tensor(&c, 0);
 }

@@ -37,15 +37,13 @@ static void take_missing(Survey *s, const kiln_onnx *m)
     }
 }
 
-/* An error's text, without the node's name in front of it and the place in Kiln's source behind. */
-static void reason(char *to, size_t cap, const OnnxNode *n, const char *text)
+/* An error's text, without the node's place in front of it. */
+static void reason(char *to, size_t cap, const char *place, const char *text)
 {
-    char begin[200];
-    snprintf(begin, sizeof begin, "onnx: %s '%s': ", shown(n->op).text, shown(n->name).text);
-    if (strncmp(text, begin, strlen(begin)) == 0) text += strlen(begin);
+    const size_t n = strlen(place);
+    if (strncmp(text, place, n) == 0 && strncmp(text + n, ": ", 2) == 0) text += n + 2;
     if (strncmp(text, "onnx: ", 6) == 0) text += 6;
-    const char *end = strstr(text, "  frontend/");
-    snprintf(to, cap, "%.*s", end ? (int)(end - text) : (int)strlen(text), text);
+    snprintf(to, cap, "%.*s", (int)MIN_OF(strlen(text), cap - 1), text);
 }
 
 static void take_error(Run *r, const Env *e, const PlanNode *n)
@@ -58,7 +56,7 @@ static void take_error(Run *r, const Env *e, const PlanNode *n)
     x->version = n->version;
     x->within = e->plan->function ? e->plan->function->name : (Bytes){NULL, 0};
     x->unsupported = code == KILN_EUNSUPPORTED || code == KILN_EDTYPE;
-    reason(x->why, sizeof x->why, n->node, text);
+    reason(x->why, sizeof x->why, node_place(r, e, n), text);
 }
 
 /* ---- what the model states of values --------------------------------------------------------------------- */
@@ -93,7 +91,7 @@ static Held stand_in(const Run *r, const Env *e, Bytes name)
     if (!d || d->dtype == DT_NONE || !x->shape || x->shape->dim.n > MAX_RANK) return none;
     for (uint32_t i = 0; i < x->shape->dim.n; i++)
         if (!size_stated(s, &x->shape->dim.at[i], &shape.size[++shape.rank])) return none;
-    kiln_tensor *y = kiln_full_at(KILN_HERE, r->t->k, (kiln_dtype)d->dtype, shape, KILN_OPERAND(0));
+    kiln_tensor *y = kiln_full_at((kiln_site){0}, r->t->k, (kiln_dtype)d->dtype, shape, KILN_OPERAND(0));
     char text[400];
     if (!tensor_ok(y)) return failure_take(r->t, text, sizeof text), none;
     s->stated++;
@@ -142,7 +140,7 @@ static void body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
     (void)out;
     onnx_run(t, x->m, &(ModelRun){.in = in, .given = x->s->given, .survey = x->s});
     x->s->whole = !kiln_failed(k);
-    fail(t, KILN_HERE, KILN_ESTATE, "onnx: this trace was for a survey alone"); /* so nothing is made of it */
+    fail(t, (kiln_site){0}, KILN_ESTATE, "onnx: this trace was for a survey alone"); /* so nothing is made of it */
 }
 
 static int64_t open_size(Survey *s, const kiln_onnx_value *v, int axis)
