@@ -32,6 +32,10 @@ BODY(activations, kiln_add(kiln_gelu(X), kiln_add(kiln_silu(X), kiln_add(kiln_re
 BODY(choices, kiln_where(kiln_greater(X, 0), kiln_max(X, 0.5), kiln_min(kiln_floor(X), -1)))
 BODY(conditions, kiln_cast(kiln_or(kiln_not(kiln_greater(X, 1)), kiln_not_equal(X, 2)), KILN_F32))
 BODY(integers, kiln_add(kiln_mod(kiln_cast(kiln_mul(X, 10), KILN_I32), 7), kiln_floor_div(kiln_cast(kiln_mul(X, 10), KILN_I32), 4)))
+BODY(bytes, kiln_add(kiln_cast(kiln_cast(kiln_mul(X, 300), KILN_U8), KILN_F32), kiln_cast(kiln_cast(kiln_sqrt(X), KILN_I32), KILN_F32)))
+BODY(longs, kiln_add(kiln_cast(kiln_cast(kiln_mul(X, 1e19), KILN_I64), KILN_F32), kiln_cast(kiln_cast(kiln_mul(X, 1e19), KILN_U64), KILN_F32)))
+BODY(eighths, kiln_cast(kiln_isnan(kiln_cast(kiln_cast(kiln_mul(X, 300), KILN_F8_E4M3), KILN_F32)), KILN_F32))
+BODY(saturated, kiln_cast(kiln_cast_saturated(kiln_mul(X, 300), KILN_F8_E4M3), KILN_F32))
 BODY(softmax, kiln_softmax(X, -1))
 BODY(layernorm, kiln_layernorm(X, rows, rows, 1e-5))
 BODY(reductions, kiln_concat(KILN_IN(kiln_sum(X, KILN_AXES(0)), kiln_reduce_max(X, KILN_AXES(0)), kiln_prod(X, KILN_AXES(0)), kiln_cast(kiln_argmax(X, 0), KILN_F32)), 0))
@@ -47,7 +51,7 @@ BODY(spread, kiln_add(kiln_broadcast(kiln_sum(X, KILN_AXES(1)), S(6, -1)), kiln_
 static const struct {
     const char *name;
     kiln_body *body;
-} rows_of[] = {{"arithmetic", arithmetic}, {"functions", functions}, {"activations", activations}, {"choices", choices}, {"conditions", conditions}, {"integers", integers},
+} rows_of[] = {{"arithmetic", arithmetic}, {"functions", functions}, {"activations", activations}, {"choices", choices}, {"conditions", conditions}, {"integers", integers}, {"bytes", bytes}, {"longs", longs}, {"eighths", eighths}, {"saturated", saturated},
     {"softmax", softmax}, {"layernorm", layernorm}, {"reductions", reductions}, {"moves", moves}, {"slices", slices}, {"gathered", gathered}, {"scattered", scattered},
     {"ordered", ordered}, {"running", running}, {"product", product}, {"spread", spread}};
 
@@ -111,6 +115,36 @@ static void operators_go_round(void **state)
     kiln_variable_free(v);
 }
 
+/* Whether the model has that text in it, as the names of operators and attributes are. */
+static bool model_has(const char *name, const char *word)
+{
+    static char text[1 << 16];
+    FILE *f = fopen(path_of(name), "rb");
+    assert_non_null(f);
+    const size_t n = fread(text, 1, sizeof text, f), length = strlen(word);
+    fclose(f);
+    for (size_t i = 0; i + length <= n; i++)
+        if (!memcmp(text + i, word, length)) return true;
+    return false;
+}
+
+/* ONNX leaves open what Cast gives of floats beyond all integers, and saturates those of 8 bits. */
+static void casts_say_what_they_do(void **state)
+{
+    open_folder(*state);
+    static const struct {
+        const char *name;
+        kiln_body *body;
+        const char *word;
+    } all[] = {{"bytes", bytes, "Clip"}, {"longs", longs, "GreaterOrEqual"}, {"eighths", eighths, "saturate"}};
+    for (int i = 0; i < 3; i++) {
+        kiln_function *f = kiln_function_new(k, all[i].body, NULL, &(kiln_function_options){.name = all[i].name, .inputs = {KILN_SPEC(KILN_F32, 6, 8)}});
+        assert_true(kiln_onnx_save(f, path_of(all[i].name)));
+        assert_true(model_has(all[i].name, all[i].word));
+        kiln_function_free(f);
+    }
+}
+
 BODY(open_sizes, kiln_softmax(kiln_reshape(kiln_concat(KILN_IN(X, kiln_mul(X, 2)), 0), S(-1, 4)), 0))
 BODY(counted_up, kiln_add(X, kiln_expand(kiln_iota_along(X, 0, KILN_F32), 1)))
 
@@ -159,6 +193,8 @@ static void assigns(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *us
     out[0] = in[0];
 }
 
+BODY(raised, kiln_pow(X, X))
+
 static void what_cannot_be_is_named(void **state)
 {
     open_folder(*state);
@@ -168,6 +204,10 @@ static void what_cannot_be_is_named(void **state)
     assert_non_null(strstr(kiln_error(k)->text, "lgamma"));
     assert_error(k, KILN_EUNSUPPORTED, "cumprod");
     assert_int_equal(access(path_of("counts"), F_OK), -1);
+    kiln_function_free(f);
+    f = kiln_function_new(k, raised, NULL, &(kiln_function_options){.name = "raised", .inputs = {KILN_SPEC(KILN_U8, 3)}});
+    assert_false(kiln_onnx_save(f, path_of("raised")));
+    assert_error(k, KILN_EUNSUPPORTED, "pow (of integers");
     kiln_function_free(f);
     kiln_variable *to = kiln_variable_new(k, "memory", kiln_zeros(k, KILN_F32, S(3)));
     f = kiln_function_new(k, assigns, to, &(kiln_function_options){.name = "assigns", .inputs = {KILN_SPEC(KILN_F32, 3)}});
@@ -188,6 +228,6 @@ static void what_cannot_be_is_named(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {FRONT_TEST(operators_go_round), FRONT_TEST(sizes_stay_open), FRONT_TEST(images_and_attention), FRONT_TEST(what_cannot_be_is_named)};
+    const struct CMUnitTest tests[] = {FRONT_TEST(operators_go_round), FRONT_TEST(casts_say_what_they_do), FRONT_TEST(sizes_stay_open), FRONT_TEST(images_and_attention), FRONT_TEST(what_cannot_be_is_named)};
     return cmocka_run_group_tests_name("onnx_save", tests, NULL, NULL);
 }

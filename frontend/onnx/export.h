@@ -45,11 +45,12 @@ Named export_node(Export *x, const char *op, const Named *in, uint32_t n, const 
 #define NODE_WITH(x, op, given, ...) export_node(x, op, OPERANDS(__VA_ARGS__), (const Given[]){given}, 1)
 Named export_transpose(Export *x, Named v, const int64_t *from, uint32_t rank); /* what undoes another transpose is no node */
 Named export_reshape(Export *x, Named v, const Dim *d, uint32_t n);
-Named export_numbers(Export *x, const int64_t *v, uint32_t n); /* i64[n] */
-Named export_scalar(Export *x, DType t, Scalar v);             /* of rank 0 */
-Named export_sizes(Export *x, const Dim *d, uint32_t n);       /* i64[n] */
-Named export_cast(Export *x, Named v, DType to);
-Named export_wrong(Export *x, const char *what, const char *why); /* NULL */
+Named export_numbers(Export *x, const int64_t *v, uint32_t n);                    /* i64[n] */
+Named export_scalar(Export *x, DType t, Scalar v);                                /* of rank 0 */
+Named export_sizes(Export *x, const Dim *d, uint32_t n);                          /* i64[n] */
+Named export_cast(Export *x, Named v, DType to);                                  /* of what the other dtype has */
+Named export_converted(Export *x, Named v, DType from, DType to, bool saturates); /* as kiln_cast does it, of any number */
+Named export_wrong(Export *x, const char *what, const char *why);                 /* NULL */
 Named export_value(Export *x, Value v);
 /* As it was before a broadcast, where ONNX spreads operands itself; then *whole is not set. */
 Named export_loose(Export *x, Value v, bool *whole);

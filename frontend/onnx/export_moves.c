@@ -204,7 +204,9 @@ Named export_structured(Export *x, const Node *n)
 {
     const int64_t *at = n->attr->at;
     switch ((Op)n->op) {
-    case OP_cast: return export_cast(x, export_value(x, n->in[0]), (DType)ATTRS(cast, at)->to);
+    case OP_cast:
+        return export_converted(
+            x, export_value(x, n->in[0]), (DType)type_of(x, n->in[0])->dtype, (DType)ATTRS(cast, at)->to, n->attr->len > 1);
     case OP_leaf:
     case OP_custom: return export_value(x, n->in[0]);
     case OP_reshape: return export_reshape(x, export_value(x, n->in[0]), at, n->attr->len);

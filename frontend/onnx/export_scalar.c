@@ -103,6 +103,31 @@ static Named shifted(const Walk *w, const char *direction, const Named *in)
     return export_node(w->x, "BitShift", in, 2, &(Given){.name = "direction", .text = direction}, 1);
 }
 
+/* A float as an integer: cut off, the nearest where it is beyond all, 0 of NaN. ONNX's Cast leaves the last two open. */
+static Named cut_off(Export *x, Named v, DType to)
+{
+    const int bits = 8 * (int)dtype_bytes(to);
+    const bool with_sign = dtype_info[to].kind == DK_INT, all = bits == 64;
+    const double hi = ldexp(1, with_sign ? bits - 1 : bits), lo = with_sign ? -hi : 0;
+    const Named wide = export_cast(x, v, DT_f64);
+    Named in = NODE(x, "Where", NODE(x, "IsNaN", wide), export_scalar(x, DT_f64, (Scalar){.f = 0}), wide);
+    in = NODE(x, "Clip", in, export_scalar(x, DT_f64, (Scalar){.f = lo}),
+        export_scalar(x, DT_f64, (Scalar){.f = all ? nextafter(hi, 0) : hi - 1}));
+    in = export_cast(x, in, to);
+    if (!all) return in;
+    const Named most = export_scalar(x, to, (Scalar){.i = with_sign ? INT64_MAX : -1}); /* -1: all bits */
+    return NODE(x, "Where", NODE(x, "GreaterOrEqual", wide, export_scalar(x, DT_f64, (Scalar){.f = hi})), most, in);
+}
+
+Named export_converted(Export *x, Named v, DType from, DType to, bool saturates)
+{
+    if (to == DT_f8_e4m3 || to == DT_f8_e5m2)
+        return export_node(
+            x, "Cast", &v, 1, (const Given[]){{.name = "to", .i = export_number(to)}, {.name = "saturate", .i = saturates}}, 2);
+    if (saturates) return export_wrong(x, "cast", "that saturates, ONNX has it for floats of 8 bits alone");
+    return dtype_is_float(from) && dtype_is_int(to) ? cut_off(x, v, to) : export_cast(x, v, to);
+}
+
 /* with: the dtype of a token; bools: what the operands of a logical primitive are. */
 static Named primitive(const Walk *w, Prim p, DType with, const Named *in)
 {
@@ -123,7 +148,7 @@ static Named primitive(const Walk *w, Prim p, DType with, const Named *in)
     case P_not: return logical(w, "Not", "BitwiseNot", in, 1);
     case P_shl: return shifted(w, "LEFT", in);
     case P_shr: return shifted(w, "RIGHT", in);
-    case P_cvt: return export_cast(x, in[0], with == DT_NONE ? w->to : with);
+    case P_cvt: return export_converted(x, in[0], w->type, with == DT_NONE ? w->to : with, false);
     default: return export_wrong(x, w->op, "ONNX cannot look at the bits of numbers");
     }
 }
@@ -171,6 +196,8 @@ Named export_elementwise(Export *x, const Node *n)
     const DType t = (DType)type_of(x, n->in[n->nin - 1])->dtype;
     const bool floats = dtype_is_float(t);
     if (!operands(x, n, in)) return NULL;
+    if (op == OP_pow && !floats && t != DT_i32 && t != DT_i64)
+        return export_wrong(x, "pow", "of integers, ONNX has those of i32 and i64 alone");
     if (same[op] && t != DT_bool) return export_node(x, same[op], in, n->nin, NULL, 0);
     if (t == DT_bool && (op == OP_where || op == OP_eq)) return export_node(x, same[op], in, n->nin, NULL, 0);
     if (t == DT_bool && (op == OP_max || op == OP_min)) return export_node(x, op == OP_max ? "Or" : "And", in, 2, NULL, 0);
