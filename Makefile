@@ -320,7 +320,7 @@ RUN = BUILD='$(BUILD)' CC='$(CC)' CXX='$(CXX)' KILN_LIBDIR='$(abspath $(BUILD))'
 	TEST_TIMEOUT='$(TEST_TIMEOUT)' TEST_JOBS='$(TEST_JOBS)' bash tests/run.sh
 # The tests of the public interface, once more with engines on the device of tests/late.h; those that take longest only in test-full.
 # What it says of the compile thread holds on the CPU alone.
-LATE_ALL  := $(patsubst tests/%.c,late:$(BUILD)/tests/%,$(filter-out $(addprefix tests/test_,background.c oom_background.c gpu.c),$(shell grep -lE 'front\.h|values\.h|given\.h' $(TEST_C))))
+LATE_ALL  := $(patsubst tests/%.c,late:$(BUILD)/tests/%,$(filter-out $(addprefix tests/test_,background.c oom_background.c gpu.c),$(shell grep -lE 'front\.h|values\.h|given\.h|mapped\.h' $(TEST_C))))
 LATE_LONG := $(addprefix late:$(BUILD)/tests/,$(addprefix test_,far once limits bounds checkpoint scan_order programs optimizer cuda_model cuda oom))
 # And once more with calls that are interpreted, but for those in which nothing is called, or that are long.
 TOLD_ALSO := traced_ops long_rows order join step_program replay meanwhile sized casts sort linalg launch draw_modes factors $(patsubst tests/test_%.c,%,$(filter-out tests/test_given_fft.c tests/test_given_make.c,$(wildcard tests/test_given_*.c)))

@@ -238,5 +238,5 @@ void vmap_attention(Vmap *v)
     Value in[7];
     for (uint32_t i = 0; i < v->node->nin; i++) in[i] = i == 3 ? mask_of(v) : vmap_merge(v, vmap_all(v, i));
     vmap_as(v, in, v->node->attr->at, v->node->attr->len);
-    for (uint32_t i = 0; i < v->node->nout; i++) v->out[i] = vmap_split(v, v->out[i]);
+    for (uint32_t i = 0; i < v->node->nout; i++) v->out[i] = vmap_split(v, v->out[i], vmap_first(v, i));
 }

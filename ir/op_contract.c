@@ -36,5 +36,5 @@ void vmap_matmul(Vmap *v)
         return;
     }
     vmap_as(v, (Value[]){vmap_merge(v, v->in[0]), v->in[1]}, v->node->attr->at, v->node->attr->len);
-    v->out[0] = vmap_split(v, v->out[0]);
+    v->out[0] = vmap_split(v, v->out[0], vmap_first(v, 0));
 }

@@ -236,7 +236,7 @@ void vmap_conv(Vmap *v)
         return;
     }
     vmap_as(v, (Value[]){vmap_merge(v, v->in[0]), v->in[1]}, attr, v->node->attr->len);
-    v->out[0] = vmap_split(v, v->out[0]);
+    v->out[0] = vmap_split(v, v->out[0], vmap_first(v, 0));
 }
 
 void vmap_conv_filter(Vmap *v)

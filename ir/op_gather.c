@@ -255,5 +255,5 @@ void vmap_scatter(Vmap *v)
     const Dim size = vmap_type(v, 0).dim[axis];
     const Value table =
         scatter(v->e, table_of(v, x, axis), rows_of(v, v->in[1], size), moved(v, updates, indices, axis, true), 0, a->fold);
-    v->out[0] = moved(v, vmap_split(v, table), 1, axis, false);
+    v->out[0] = moved(v, vmap_split(v, table, size), 1, axis, false);
 }

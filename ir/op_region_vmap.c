@@ -11,15 +11,7 @@
 #include "loop.h"
 
 /* Which values differ from example to example, where operands' doing so is all that is known. */
-static void reach(const Graph *g, bool *many)
-{
-    for (uint32_t i = 0; i < g->node.len; i++) {
-        const Node *n = &g->node.at[i];
-        bool any = false;
-        for (uint32_t k = 0; k < n->nin; k++) any |= many[n->in[k]];
-        for (uint32_t k = 0; k < n->nout && n->op != OP_param; k++) many[n->out + k] = any;
-    }
-}
+static void reach(const Graph *g, bool *many) { vmap_reach(g, size_needs(g, g->module->arena), NULL, many); }
 
 static bool stack(const Module *m, const Type *t) { return t->rank != 0 && dim_is_made(&m->dims, t->dim[0]); }
 
@@ -38,6 +30,14 @@ static Type example_type(const Vmap *v, const Type *t, bool many)
 }
 
 static Value any_of(Emit *e, Value active) { return emit_reduce(e, OP_reduce_max, active, (int64_t[]){0}, 1); }
+
+/* The largest trip count, 0 where there are no examples. */
+static Value most_of(const Vmap *v, Value trips)
+{
+    const Dim n = v->run->n;
+    if (!dim_is_const(n) || n == 0) trips = emit_pad(v->e, trips, 0, 1, 0, 0);
+    return trips == 0 ? 0 : emit_reduce(v->e, OP_reduce_max, trips, (int64_t[]){0}, 1);
+}
 
 /* ---- loops --------------------------------------------------------------------------------------------- */
 
@@ -213,7 +213,7 @@ static uint32_t operands_of(Turns *t, Value *operand)
     const bool known = dim_is_const(t->s->steps) || !dim_is_made(&v->run->m->dims, t->s->steps);
     uint32_t n = 0;
     Value *param = ARENA_ARRAY(v->run->m->arena, Value, t->nin + 1);
-    operand[n++] = t->count ? emit_reduce(e, OP_reduce_max, v->in[0], (int64_t[]){0}, 1) : v->in[0];
+    operand[n++] = t->count ? most_of(v, v->in[0]) : v->in[0];
     for (uint32_t i = 1; i <= t->carries; i++) operand[n++] = param[i] = wide(v, v->to, v->in[i], v->many[i], t->many[i]);
     for (uint32_t i = 1 + t->carries; i < t->nin; i++) param[i] = v->in[i];
     if (t->ask) {
@@ -312,22 +312,6 @@ static Graph *case_of(Vmap *v, uint32_t k, const bool *result, bool parted)
     return g;
 }
 
-/* A graph like that one whose results are zeros: what stands for a case that no example takes. */
-static Graph *zeros_like(Vmap *v, const Graph *of)
-{
-    Module *m = v->run->m;
-    GraphEmit to;
-    Graph *g = graph_new(m, arena_printf(m->arena, "%s_not%u", of->name, m->graph.len));
-    graph_emit_init(&to, g, v->run->st);
-    to.e.loc = v->node->loc;
-    for (uint32_t i = 0; i < of->param.len; i++) {
-        const Type t = *graph_type(of, of->param.at[i]);
-        graph_param(g, &t, v->node->loc);
-    }
-    for (uint32_t i = 0; i < of->result.len; i++) graph_result(g, emit_constant(&to.e, 0, graph_type(of, of->result.at[i])));
-    return v->run->st->code == ST_OK ? g : NULL;
-}
-
 /* bool[n]: which examples take case k of n; what is below is the first, what is above the last. */
 static Value takes(const Vmap *v, Value selector, uint32_t k, uint32_t n)
 {
@@ -346,7 +330,7 @@ static void each_its_own(Vmap *v, const bool *result)
     for (uint32_t k = 0; k < n; k++) {
         Value mine = takes(v, v->in[0], k, n);
         if (v->run->active != 0) mine = emit2(e, OP_and, mine, v->run->active);
-        const Graph *g = case_of(v, k, result, true), *others = g ? zeros_like(v, g) : NULL;
+        const Graph *g = case_of(v, k, result, true), *others = g ? vmap_zeros_like(v->run, v->node->loc, g) : NULL;
         if (!others || mine == 0) return;
         e->loc = v->node->loc;
         memcpy(in, v->in, v->node->nin * sizeof *in);

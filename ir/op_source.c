@@ -35,14 +35,7 @@ bool infer_set_size(Infer *inf)
     return rule_result(inf, inf->in[0]);
 }
 
-void vmap_set_size(Vmap *v)
-{
-    const Loc *loc = &v->node->loc;
-    status_fail(v->run->st, ST_UNSUPPORTED,
-        "vmap: a size counted at %s:%d would differ from example to example (as of compress, nonzero, unique); use what keeps all "
-        "elements, as where, or count outside of the map",
-        loc->file ? loc->file : "?", loc->line);
-}
+void vmap_set_size(Vmap *v) { vmap_each(v); }
 
 bool infer_random_bits(Infer *inf)
 {

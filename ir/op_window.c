@@ -153,5 +153,5 @@ void vmap_window(Vmap *v)
 {
     const Value x = vmap_merge(v, v->in[0]);
     vmap_as(v, &x, v->node->attr->at, v->node->attr->len);
-    v->out[0] = vmap_split(v, v->out[0]);
+    v->out[0] = vmap_split(v, v->out[0], vmap_first(v, 0));
 }

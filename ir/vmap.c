@@ -1,7 +1,6 @@
-/* vmap: see vmap.h: the walk, and what rules share. Relies on loop. Never knows a structured op. */
+/* vmap: see vmap.h: the walk, and what rules share; vmap_each.c has what runs in a loop over the examples. Relies on sizes. Never
+ * knows a structured op. */
 #include "vmap.h"
-
-#include "loop.h"
 
 /* ---- axes ---------------------------------------------------------------------------------------- */
 
@@ -63,12 +62,11 @@ Value vmap_merge(const Vmap *v, Value x)
     return emit_reshape(v->e, x, &t);
 }
 
-Value vmap_split(const Vmap *v, Value x)
+Value vmap_split(const Vmap *v, Value x, Dim each)
 {
     if (x == 0) return 0;
     Type t = *v->e->type(v->e, x);
-    Dim each = 0;
-    if (t.rank == MAX_RANK || !dim_divides(emit_dims(v->e), t.dim[0], v->run->n, &each)) {
+    if (t.rank == MAX_RANK) {
         status_fail(v->run->st, ST_SHAPE, "vmap: %s: the result has no room for the examples' axis", op_def[v->node->op].name);
         return 0;
     }
@@ -77,6 +75,8 @@ Value vmap_split(const Vmap *v, Value x)
     t.dim[1] = each;
     return emit_reshape(v->e, x, &t);
 }
+
+Dim vmap_first(const Vmap *v, uint32_t result) { return graph_type(v->graph, v->node->out + result)->dim[0]; }
 
 Value vmap_where(Emit *e, Value active, Value x, Value y)
 {
@@ -117,59 +117,22 @@ void vmap_axis(Vmap *v) { axes_moved(v, 1); }
 
 void vmap_axes(Vmap *v) { axes_moved(v, v->node->attr->len); }
 
-static Value number(Emit *e, Dim d)
-{
-    return dim_is_const(d) ? e->op(e, OP_constant, NULL, 0, ATTRS_OF(constant, .dtype = DT_i64, .value = d))
-                           : e->op(e, OP_dim_size, NULL, 0, ATTRS_OF(dim_size, .dim = d));
-}
-
-void vmap_by_loop(Vmap *v)
-{
-    Module *m = v->run->m;
-    const Node *n = v->node;
-    GraphEmit ge;
-    Graph *body = graph_new(m, arena_printf(m->arena, "each%u", m->graph.len));
-    Value *in = ARENA_ARRAY(m->arena, Value, n->nin + 1), *operand = ARENA_ARRAY(m->arena, Value, n->nin + 1);
-    uint32_t nin = 0, xs = 0;
-    v->run->looped[n->op] = true;
-    graph_emit_init(&ge, body, v->run->st);
-    ge.e.loc = n->loc;
-    operand[nin++] = number(v->e, v->run->n);
-    graph_param(body, &(Type){.dtype = DT_i64}, n->loc);
-    for (uint32_t pass = 0; pass < 2; pass++) /* slices come before what is the same for all */
-        for (uint32_t i = 0; i < n->nin; i++) {
-            if (v->many[i] != (pass == 0)) continue;
-            const Type t = vmap_type(v, i);
-            xs += v->many[i];
-            in[i] = graph_param(body, &t, n->loc);
-            operand[nin++] = v->in[i];
-        }
-    const Value y = ge.e.op(&ge.e, (Op)n->op, in, n->nin, n->attr->at, n->attr->len);
-    for (uint32_t i = 0; i < n->nout && y != 0; i++) graph_result(body, y + i);
-    const Value first = y == 0 || operand[0] == 0
-                            ? 0
-                            : v->e->op(v->e, OP_loop, operand, nin,
-                                  ATTRS_OF(loop, .body = body->index, .xs = xs, .ys = n->nout, .steps = v->run->n));
-    for (uint32_t i = 0; i < n->nout; i++) v->out[i] = first == 0 ? 0 : first + i;
-}
-
 /* ---- the walk ----------------------------------------------------------------------------------------- */
 
-static bool is_stack(const Graph *g, Value x)
+bool vmap_is_stack(const Graph *g, Value x)
 {
     const Type *t = graph_type(g, x);
     return t->rank != 0 && dim_is_made(&g->module->dims, t->dim[0]);
 }
 
-/* What is done once for all, or by a loop's rule alone. */
-static bool allowed(const VmapRun *run, const Graph *g, const Node *n, const bool *many)
+bool vmap_allows(const VmapRun *run, const Graph *g, const Node *n, const bool *many)
 {
     const char *file = n->loc.file ? n->loc.file : "?";
     if (op_def[n->op].flags & OPF_EFFECT && n->op != OP_assert)
         return status_fail(run->st, ST_UNSUPPORTED, "vmap: %s (%s:%d) would happen once for all examples, not once for each",
             op_def[n->op].name, file, n->loc.line);
     for (uint32_t i = 0; i < n->nin && n->op != OP_loop && n->op != OP_leaf && n->op != OP_saved; i++)
-        if (many[n->in[i]] && is_stack(g, n->in[i]))
+        if (many[n->in[i]] && vmap_is_stack(g, n->in[i]))
             return status_fail(run->st, ST_UNSUPPORTED,
                 "vmap: %s (%s:%d) of what a loop keeps of a number of steps that it finds itself", op_def[n->op].name, file,
                 n->loc.line);
@@ -186,45 +149,50 @@ static Value holds(VmapRun *run, GraphEmit *to, Value x, bool many)
     return vmap_where(e, run->active, x, yes);
 }
 
-static bool map_node(VmapRun *run, GraphEmit *to, const Graph *from, const Node *n, Value *map, bool *many)
+bool vmap_one(VmapWalk *w, uint32_t node)
 {
-    Value *in = ARENA_ARRAY(run->m->arena, Value, n->nin + 1);
-    bool *of = ARENA_ARRAY(run->m->arena, bool, n->nin + 1), any = false;
-    for (uint32_t i = 0; i < n->nin; i++) {
-        in[i] = map[n->in[i]];
-        any |= of[i] = many[n->in[i]];
+    VmapRun *run = w->run;
+    const Node n = w->from->node.at[node]; /* a copy: graphs may be appended to */
+    Value *in = ARENA_ARRAY(run->m->arena, Value, n.nin + 1);
+    bool *of = ARENA_ARRAY(run->m->arena, bool, n.nin + 1), any = false;
+    for (uint32_t i = 0; i < n.nin; i++) {
+        in[i] = w->map[n.in[i]];
+        any |= of[i] = w->many[n.in[i]];
     }
-    if (!allowed(run, from, n, many)) return false;
-    to->e.loc = n->loc;
-    if (n->op == OP_assert && run->active != 0) in[0] = holds(run, to, in[0], of[0]);
-    for (uint32_t i = 0; i < n->nout; i++) many[n->out + i] = any;
+    if (!vmap_allows(run, w->from, &n, w->many)) return false;
+    w->to->e.loc = n.loc;
+    if (n.op == OP_assert && run->active != 0) in[0] = holds(run, w->to, in[0], of[0]);
+    for (uint32_t i = 0; i < n.nout; i++) w->many[n.out + i] = any;
     Vmap v = {.run = run,
-        .to = to,
-        .e = &to->e,
-        .node = n,
-        .graph = from,
+        .to = w->to,
+        .e = &w->to->e,
+        .node = &n,
+        .graph = w->from,
+        .walk = w,
         .in = in,
         .many = of,
-        .out = map + n->out,
-        .out_many = many + n->out};
-    if (!any || (n->nout == 0 && op_def[n->op].flags & OPF_EFFECT))
-        vmap_as(&v, in, n->attr->at, n->attr->len);
-    else if (op_def[n->op].flags & OPF_ELEMENTWISE)
+        .out = w->map + n.out,
+        .out_many = w->many + n.out};
+    w->done[node] = true;
+    if (!any || (n.nout == 0 && op_def[n.op].flags & OPF_EFFECT))
+        vmap_as(&v, in, n.attr->at, n.attr->len);
+    else if (op_def[n.op].flags & OPF_ELEMENTWISE)
         vmap_elements(&v);
-    else if (op_def[n->op].vmap)
-        op_def[n->op].vmap(&v);
+    else if (op_def[n.op].vmap)
+        op_def[n.op].vmap(&v);
     else
         vmap_by_loop(&v);
-    for (uint32_t i = 0; i < n->nout && run->st->code == ST_OK; i++)
-        if (v.out[i] == 0) status_fail(run->st, ST_INTERNAL, "vmap: the rule of %s gave nothing", op_def[n->op].name);
+    for (uint32_t i = 0; i < n.nout && !v.within && run->st->code == ST_OK; i++)
+        if (v.out[i] == 0) status_fail(run->st, ST_INTERNAL, "vmap: the rule of %s gave nothing", op_def[n.op].name);
     return run->st->code == ST_OK;
 }
 
 bool vmap_graph(VmapRun *run, GraphEmit *to, const Graph *from, Value *map, bool *many)
 {
-    for (uint32_t i = 0; i < from->node.len; i++) {
-        const Node n = from->node.at[i]; /* a copy: graphs may be appended to */
-        if (n.op != OP_param && !map_node(run, to, from, &n, map, many)) return false;
-    }
+    Arena *a = run->m->arena;
+    VmapWalk w = {.run = run, .to = to, .from = from, .needs = size_needs(from, a), .map = map, .many = many};
+    w.done = ARENA_ARRAY(a, bool, from->node.len + 1);
+    for (uint32_t i = 0; i < from->node.len; i++)
+        if (from->node.at[i].op != OP_param && !w.done[i] && !vmap_one(&w, i)) return false;
     return true;
 }

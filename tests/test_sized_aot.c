@@ -100,6 +100,50 @@ static void object_for(kiln *k, const char *device)
     kiln_function_free(f);
 }
 
+/* What each of many examples counts for itself is a loop of the object. */
+static void each_counts(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)k, (void)user;
+    kiln_tensor *c = kiln_sort(kiln_masked(in[0], kiln_greater(in[0], 0)), 0, 0);
+    out[0] = kiln_scatter(kiln_mul(in[0], 0), kiln_iota_along(c, 0, KILN_I64), c, 0, KILN_SCATTER_ADD);
+    out[1] = kiln_sum(c, KILN_ALL);
+}
+
+static const char *const program_of_many =
+    "#include <stdio.h>\n#include \"many.h\"\n"
+    "_Alignas(64) static unsigned char work[MANY_WORKSPACE_BYTES + 1], state[MANY_STATE_BYTES + 1];\n"
+    "static float x[35], y[35], sum[7];\n"
+    "int main(int argc, char **argv)\n{\n"
+    "    FILE *f = fopen(argv[1], \"rb\");\n"
+    "    if (argc < 2 || !f || fread(x, sizeof x, 1, f) != 1) return 2;\n"
+    "    many_init(state);\n"
+    "    if (many(state, x, y, sum, work)) return 4;\n"
+    "    fwrite(y, sizeof y, 1, stdout), fwrite(sum, sizeof sum, 1, stdout);\n"
+    "    return 0;\n}\n";
+
+static void objects_count_for_each_example(void **state)
+{
+    kiln *k = *state;
+    KILN_SCOPE(k);
+    kiln_tensor *out[2];
+    float x[35], have[42], want[42];
+    for (int i = 0; i < 35; i++) x[i] = (float)(i * 37 % 35) / 32 - 0.5f;
+    kiln_function_options o = {.name = "each", .outputs = 2, .inputs = {KILN_SPEC(KILN_F32, 5)}};
+    kiln_function *f = kiln_function_new(k, each_counts, NULL, &o), *many = kiln_vmap(f, NULL);
+    assert_true(kiln_call_all(many, KILN_IN(kiln_from(k, KILN_F32, KILN_SHAPE(7, 5), x, 35)), out, 2));
+    assert_true(kiln_read(out[0], want, 35 * sizeof *want) && kiln_read(out[1], want + 35, 7 * sizeof *want));
+    assert_true(kiln_aot(many, path_of("many"), &(kiln_aot_options){.symbol = "many"}));
+    write_file(path_of("x"), x, sizeof x);
+    write_file(path_of("many_main.c"), program_of_many, strlen(program_of_many));
+    run("cc -std=c11 -Wall -Wextra -Werror -o %s/many_main %s/many_main.c %s/many.o -lm", dir, dir, dir);
+    run("%s/many_main %s/x > %s/result", dir, dir, dir);
+    FILE *result = fopen(path_of("result"), "rb");
+    assert_true(result && fread(have, sizeof have, 1, result) == 1);
+    fclose(result);
+    assert_memory_equal(have, want, sizeof have);
+    kiln_function_free(f);
+}
+
 static void objects_tell_the_sizes(void **state) { object_for(*state, NULL); }
 static void objects_for_devices_tell_them_too(void **state) { object_for(*state, "emu"); }
 
@@ -127,6 +171,7 @@ static void devices_count_too(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {WAIT_TEST(objects_tell_the_sizes), WAIT_TEST(objects_for_devices_tell_them_too), WAIT_TEST(devices_count_too)};
+    const struct CMUnitTest tests[] = {WAIT_TEST(objects_tell_the_sizes), WAIT_TEST(objects_for_devices_tell_them_too), WAIT_TEST(devices_count_too),
+        WAIT_TEST(objects_count_for_each_example)};
     return cmocka_run_group_tests(tests, aot_set_up, aot_tear_down);
 }

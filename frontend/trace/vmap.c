@@ -64,8 +64,12 @@ static void custom(Vmap *v)
 
 static void name_loops(Mapped *m, const VmapRun *run)
 {
-    for (int op = 0; op < OP_COUNT; op++)
-        if (run->looped[op]) text_printf(&m->loops, "%s%s", m->loops.len ? ", " : "", op_def[op].name);
+    const Loc *loc = &run->counted;
+    for (int op = 0; op < OP_COUNT; op++) {
+        if (!run->looped[op]) continue;
+        text_printf(&m->loops, "%s%s", m->loops.len ? ", " : "", op_def[op].name);
+        if (op == OP_set_size) text_printf(&m->loops, " (%s:%d)", loc->file ? loc->file : "?", loc->line);
+    }
 }
 
 /* Inside the arena's border. */
@@ -89,9 +93,31 @@ static void map_body(void *arg)
         m->map[p] = f->column.at[i].outer;
         m->many[p] = is_input && m->c->many[given++];
     }
+    for (int i = 0; i < m->c->nout; i++) graph_result(f->g, m->result[i]);
+    for (uint32_t i = 0; i < f->slot.len; i++)
+        if (frame_assigns(f, &f->slot.at[i])) graph_result(f->g, f->slot.at[i].now);
     graph_emit_init(&to, m->parent->g, &m->st);
     to.e.loc = loc_of(m->at);
     if (vmap_graph(&run, &to, f->g, m->map, m->many)) name_loops(m, &run);
+}
+
+/* Output i would have another size for each example. */
+static void refuse_size(Mapped *m, int i)
+{
+    const Graph *g = m->f->g;
+    const Type *type = graph_type(g, m->result[i]);
+    const Node *by = graph_maker(g, m->result[i]), *counter = by;
+    char text[128];
+    type_print(&g->module->dims, type, text, sizeof text);
+    for (uint32_t k = 0; k < g->node.len; k++)
+        for (uint32_t d = 0; d < type->rank && g->node.at[k].op == OP_set_size; d++)
+            if (size_named(&g->module->dims, type->dim[d], ATTRS(set_size, g->node.at[k].attr->at)->size)) counter = &g->node.at[k];
+    fail(m->t, m->at, KILN_EUNSUPPORTED,
+        "%s: output %d, %s, would have another size for each example, counted at %s:%d (by compress, nonzero, unique or their "
+        "like); "
+        "give out what has one size for all: a sum of it, or zeros of its bound into which it is scattered; or count outside of "
+        "the map",
+        m->c->what, i, text, counter->loc.file ? counter->loc.file : "?", counter->loc.line);
 }
 
 static bool give_variables(Mapped *m)
@@ -118,7 +144,7 @@ static bool mapped(Mapped *m, kiln_tensor *const *in, Value *outer, Value *resul
     Thread *t = m->t;
     for (int i = 0; i < m->c->nin; i++)
         if (in[i]->state != TENSOR_STATIC && !(outer[i] = trace_value(t, m->at, in[i]))) return false;
-    m->outer = outer;
+    m->outer = outer, m->result = result;
     if (!(m->f = frame_open(t, m->at, FRAME_BODY, m->c->what))) return false;
     kiln_scope scope = region_scope(t->k, m->at);
     const uint64_t failures = t->failures;
@@ -136,6 +162,7 @@ static bool mapped(Mapped *m, kiln_tensor *const *in, Value *outer, Value *resul
     if (!give_variables(m)) return false;
     for (int i = 0; i < m->c->nout; i++) {
         many[i] = m->many[result[i]];
+        if (m->map[result[i]] == 0) return refuse_size(m, i), false;
         out[i] = tensor_traced(t, m->at, m->parent, m->map[result[i]]);
         if (!tensor_ok(out[i])) return false;
     }

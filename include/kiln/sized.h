@@ -8,9 +8,11 @@
  * too small for what is asked of it (a largest element or an argmax of none, an index, the few of kiln_top_k, a window) it is
  * KILN_EVALUE of the running function. kiln_dim of such an axis, in C, is the bound; kiln_iota_along, kiln_sum and their like see
  * the true size. Results and gradients of compiled functions have their true sizes. A loop's body, a branch or a condition may
- * count sizes and use them; what it gives out has a size from outside (KILN_EUNSUPPORTED). Counting what differs from example to
- * example in a kiln_vmap is KILN_EUNSUPPORTED. Ahead of time each result is a buffer of the bound, and the true sizes are further
- * i64 results, which the header names (on a device, i64 in its memory). */
+ * count sizes and use them; what it gives out has a size from outside (KILN_EUNSUPPORTED). In a kiln_vmap each example may count a
+ * size of its own: what has such a size runs in a loop over the examples, and results of the map have sizes that are the same for
+ * all (KILN_EUNSUPPORTED; zeros of the bound, into which elements are scattered at kiln_iota_along, hold any of them). Ahead of time
+ * each result is a buffer of the bound, and the true sizes are further i64 results, which the header names (on a device, i64 in its
+ * memory). */
 #ifndef KILN_SIZED_H
 #define KILN_SIZED_H
 

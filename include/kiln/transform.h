@@ -23,6 +23,8 @@ typedef struct kiln_vmap_options {
  * are the same for all. An output that is the same for all examples is repeated.
  *   loops      one whose condition or trip count differs runs until all examples are done; those that are done keep what they have
  *   branches   of a selector that differs each case runs that some example takes
+ *   sizes      that each example counts for itself (sized.h) run in a loop over the examples, with all that has such a size and what
+ *              lies between; all else is done at once. An output that would have such a size is KILN_EUNSUPPORTED, which names the line
  *   random     a generator is read and advanced once: every example sees the same draw, unless its key is made of what differs
  *   variables  may be read, and assigned what is the same for all: another value for each example is KILN_EUNSUPPORTED, which names the
  *              line, as are prints and calls of C code; assertions must hold for each example that comes to them
@@ -32,7 +34,7 @@ KILN_API kiln_function *kiln_vmap_sized(kiln_site at, kiln_function *f, const ki
 /* options: &(kiln_vmap_options){...} or NULL */
 #define kiln_vmap(f, ...) kiln_vmap_sized(KILN_HERE, (f), __VA_ARGS__, sizeof(kiln_vmap_options))
 /* The operations of f, a result of kiln_vmap, that its last trace ran in a loop over the examples, since they do not work on many at
- * once: "random_bits"; "" if there were none. Valid until f is traced again. */
+ * once: "random_bits"; "set_size (net.c:12)" where each counts a size, with the first line that does; "" if there were none. Valid until f is traced again. */
 KILN_API const char *kiln_vmap_why(const kiln_function *f);
 
 /* A function of f's inputs with an output for each output y of f and each input x, the inputs of one output side by side: dy/dx, of
