@@ -46,6 +46,7 @@ bool frame_geometry(Frame *f, const kiln_pooling *w, kiln_tensor **x)
     memcpy(c.dilation, w->dilation, sizeof w->dilation);
     memcpy(c.pad, w->pad, sizeof w->pad);
     f->g.ceil = w->ceil;
+    if (!window_spares(f->t, f->at, f->g.op, "size", w->size, 1, f->g.space)) return false;
     if (x) f->x = *x = window_room(f->t, f->at, &f->g, &c, *x, true);
     return (!x || tensor_ok(*x)) && window_geometry(f->t, f->at, &f->g, &c, f->x, true);
 }

@@ -264,6 +264,22 @@ static bool stays(const Along *a, const kiln_resizing *r)
     return a->out == a->n && a->wide == (double)a->n && (r->rule != KILN_RESIZE_CROP || (a->roi[0] == 0 && a->roi[1] == 1));
 }
 
+/* No option says anything of axes that are not named. False: recorded. */
+static bool options_end(Thread *t, kiln_site at, const kiln_resizing *r, int count)
+{
+    for (int i = count; i < MAX_RANK; i++) {
+        const char *option = r->size[i] != 0                          ? "size"
+                             : r->scale[i] != 0                       ? "scale"
+                             : r->roi[i][0] != 0 || r->roi[i][1] != 0 ? "roi"
+                                                                      : NULL;
+        if (!option) continue;
+        fail(t, at, KILN_EVALUE, "resize: %s[%d] is given, but %d %s: leave it 0", option, i, count,
+            count == 1 ? "axis is named" : "axes are named");
+        return false;
+    }
+    return true;
+}
+
 kiln_tensor *kiln_resize_sized(kiln_site at, kiln_operand o, kiln_axes axes, const kiln_resizing *options, size_t size)
 {
     Thread *t;
@@ -275,7 +291,7 @@ kiln_tensor *kiln_resize_sized(kiln_site at, kiln_operand o, kiln_axes axes, con
     kiln_tensor *x = first_operand(at, "resize", o, &t);
     if (!tensor_ok(x)) return x;
     const int count = axes_listed(t, at, "resize", &axes, x->type.rank, axis);
-    if (count < 0 || !enums_ok(t, at, &r)) return &t->k->poison;
+    if (count < 0 || !enums_ok(t, at, &r) || !options_end(t, at, &r, count)) return &t->k->poison;
     if (r.kind != KILN_RESIZE_NEAREST && !dtype_is_float((DType)x->type.dtype))
         return fail(t, at, KILN_EDTYPE, "resize: needs floats but for KILN_RESIZE_NEAREST, use kiln_cast: %s",
             tensor_text(x, text, sizeof text));

@@ -97,6 +97,26 @@ static bool axis_geometry(Thread *t, kiln_site at, Geometry *g, int axis, bool s
     return false;
 }
 
+bool window_spares(Thread *t, kiln_site at, const char *op, const char *option, const int64_t *entry, int each, int space)
+{
+    for (int i = space * each; i < WINDOW_SPACE * each; i++) {
+        if (entry[i] == 0) continue;
+        fail(t, at, KILN_EVALUE, "%s: %s[%d] is given, but the data has %d %s of space: leave it 0", op, option, i / each, space,
+            space == 1 ? "axis" : "axes");
+        return false;
+    }
+    return true;
+}
+
+/* No option says anything of axes that are not there. */
+static bool options_end(Thread *t, kiln_site at, const Geometry *g, const kiln_convolution *w)
+{
+    return window_spares(t, at, g->op, "stride", w->stride, 1, g->space) &&
+           window_spares(t, at, g->op, "dilation", w->dilation, 1, g->space) &&
+           window_spares(t, at, g->op, "pad", w->pad[0], 2, g->space) &&
+           window_spares(t, at, g->op, "output_pad", w->output_pad, 1, g->space);
+}
+
 kiln_tensor *window_room(Thread *t, kiln_site at, const Geometry *g, const kiln_convolution *w, kiln_tensor *x, bool pooling)
 {
     for (int i = 0; i < g->space && tensor_ok(x) && !w->same && !w->same_lower; i++) {
@@ -115,6 +135,7 @@ kiln_tensor *window_room(Thread *t, kiln_site at, const Geometry *g, const kiln_
 bool window_geometry(Thread *t, kiln_site at, Geometry *g, const kiln_convolution *w, const kiln_tensor *x, bool pooling)
 {
     g->lower = w->same_lower;
+    if (!options_end(t, at, g, w)) return false;
     for (int i = 0; i < g->space; i++) {
         const bool same = w->same || w->same_lower;
         g->stride[i] = w->stride[i] != 0 ? w->stride[i] : pooling ? g->size[i] : 1;
@@ -202,6 +223,7 @@ static kiln_tensor *convolution(Thread *t, kiln_site at, kiln_tensor *x, kiln_te
 static bool transposed_geometry(Thread *t, kiln_site at, Geometry *g, const kiln_convolution *w, const kiln_tensor *x)
 {
     char text[160];
+    if (!options_end(t, at, g, w)) return false;
     for (int i = 0; i < g->space; i++) {
         const bool same = w->same || w->same_lower;
         const int64_t more = same ? 0 : w->output_pad[i];

@@ -20,6 +20,8 @@ typedef struct Geometry {
 /* x, along whose axes one window fits at least; where that is open, the running trace asserts it (axis_at_least). What is wrong
  * anyway is left to window_geometry. */
 kiln_tensor *window_room(Thread *t, kiln_site at, const Geometry *g, const kiln_convolution *w, kiln_tensor *x, bool pooling);
+/* Entries of an option behind those of the axes of space, `each` for an axis, must be 0. False: recorded. */
+bool window_spares(Thread *t, kiln_site at, const char *op, const char *option, const int64_t *entry, int each, int space);
 /* Fills in what the options leave out; op, space, first, size and ceil are known. False: recorded. */
 bool window_geometry(Thread *t, kiln_site at, Geometry *g, const kiln_convolution *w, const kiln_tensor *x, bool pooling);
 

@@ -19,7 +19,7 @@ typedef struct kiln_window {
 } kiln_window;
 /* x [n, h, w, c] with filters [kh, kw, c / groups, o] gives [n, oh, ow, o]; floats. window may be NULL. */
 KILN_API kiln_tensor *kiln_conv2d_sized(kiln_site at, kiln_operand x, kiln_operand filters, const kiln_window *window, size_t size);
-/* Convolution over one to three axes of space; entry i is that of the i-th of them. */
+/* Convolution over one to three axes of space; entry i is that of the i-th of them, and those of axes that are not there must be 0. */
 typedef struct kiln_convolution {
     int64_t stride[3];   /* 0 stands for 1 */
     int64_t dilation[3]; /* 0 stands for 1 */
@@ -51,7 +51,7 @@ KILN_API kiln_tensor *kiln_convolve_integer_sized(kiln_site at, kiln_operand x, 
 KILN_API kiln_tensor *kiln_max_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size);
 KILN_API kiln_tensor *kiln_avg_pool_sized(kiln_site at, kiln_operand x, const kiln_window *window, size_t size);
 
-/* Pooling over one to three axes of space; entry i is that of the i-th of them. */
+/* Pooling over one to three axes of space; entry i is that of the i-th of them, and those of axes that are not there must be 0. */
 typedef struct kiln_pooling {
     int64_t size[3];     /* of the window */
     int64_t stride[3];   /* 0 stands for the window's size */
@@ -117,7 +117,7 @@ typedef enum kiln_resize_rule {
 } kiln_resize_rule;
 typedef enum kiln_resize_nearest { KILN_RESIZE_PREFER_FLOOR, KILN_RESIZE_PREFER_CEIL, KILN_RESIZE_FLOOR, KILN_RESIZE_CEIL } kiln_resize_nearest;
 typedef enum kiln_resize_aspect { KILN_RESIZE_STRETCH, KILN_RESIZE_NOT_LARGER, KILN_RESIZE_NOT_SMALLER } kiln_resize_aspect;
-/* Entry i is that of the i-th axis named. */
+/* Entry i is that of the i-th axis named; those behind must be 0. */
 typedef struct kiln_resizing {
     int64_t size[KILN_MAX_RANK]; /* 0: floor(scale * n) */
     double scale[KILN_MAX_RANK]; /* 0: size / n; with both, the size stands and coordinates go by the scale */
