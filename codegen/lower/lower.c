@@ -31,6 +31,20 @@ static const Type *most_of(Lower *lw, const Type *type)
 
 #define BYTES_MAX ((int64_t)1 << 46)
 
+/* In the words of an interpreter, which asks for the memory. */
+static void too_large(Lower *lw, BufKind kind, const Type *type, bool open)
+{
+    char text[128];
+    type_print(lw->dims, type, text, sizeof text);
+    if (open)
+        status_fail(
+            lw->st, ST_VALUE, "lowering %s: the largest size of a value of %s is more than memory can hold", lw->p->name, text);
+    else
+        status_fail(lw->st, ST_MEMORY, "%s: no memory for a %s, %s (%lld bytes)", lw->p->name,
+            kind == BUF_OUTPUT ? "result" : "value", text,
+            (long long)type_elements(lw->dims, type) * (long long)dtype_bytes(type->dtype));
+}
+
 uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type)
 {
     if (type->rank != 0 && dim_is_made(lw->dims, type->dim[0])) {
@@ -41,10 +55,7 @@ uint32_t lower_buf(Lower *lw, BufKind kind, const Type *type)
     Dim n = type_elements(lw->dims, room ? room : type);
     int64_t most = n == DIM_BAD ? BYTES_MAX : dim_hi(lw->dims, n);
     if (most > BYTES_MAX / (int64_t)dtype_bytes(type->dtype)) {
-        char text[128];
-        type_print(lw->dims, type, text, sizeof text);
-        status_fail(
-            lw->st, ST_VALUE, "lowering %s: the largest size of a value of %s is more than memory can hold", lw->p->name, text);
+        too_large(lw, kind, type, room || n < 0);
         return NO_BUF;
     }
     *VEC_PUSH(lw->arena, &lw->p->buf) = (Buf){

@@ -224,6 +224,8 @@ KILN_API kiln_tensor *kiln_borrow_at(kiln_site at, kiln *k, kiln_dtype t, kiln_s
  * round to nearest even. KILN_EVALUE, with the number's place, follows a fraction for an integer, a number out of range, and a
  * number for a bool that is neither 0 nor 1. */
 KILN_API kiln_tensor *kiln_from_doubles_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, const double *v, int64_t count);
+/* One number at every place takes no memory, however many there are, until a result needs it element by element; results of traced
+ * functions lie in memory. */
 KILN_API kiln_tensor *kiln_full_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, kiln_operand number);
 /* each element's index along the axis */
 KILN_API kiln_tensor *kiln_iota_at(kiln_site at, kiln *k, kiln_dtype t, kiln_shape s, int axis);
