@@ -1,4 +1,4 @@
-/* aot_test: what tests of object files share: a folder of their own, and shell commands that must succeed. */
+/* aot_test: what tests of object files share: a folder of their own, shell commands that must succeed, programs around an object. */
 #ifndef KILN_TESTS_AOT_TEST_H
 #define KILN_TESTS_AOT_TEST_H
 
@@ -27,6 +27,27 @@ static inline void run(const char *format, ...)
     vsnprintf(command, sizeof command, format, args);
     va_end(args);
     if (system(command) != 0) fail_msg("failed: %s", command);
+}
+
+/* At the end of that file of the folder. */
+static inline void put(const char *name, const void *bytes, size_t n)
+{
+    FILE *f = fopen(path_of(name), "ab");
+    assert_non_null(f);
+    assert_true(fwrite(bytes, 1, n, f) == n);
+    fclose(f);
+}
+
+/* What the program main.c around that object writes, of n bytes, when it gets that file of the folder, and arguments behind its name. */
+static inline void program_gives(const char *flags, const char *object, const char *file, void *got, size_t n)
+{
+    run("cc -std=c11 -Wall -Wextra -Werror -O1 %s -o %s/main %s/main.c %s/%s -lm", flags, dir, dir, dir, object);
+    run("%s/main %s/%s > %s/got", dir, dir, file, dir);
+    FILE *f = fopen(path_of("got"), "rb");
+    assert_non_null(f);
+    assert_int_equal(fread(got, 1, n, f), n);
+    assert_int_equal(fgetc(f), EOF);
+    fclose(f);
 }
 
 /* Group setup: fails, with the reason that the runner shows, where nothing compiles or links. */

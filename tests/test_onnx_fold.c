@@ -205,14 +205,6 @@ static const char *const program =
     "    net_init(state);\n    if (net(state, x, y, work) != NET_OK) return 3;\n"
     "    return fwrite(y, 1, atoi(argv[2]), stdout) == (size_t)atoi(argv[2]) ? 0 : 4;\n}\n";
 
-static void write_file(const char *name, const void *at, size_t n)
-{
-    FILE *f = fopen(path_of(name), "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(at, 1, n, f), n);
-    fclose(f);
-}
-
 static long size_of(const char *name)
 {
     FILE *f = fopen(path_of(name), "rb");
@@ -230,19 +222,16 @@ static void an_object_has_the_same_bits(void **state)
     KILN_SCOPE(k);
     kiln_onnx *fast = model(0, true);
     float x[1024], want[1024], got[1024];
+    char arguments[32];
     long bytes[2];
     elements("object", image(), x);
     const size_t n = (size_t)elements("object", call(fast, KILN_IN(image())), want) * sizeof *want;
-    write_file("main.c", program, strlen(program));
-    write_file("x", x, 400);
+    put("main.c", program, strlen(program));
+    put("x", x, 400);
+    snprintf(arguments, sizeof arguments, "x %zu", n);
     for (int small = 0; small < 2; small++) {
         assert_true(kiln_aot(kiln_onnx_function(fast), path_of("net"), &(kiln_aot_options){.small = small}));
-        run("cc -O1 -o %s/main %s/main.c %s/net.o -lm", dir, dir, dir);
-        run("%s/main %s/x %zu > %s/y", dir, dir, n, dir);
-        FILE *f = fopen(path_of("y"), "rb");
-        assert_non_null(f);
-        assert_int_equal(fread(got, 1, sizeof got, f), n);
-        fclose(f);
+        program_gives("", "net.o", arguments, got, n);
         assert_memory_equal(got, want, n);
         bytes[small] = size_of("net.o");
     }

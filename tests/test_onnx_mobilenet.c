@@ -176,25 +176,13 @@ static const char *const program = "#include <stdio.h>\n#include \"step.h\"\n"
                                    "        if (step(state, x, (void *)y, out, out + 1, work)) return 3;\n"
                                    "        fwrite(out, sizeof out, 1, stdout);\n    }\n    return 0;\n}\n";
 
-static void put(const char *name, const void *a, size_t n)
-{
-    FILE *f = fopen(path_of(name), "ab");
-    assert_non_null(f);
-    assert_true(fwrite(a, 1, n, f) == n);
-    fclose(f);
-}
-
 static void ahead_of_time(kiln_tensor *x, kiln_tensor *y, float (*got)[2])
 {
     put("main.c", program, strlen(program));
     put("data", kiln_data(x), kiln_bytes(x)), put("data", kiln_data(y), kiln_bytes(y));
-    run("cc -std=c11 -Wall -Wextra -Werror -O1 -DIMAGES=%d -DSIZE=%d -DSTEPS=%d -o %s/main %s/main.c %s/step.o -lm", IMAGES, image,
-        SAME, dir, dir, dir);
-    run("%s/main %s/data > %s/got", dir, dir, dir);
-    FILE *f = fopen(path_of("got"), "rb");
-    assert_non_null(f);
-    assert_int_equal(fread(got, sizeof *got, SAME, f), SAME);
-    fclose(f);
+    char sizes[96];
+    snprintf(sizes, sizeof sizes, "-DIMAGES=%d -DSIZE=%d -DSTEPS=%d", IMAGES, image, SAME);
+    program_gives(sizes, "step.o", "data", got, SAME * sizeof *got);
 }
 
 /* After so many steps: losses, and every variable. */

@@ -139,14 +139,6 @@ static const char *const program = "#include <stdio.h>\n#include \"step.h\"\n"
                                    "        if (step(state, x, y, &loss, work)) return 3;\n"
                                    "        fwrite(&loss, sizeof loss, 1, stdout);\n    }\n    return 0;\n}\n";
 
-static void put(const char *name, const void *a, size_t n)
-{
-    FILE *f = fopen(path_of(name), "ab");
-    assert_non_null(f);
-    assert_true(fwrite(a, 1, n, f) == n);
-    fclose(f);
-}
-
 /* The loss falls; eager, compiled and ahead of time alike. */
 static void fine_tuning(void **state)
 {
@@ -173,12 +165,7 @@ static void fine_tuning(void **state)
     assert_true(loss[0][STEPS - 1] < 0.7 * loss[0][0]);
     put("main.c", program, strlen(program));
     put("data", kiln_data(x), kiln_bytes(x)), put("data", kiln_data(y), kiln_bytes(y));
-    run("cc -std=c11 -Wall -Wextra -Werror -O1 -o %s/main %s/main.c %s/step.o -lm", dir, dir, dir);
-    run("%s/main %s/data > %s/got", dir, dir, dir);
-    FILE *f = fopen(path_of("got"), "rb");
-    assert_non_null(f);
-    assert_int_equal(fread(loss[2], 1, sizeof loss[2], f), sizeof loss[2]);
-    fclose(f);
+    program_gives("", "step.o", "data", loss[2], sizeof loss[2]);
     assert_memory_equal(loss[2], loss[1], sizeof loss[1]);
     kiln_release(x), kiln_release(y);
 }
