@@ -42,6 +42,23 @@ expect 'version as a command' 0 '^kiln [0-9.]*$' '' version
 expect 'help' 0 'usage: kiln COMMAND' '' help
 expect 'help of a command' 0 'usage: kiln demo' '' help demo
 expect '--help of a command' 0 'usage: kiln bench' '' bench --help
+# What a command's help names is what its tables of options have, and what README and docs say of `kiln COMMAND` and of files is in one of them.
+commands=$(sed -n 's/^    {"\([a-z]*\)", ".*/\1/p' frontend/cli/main.c)
+rc=0
+for c in $commands; do
+    "$kiln" help "$c" | grep -oE -- '(^|[ [])--?[a-z][a-z-]*' | grep -oE -- '-.*' | sort -u >"$scratch/told"
+    grep -lE "^int ${c}(_command)?\(int argc, char \*\*argv\)\$" frontend/cli/*.c | xargs -r grep -ohE '\{"-[a-z-]*"' | grep -oE -- '-[a-z-]+' | sort -u >"$scratch/had"
+    cmp -s "$scratch/told" "$scratch/had" || { rc=1; { echo "$c: told, and had:"; diff "$scratch/told" "$scratch/had"; } >>"$scratch/differ"; }
+    cat "$scratch/told" >>"$scratch/all"
+done
+[ "$(echo "$commands" | wc -w)" -ge 11 ] && [ "$(sort -u "$scratch/all" | wc -l)" -ge 25 ] || rc=1
+cat "$scratch/differ" >"$scratch/out" 2>/dev/null
+verdict 'the help of each command has its options, and no others' $rc
+sort -u "$scratch/all" >"$scratch/told"
+grep -ohE '`[^`]*--[a-z][a-z-]*[^`]*`' README.md docs/*.md | grep -vE 'pkg-config|GPU_ARGS' | grep -oE -- '--[a-z][a-z-]*' | sort -u >"$scratch/said"
+comm -13 "$scratch/told" "$scratch/said" >"$scratch/out"
+[ -s "$scratch/said" ] && [ ! -s "$scratch/out" ]
+verdict 'README and docs name no option that no command has' $?
 expect 'an unknown command' 2 '' "unknown command 'nonsense'" nonsense
 # Errors of the command line name option, value and range.
 expect 'an unknown option' 2 '' "kiln demo: unknown option '--nonsense'" demo --nonsense
