@@ -21,6 +21,8 @@ BINDIR       ?= $(PREFIX)/bin
 INCLUDEDIR   ?= $(PREFIX)/include
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
 DOCDIR       ?= $(PREFIX)/share/doc/kiln
+MANDIR       ?= $(PREFIX)/share/man
+WORDSDIR     ?= $(PREFIX)/share/bash-completion/completions
 # A folder from ~ or from here is written in full: it goes into the library and into kiln.pc.
 full = $(if $(filter ~,$(1)),$(HOME),$(if $(filter ~/%,$(1)),$(HOME)/$(patsubst ~/%,%,$(1)),$(if $(filter \
 	~%,$(1)),$(error $(1): write the folder in full),$(abspath $(1)))))
@@ -449,6 +451,8 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 	ln -sf $(notdir $(SO_FULL)) '$(D)$(LIBDIR)/$(SO_NAME)'
 	ln -sf $(SO_NAME) '$(D)$(LIBDIR)/libkiln.so'
 	$(if $(COMMAND),install -m 755 $(COMMAND) '$(D)$(BINDIR)')
+	$(if $(COMMAND),install -d '$(D)$(MANDIR)/man1' '$(D)$(WORDSDIR)' && $(COMMAND) help --man >'$(D)$(MANDIR)/man1/kiln.1' && \
+		$(COMMAND) help --completion >'$(D)$(WORDSDIR)/kiln')
 	install -m 644 $(BUILD)/kiln.pc '$(D)$(PKGCONFIGDIR)'
 	install -d '$(D)$(DOCDIR)/examples'
 	install -m 644 LICENSE README.md CHANGELOG.md '$(D)$(DOCDIR)'
@@ -458,7 +462,7 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 uninstall: ## remove what install put there
 	rm -f '$(D)$(LIBDIR)'/libkiln.a '$(D)$(LIBDIR)'/libkiln.so '$(D)$(LIBDIR)'/$(SO_NAME) \
 		'$(D)$(LIBDIR)'/$(notdir $(SO_FULL)) $(patsubst $(BUILD)/%,'$(D)$(MODULEDIR)'/%,$(MODULE)) \
-		'$(D)$(BINDIR)/kiln' '$(D)$(PKGCONFIGDIR)/kiln.pc'
+		'$(D)$(BINDIR)/kiln' '$(D)$(PKGCONFIGDIR)/kiln.pc' '$(D)$(MANDIR)/man1/kiln.1' '$(D)$(WORDSDIR)/kiln'
 	rm -f $(patsubst include/%,'$(D)$(INCLUDEDIR)/%',$(wildcard include/kiln/*.h include/kiln/*.def))
 	rm -f $(patsubst %,'$(D)$(DOCDIR)/%',LICENSE README.md CHANGELOG.md) $(patsubst docs/%,'$(D)$(DOCDIR)/%',$(EXAMPLES))
 	-rmdir '$(D)$(INCLUDEDIR)/kiln' '$(D)$(MODULEDIR)' '$(D)$(LIBDIR)/kiln' '$(D)$(DOCDIR)/examples' '$(D)$(DOCDIR)' 2>/dev/null

@@ -30,7 +30,7 @@ tree=$scratch/root$prefix
 version=$(sed -n 's/^Version: //p' "$build/kiln.pc")
 (
     cd "$tree" && for f in bin/kiln lib/libkiln.a lib/libkiln.so lib/pkgconfig/kiln.pc "lib/kiln/$version/libkiln-llvm.so" include/kiln/kiln.h \
-        share/doc/kiln/LICENSE share/doc/kiln/README.md share/doc/kiln/examples/basics.c share/doc/kiln/examples/cplusplus.cc; do
+        share/man/man1/kiln.1 share/bash-completion/completions/kiln share/doc/kiln/LICENSE share/doc/kiln/README.md share/doc/kiln/examples/basics.c share/doc/kiln/examples/cplusplus.cc; do
         [ -e "$f" ] || { echo "missing: $f"; exit 1; }
     done
 ) >"$scratch/text"

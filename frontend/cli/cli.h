@@ -21,6 +21,11 @@ typedef struct Command {
     bool passes_on;                    /* what follows its first argument that is no option may be somebody else's */
 } Command;
 extern const Command commands[]; /* the last has a NULL name */
+extern const char exit_statuses[];
+
+/* manual.c: to stdout, of the table above. */
+void manual_page(void);
+void shell_words(void);
 
 void say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* one clean line (text_line) to stderr */
 /* Writes the text to stderr after "kiln NAME: ", points to the help, returns BAD_USAGE. */

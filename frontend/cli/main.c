@@ -8,6 +8,8 @@
 
 #include "../engine/escape.h"
 
+const char exit_statuses[] = "0 fine, 1 a check failed, 2 wrong usage, 3 bad input, 4 no resource";
+
 static void overview(FILE *to)
 {
     fputs("usage: kiln COMMAND [OPTION]...\n\n"
@@ -19,8 +21,9 @@ static void overview(FILE *to)
     for (const Command *c = commands; c->name; c++) fprintf(to, "  %-10s %s\n", c->name, c->summary);
     fputs("\n`kiln help COMMAND` or `kiln COMMAND --help` says more; `kiln version` prints the "
           "version.\n"
-          "exit status: 0 fine, 1 a check failed, 2 wrong usage, 3 bad input, 4 no resource\n",
+          "exit status: ",
         to);
+    fprintf(to, "%s\n", exit_statuses);
 }
 
 static const Command *find(const char *name)
@@ -55,6 +58,10 @@ static int help(int argc, char **argv)
         return FINE;
     }
     const Command *c = find(argv[1]);
+    const bool man = !strcmp(argv[1], "--man"), words = !strcmp(argv[1], "--completion");
+    if (man) manual_page();
+    if (words) shell_words();
+    if (man || words) return FINE;
     if (!c) return unknown(argv[1]);
     fputs(c->help, stdout);
     return FINE;
@@ -90,7 +97,9 @@ const Command commands[] = {
     {"export", "a module in text form as an ONNX model", export_help, export_command, false},
     {"info", "what this build and this machine offer", info_help, info, false},
     {"version", "the version of Kiln", "usage: kiln version\n", version, false},
-    {"help", "this list, or the help of one command", "usage: kiln help [COMMAND]\n", help, false},
+    {"help", "this list, or the help of one command",
+        "usage: kiln help [COMMAND]\n\n  --man         all of it as a manual page\n  --completion  words for bash to complete\n",
+        help, false},
     {NULL, NULL, NULL, NULL, false},
 };
 
