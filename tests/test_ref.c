@@ -96,6 +96,11 @@ static void ties_are_undecided(void **state)
     RefTensor t = run("%1: f32[2]", "%2 = log(%1) : f32[2]\n%3 = exp(%2) : f32[2]\n%4 = concat(%1, %3) {0} : f32[4]\n"
                       "%5 = argmax(%4) {0} : i64[]", 5, in);
     assert_int_equal(t.undecided[0], 1);
+    /* An undecided integer makes what it is multiplied with undecided, and nothing else. */
+    t = run("%1: f32[2]", "%2 = log(%1) : f32[2]\n%3 = exp(%2) : f32[2]\n%4 = cast(%3) {i64} : i64[2]\n%5 = reshape(%4) {[2, 1]} : i64[2,1]\n"
+                      "%6 = constant() {i64, 5, [1, 2]} : i64[1,2]\n%7 = matmul(%5, %6) : i64[2,2]", 7, in);
+    assert_true(t.undecided[0] && t.undecided[1] && !t.undecided[2] && !t.undecided[3] && t.i[2] == 10);
+    t = run("%1: f32[2]", "%2 = log(%1) : f32[2]\n%3 = exp(%2) : f32[2]\n%4 = concat(%1, %3) {0} : f32[4]\n%5 = argmax(%4) {0} : i64[]", 5, in);
     const int64_t any = 77;
     RefVerdict v;
     assert_true(ref_compare(&t, &any, &v)); /* nobody can say that it is wrong */

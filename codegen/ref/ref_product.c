@@ -156,7 +156,11 @@ static void integer_product(const RefTensor *a, const RefTensor *b, RefTensor *o
     for (int64_t i = 0; i < out->count; i++) {
         int64_t col = i % n, row = i / n, batch = row / a->type.dim[rank - 2];
         uint64_t sum = 0;
-        for (int64_t k = 0; k < depth; k++) sum += (uint64_t)a->i[row * depth + k] * (uint64_t)b->i[(batch * depth + k) * n + col];
+        for (int64_t k = 0; k < depth; k++) {
+            const int64_t p = row * depth + k, q = (batch * depth + k) * n + col;
+            sum += (uint64_t)a->i[p] * (uint64_t)b->i[q];
+            out->undecided[i] |= a->undecided[p] | b->undecided[q];
+        }
         out->i[i] = ref_wrap((DType)out->type.dtype, (int64_t)sum);
     }
 }
