@@ -143,6 +143,26 @@ static void sizes_computed_of_sizes(void **state)
     kiln_onnx_free(m);
 }
 
+/* 1 to the number of rows, as models count positions: one function for all numbers of rows. */
+static void ranges_end_at_sizes(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    const Message nodes[] = {node("Shape", "x", "s"), with_integer(node("Constant", "", "zero"), "value_int", 0),
+        with_integer(node("Constant", "", "one"), "value_int", 1), node("Gather", "s zero", "rows"),
+        node("Range", "one rows one", "y")};
+    Message g = {.n = 0}, in = value_of("x"), out = {.n = 0};
+    text(&out, 1, "y");
+    for (int i = 0; i < 5; i++) message(&g, 1, &nodes[i]);
+    message(&g, 11, &in), message(&g, 12, &out);
+    const Message model = model_of(&g, 17);
+    kiln_onnx *m = kiln_onnx_load_memory(k, model.at, model.n);
+    kiln_function *f = kiln_onnx_declared(m, &(kiln_onnx_declaration){.sizes = &(kiln_onnx_size){"N", 1, 64}, .sizes_count = 1});
+    has_shape(kiln_call(f, kiln_zeros(k, KILN_F32, KILN_SHAPE(1, 3))), KILN_I64, KILN_SHAPE(0));
+    EXACTLY(kiln_call(f, kiln_zeros(k, KILN_F32, KILN_SHAPE(4, 3))), KILN_I64, KILN_SHAPE(3), 1, 2, 3);
+    kiln_onnx_free(m);
+}
+
 /* ---- less than a byte ---- */
 
 /* The zero point says how many bits there are: -8 to 7. */
@@ -232,7 +252,7 @@ static void operands_along_an_axis(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {ENGINE_TEST(a_node_draws_anew_and_from_its_seed), ENGINE_TEST(drop_out_of_old_models),
-        ENGINE_TEST(gradients_pass), ENGINE_TEST(sizes_computed_of_sizes), ENGINE_TEST(integers_of_four_bits),
-        ENGINE_TEST(what_is_refused_is_named), ENGINE_TEST(operands_along_an_axis)};
+        ENGINE_TEST(gradients_pass), ENGINE_TEST(sizes_computed_of_sizes), ENGINE_TEST(ranges_end_at_sizes),
+        ENGINE_TEST(integers_of_four_bits), ENGINE_TEST(what_is_refused_is_named), ENGINE_TEST(operands_along_an_axis)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
