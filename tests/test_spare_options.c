@@ -16,6 +16,7 @@ CALL(conv_stride, kiln_convolve(x, ONES(2, 2, 2, 3), BY(.stride = {1, 1, 2})))
 CALL(conv_dilation, kiln_convolve(x, ONES(2, 2, 2, 3), BY(.dilation = {1, 1, 1})))
 CALL(conv_pad, kiln_convolve(x, ONES(2, 2, 2, 3), BY(.pad = {{0}, {0}, {0, 1}})))
 CALL(conv_same_pad, kiln_convolve(x, ONES(2, 2, 2, 3), BY(.same = true, .pad = {{0}, {0}, {1}})))
+CALL(conv_more, kiln_convolve(x, ONES(2, 2, 2, 3), BY(.stride = {2, 2}, .output_pad = {0, 1})))
 CALL(line_stride, kiln_convolve(kiln_index(x, KILN_ALL_OF, KILN_AT(0)), ONES(2, 2, 3), BY(.stride = {1, 2})))
 CALL(transposed_stride, kiln_convolve_transposed(x, ONES(2, 2, 3, 2), BY(.stride = {2, 2, 2})))
 CALL(transposed_more, kiln_convolve_transposed(x, ONES(2, 2, 3, 2), BY(.stride = {2, 2}, .output_pad = {0, 0, 1})))
@@ -47,6 +48,7 @@ static const struct {
     {conv_dilation, "convolve: dilation[2] is given, but the data has 2 axes of space"},
     {conv_pad, "convolve: pad[2] is given, but the data has 2 axes of space"},
     {conv_same_pad, "convolve: pad[2] is given"},
+    {conv_more, "convolve: output_pad[1] is given, which is convolve_transposed's: leave it 0"},
     {line_stride, "convolve: stride[1] is given, but the data has 1 axis of space"},
     {transposed_stride, "convolve_transposed: stride[2] is given"},
     {transposed_more, "convolve_transposed: output_pad[2] is given"},

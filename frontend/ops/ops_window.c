@@ -138,6 +138,9 @@ bool window_geometry(Thread *t, kiln_site at, Geometry *g, const kiln_convolutio
     if (!options_end(t, at, g, w)) return false;
     for (int i = 0; i < g->space; i++) {
         const bool same = w->same || w->same_lower;
+        if (w->output_pad[i] != 0)
+            return fail(t, at, KILN_EVALUE, "%s: output_pad[%d] is given, which is convolve_transposed's: leave it 0", g->op, i),
+                   false;
         g->stride[i] = w->stride[i] != 0 ? w->stride[i] : pooling ? g->size[i] : 1;
         g->dilation[i] = w->dilation[i] != 0 ? w->dilation[i] : 1;
         for (int side = 0; side < 2; side++) g->pad[i][side] = same ? 0 : w->pad[i][side];

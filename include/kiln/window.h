@@ -29,7 +29,7 @@ typedef struct kiln_convolution {
     /* x and the result are [n, channels, space...]; they are transposed on their ways in and out, which costs a copy of each, but
      * between two such calls in a compiled function */
     bool channels_first;
-    int64_t output_pad[3]; /* of kiln_convolve_transposed: the result is so much longer, 0 to stride - 1 */
+    int64_t output_pad[3]; /* of kiln_convolve_transposed alone: the result is so much longer, 0 to stride - 1 */
     bool same_lower;       /* as same, with the odd element before (ONNX's SAME_LOWER) */
 } kiln_convolution;
 /* x [n, space..., c] with filters [taps..., c / groups, o] gives [n, out..., o], with out = (in + pads - (taps - 1) dilation - 1) /
