@@ -174,11 +174,14 @@ soft=$cases/test_Softsign
 cp -r "$soft" "$scratch/soft" && last=$(($(wc -c <"$soft/test_data_set_0/output_0.pb") - 4))
 printf '\000\000\100\100' | dd of="$scratch/soft/test_data_set_0/output_0.pb" bs=1 seek=$last conv=notrunc 2>/dev/null
 expect 'a known result that is wrong' 1 'agree in what every node gives: the results that are$' '' check "$scratch/soft/model.onnx"
-grep -q '^compiled  4  *differs by 2.41, .* first at element 29$' "$scratch/out"
+grep -q '^compiled  4  *differs by 2.41, .* first at element 29; the largest is 3$' "$scratch/out"
 verdict 'is told with its place' $?
 grep -q '^onnx: [0-9]* values: eager within the reference.s bounds$' "$scratch/out"
 verdict 'and compiled code, whose results are the same, is not searched' $?
 cp -r "$scratch/soft/test_data_set_0" "$scratch/soft/test_data_set_1"
+expect 'what is off within the tolerance' 0 '^eager  *4  *ok, at most 2.41 off' '' check "$scratch/soft/model.onnx" --atol 2.42
+expect 'or beyond it' 1 '^eager  *4  *differs' '' check "$scratch/soft/model.onnx" --rtol=0.79 --atol 0
+expect 'a tolerance that is none' 2 '' "^kiln check: --rtol: '-1' is no number of 0 or more" check "$soft/model.onnx" --rtol -1
 expect 'two sets of results that are wrong' 1 '' '' check "$scratch/soft/model.onnx"
 [ "$(grep -c '^compiled  4  *differs' "$scratch/out")" = 2 ] && [ "$(grep -c 'agree in what every node gives' "$scratch/out")" = 1 ]
 verdict 'of which one is searched' $?

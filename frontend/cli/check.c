@@ -29,14 +29,19 @@ const char check_help[] =
     "  --nodes FOLDER     that has files VALUE.npy or VALUE.pb with what nodes give, for as many values as there are; in the "
     "names\n"
     "                     what is no letter, digit, . - or _ is _\n"
+    "  --rtol X, --atol X an element may be off by rtol times itself and atol more (1e-3 and 1e-7, as ONNX's own tests allow)\n"
     "  --fast             batch normalisations go into weights: results may differ in rounding\n"
     "  --device NAME      where to run, one that kiln info lists (KILN_DEVICE, else cpu)\n"
     "  --threads N        in all, 1 to 1024 (one per core)\n";
 
+typedef struct Tolerance { /* an element v may be off by rel |v| + abs */
+    double rel, abs;
+} Tolerance;
+
 typedef struct Far {
-    double off, ulps;
-    int64_t at; /* the first element that is too far off; -1: none */
-    bool typed; /* dtypes and sizes are the same */
+    double off, ulps, largest; /* and of what must be there the largest magnitude */
+    int64_t at;                /* the first element that is too far off; -1: none */
+    bool typed;                /* dtypes and sizes are the same */
 } Far;
 
 static double last_place(kiln_dtype t, double v)
@@ -45,7 +50,7 @@ static double last_place(kiln_dtype t, double v)
     return digits == 0 ? 1 : ldexp(1, (v == 0 ? -24 : ilogb(v)) - digits);
 }
 
-static Far compare(kiln *k, kiln_tensor *got, kiln_tensor *want)
+static Far compare(kiln *k, const Tolerance *allowed, kiln_tensor *got, kiln_tensor *want)
 {
     Far f = {.at = -1, .typed = kiln_dtype_of(got) == kiln_dtype_of(want) && kiln_rank(got) == kiln_rank(want)};
     for (int i = 0; f.typed && i < kiln_rank(got); i++) f.typed = kiln_dim(got, i) == kiln_dim(want, i);
@@ -55,9 +60,10 @@ static Far compare(kiln *k, kiln_tensor *got, kiln_tensor *want)
     const bool read = a && kiln_read_doubles_at(nowhere, kiln_of_tensor(kiln_cast(got, KILN_F64)), a, n) &&
                       kiln_read_doubles_at(nowhere, kiln_of_tensor(kiln_cast(want, KILN_F64)), b, n);
     for (int64_t i = n - 1; read && !kiln_failed(k) && i >= 0; i--) {
+        if (fabs(b[i]) > f.largest) f.largest = fabs(b[i]);
         if (a[i] == b[i] || (isnan(a[i]) && isnan(b[i]))) continue;
         const double off = fabs(a[i] - b[i]), ulps = off / last_place(kiln_dtype_of(want), b[i]);
-        if (!(off <= 1e-7 + 1e-3 * fabs(b[i]))) f.at = i;
+        if (!(off <= allowed->abs + allowed->rel * fabs(b[i]))) f.at = i;
         if (off > f.off) f.off = off;
         if (off > 1e-7 && ulps > f.ulps) f.ulps = ulps;
     }
@@ -67,6 +73,7 @@ static Far compare(kiln *k, kiln_tensor *got, kiln_tensor *want)
 
 typedef struct Nodes { /* what nodes give, held against files */
     kiln *k;
+    const Tolerance *allowed;
     const char *folder; /* NULL: nobody asked */
     int64_t held;       /* values that have a file, up to the first that differs */
     bool differs;       /* it was said */
@@ -121,7 +128,7 @@ static void see_node(const kiln_onnx_seen *seen, void *user)
     for (int i = 0; i < 2 && !n->differs; i++) {
         if (!value_path(path, sizeof path, n->folder, seen->output, ends[i]) || access(path, F_OK) != 0) continue;
         kiln_tensor *want = i ? kiln_onnx_tensor_at(nowhere, n->k, path) : kiln_npy_read_at(nowhere, n->k, path);
-        const Far f = compare(n->k, seen->x, want);
+        const Far f = compare(n->k, n->allowed, seen->x, want);
         if (kiln_failed(n->k)) return;
         n->differs = !f.typed || f.at >= 0;
         if (n->differs) say_node(n, seen, f);
@@ -208,9 +215,9 @@ static void say_where(kiln *k, Checked *c)
 /* ---- results ------------------------------------------------------------------------------------------------- */
 
 /* Prints a line, and whether it is as it must be. */
-static bool say_output(kiln *k, const char *way, const char *name, kiln_tensor *got, kiln_tensor *want)
+static bool say_output(kiln *k, const Tolerance *allowed, const char *way, const char *name, kiln_tensor *got, kiln_tensor *want)
 {
-    const Far f = compare(k, got, want);
+    const Far f = compare(k, allowed, got, want);
     char plain[200];
     if (kiln_failed(k)) return false;
     snprintf(plain, sizeof plain, "%s", name);
@@ -219,13 +226,15 @@ static bool say_output(kiln *k, const char *way, const char *name, kiln_tensor *
     if (!f.typed)
         puts("another dtype, or other sizes");
     else if (f.at >= 0)
-        printf("differs by %.3g, %.3g last places, first at element %lld\n", f.off, f.ulps, (long long)f.at);
+        printf("differs by %.3g, %.3g last places, first at element %lld; the largest is %.3g\n", f.off, f.ulps, (long long)f.at,
+            f.largest);
     else
         printf("ok, at most %.3g off, %.3g last places\n", f.off, f.ulps);
     return f.typed && f.at < 0;
 }
 
-static bool say_list(kiln *k, const char *way, const kiln_onnx_value *v, const kiln_onnx_list *got, const kiln_onnx_list *want)
+static bool say_list(
+    const Nodes *n, const char *way, const kiln_onnx_value *v, const kiln_onnx_list *got, const kiln_onnx_list *want)
 {
     char name[200];
     bool good = got->count == want->count;
@@ -233,7 +242,7 @@ static bool say_list(kiln *k, const char *way, const kiln_onnx_value *v, const k
         printf("%-9s %-20s %d tensors, %s\n", way, value_name(v, name), got->count, good ? "ok" : "another number");
     for (int j = 0; good && j < got->count; j++) {
         snprintf(name, sizeof name, is_list(v) ? "%s.%d" : "%s", v->name, j);
-        good &= say_output(k, way, name, got->at[j], want->at[j]);
+        good &= say_output(n->k, n->allowed, way, name, got->at[j], want->at[j]);
     }
     return good;
 }
@@ -259,7 +268,8 @@ static int check_set(kiln *k, const char *folder, Checked *c)
         if (status) return status;
         c->good[eager] = true;
         for (int i = 0; i < c->nwant && i < c->model.nout; i++) {
-            c->good[eager] &= say_list(k, eager ? "eager" : "compiled", &c->model.out[i], &c->got[eager][i].list, &c->want[i].list);
+            c->good[eager] &=
+                say_list(&c->nodes, eager ? "eager" : "compiled", &c->model.out[i], &c->got[eager][i].list, &c->want[i].list);
             if (kiln_failed(k)) return engine_error("check", k);
         }
     }
@@ -294,26 +304,42 @@ static int check_opened(kiln *k, const ModelOptions *o, const char *against, Che
     return worst;
 }
 
-static int check_sets(kiln *k, const ModelOptions *o, const char *against, const char *nodes)
+static int check_sets(kiln *k, const ModelOptions *o, const char *against, const char *nodes, const Tolerance *allowed)
 {
     Checked *c = mem_zeros(1, sizeof *c);
     if (!c) return say("kiln check: no memory"), NO_RESOURCE;
-    c->nodes = (Nodes){.k = k, .folder = nodes};
+    c->nodes = (Nodes){.k = k, .allowed = allowed, .folder = nodes};
     const int status = check_opened(k, o, against, c);
     mem_free(c, sizeof *c);
     return status;
 }
 
+/* A number of 0 or more; NULL: it stays. */
+static bool read_tolerance(const char *option, const char *text, double *to)
+{
+    char *end;
+    const double v = text ? strtod(text, &end) : *to;
+    if (text && (end == text || *end || !(v >= 0))) {
+        usage_error("check", "%s: '%s' is no number of 0 or more", option, text);
+        return false;
+    }
+    *to = v;
+    return true;
+}
+
 int check_command(int argc, char **argv)
 {
     ModelOptions o = {.command = "check"};
-    const char *against = NULL, *nodes = NULL, *device = device_own();
+    const char *against = NULL, *nodes = NULL, *device = device_own(), *rel = NULL, *abs = NULL;
+    Tolerance allowed = {1e-3, 1e-7};
     long threads = 0;
-    const Option options[] = {{"--against", .text = &against}, {"--nodes", .text = &nodes}, {"--fast", .flag = &o.fast},
-        {"--device", .text = &device}, {"--threads", .count = &threads, .lo = 1, .hi = 1024}, {0}};
+    const Option options[] = {{"--against", .text = &against}, {"--nodes", .text = &nodes}, {"--rtol", .text = &rel},
+        {"--atol", .text = &abs}, {"--fast", .flag = &o.fast}, {"--device", .text = &device},
+        {"--threads", .count = &threads, .lo = 1, .hi = 1024}, {0}};
     int status = options_parse("check", argc, argv, options, &o.file, 1);
     if (status) return status;
     if (!o.file) return usage_error("check", "no model is named");
+    if (!read_tolerance("--rtol", rel, &allowed.rel) || !read_tolerance("--atol", abs, &allowed.abs)) return BAD_USAGE;
     kiln *k = kiln_open(&(kiln_options){.threads = (int)threads, .device = "cpu", .compile = KILN_WAIT});
     if (!k) {
         say("kiln check: no memory for an engine");
@@ -323,7 +349,7 @@ int check_command(int argc, char **argv)
     if (status == FINE) {
         KILN_SCOPE(k);
         KILN_DEVICE(k, device);
-        status = check_sets(k, &o, against, nodes);
+        status = check_sets(k, &o, against, nodes, &allowed);
     }
     kiln_clear(k);
     kiln_close(k);
