@@ -107,6 +107,21 @@ static void ties_are_undecided(void **state)
     assert_true(v.undecided == 1 && v.compared == 0 && v.doubt == DOUBT_STEP);
 }
 
+/* A weight is exp(score - sums): of scores so large that their last place is beyond what exp can tell, nobody knows it, not even that zero
+ * times it is zero. */
+static void vast_scores_leave_weights_open(void **state)
+{
+    (void)state;
+    const float large = 4e9f, mask = 0, sums[2] = {1.6e19f - 0x1p40f, 3}, g = 0, small = 1;
+    for (int i = 0; i < 2; i++) {
+        const float *q = i == 0 ? &large : &small;
+        const void *in[] = {q, q, &g, &mask, &g, &sums[i], &g};
+        RefTensor t = run("%1: f32[1,1,1], %2: f32[1,1,1], %3: f32[1,1,1], %4: f32[1,1,1], %5: f32[1,1,1], %6: f32[1,1], %7: f32[1,1]",
+            "%8 = attention_keys(%1, %2, %3, %4, %5, %6, %7) {1.0, 0, 0, 1, 0, 0} : f32[1,1,2]", 8, in);
+        assert_true(i == 0 ? t.undecided[0] && t.undecided[1] : !t.undecided[0] && !t.undecided[1] && t.f[1] == 0);
+    }
+}
+
 /* Whoever counts another number of elements has other results of what has that size, whatever they are made of. */
 static void sizes_may_be_undecided(void **state)
 {
@@ -232,7 +247,7 @@ int main(void)
 {
 #define REF_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
     const struct CMUnitTest tests[] = {
-        REF_TEST(ieee_leaves_no_choice), REF_TEST(functions_may_err_a_little), REF_TEST(ties_are_undecided), REF_TEST(sizes_may_be_undecided), REF_TEST(sums_in_any_order),
+        REF_TEST(ieee_leaves_no_choice), REF_TEST(functions_may_err_a_little), REF_TEST(ties_are_undecided), REF_TEST(vast_scores_leave_weights_open), REF_TEST(sizes_may_be_undecided), REF_TEST(sums_in_any_order),
         REF_TEST(overflow_is_seen),      REF_TEST(integers_are_exact),         REF_TEST(philox_is_the_published_one),
         REF_TEST(some_sums_are_exact),   REF_TEST(special_values_are_exact),
         REF_TEST(sums_side_by_side_are_those_by_themselves),

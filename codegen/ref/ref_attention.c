@@ -178,7 +178,7 @@ static Slope slope_of(const Run *r, const Sizes *z, int64_t n, int64_t row, int6
     const double dz = s.p * excess, dz_err = s.p_err * (fabs(excess) + err) + s.p * err + 2 * z->unit * fabs(dz);
     s.ds = dz * slope;
     s.ds_err = dz_err * (fabs(slope) + slope_err) + fabs(dz) * slope_err + 2 * z->unit * fabs(s.ds);
-    s.doubtful = doubtful;
+    s.doubtful = doubtful || !isfinite(s.p_err); /* a score beyond where its rounding is a factor */
     return s;
 }
 
