@@ -130,6 +130,9 @@ struct Call {
 };
 
 bool env_run(Run *r, const Env *e); /* all nodes. False: recorded */
+typedef struct Lives Lives;
+Lives *lives_begin(Run *r, const Env *e); /* NULL: all values stay as long as the scope around */
+void lives_node(Lives *l, uint32_t i);    /* node i has run, in a scope of its own that is open yet */
 bool env_node(Run *r, const Env *e, const PlanNode *n);
 bool env_node_run(Run *r, const Env *e, const PlanNode *n);            /* the same without a survey */
 const char *node_place(const Run *r, const Env *e, const PlanNode *n); /* file, number, operator, name and version, for errors */
@@ -232,8 +235,8 @@ void onnx_called(kiln_onnx *m); /* after a call */
 /* Whether its inputs and outputs are tensors, or at least, with lists, none is KILN_ONNX_OTHER. False: recorded, with the first
  * that is not. */
 bool onnx_takes(Thread *t, kiln_site at, const kiln_onnx *m, bool lists);
-const char *kind_name(kiln_onnx_kind kind); /* "a sequence" */
-void onnx_signature(kiln_onnx *m);          /* m->value, while it is planned */
+const char *kind_name(kiln_onnx_kind kind);       /* "a sequence" */
+void onnx_signature(kiln_onnx *m, const Plan *p); /* m->value, while it is planned */
 void onnx_forget_variables(kiln_onnx *m);
 void onnx_forget_declared(kiln_onnx *m);         /* functions of declare.c */
 void onnx_forget_listed(kiln_onnx *m);           /* functions of call_lists.c */

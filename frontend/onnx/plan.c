@@ -364,7 +364,7 @@ bool plan_model(kiln_onnx *m, Status *st)
     m->inputs = p->inputs;
     m->fixed = ARENA_ARRAY(w.arena, bool, m->inputs + 1);
     for (uint32_t i = 0; i < m->inputs; i++) m->fixed[i] = p->known[p->input[i]];
-    m->plan = p;
-    onnx_signature(m);
+    onnx_signature(m, p);
+    m->plan = p; /* last: until then memory may run out */
     return true;
 }

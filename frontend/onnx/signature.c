@@ -31,12 +31,12 @@ static void value_of(Arena *a, const OnnxValue *v, kiln_onnx_value *to)
     }
 }
 
-void onnx_signature(kiln_onnx *m)
+void onnx_signature(kiln_onnx *m, const Plan *p)
 {
     const OnnxGraph *g = m->model->graph;
     kiln_onnx_value *v = ARENA_ARRAY(&m->arena, kiln_onnx_value, m->inputs + g->output.n + 1);
     for (uint32_t i = 0; i < m->inputs; i++) {
-        value_of(&m->arena, &g->input.at[m->plan->stated[i]], &v[i]);
+        value_of(&m->arena, &g->input.at[p->stated[i]], &v[i]);
         v[i].fixed = m->fixed[i];
     }
     for (uint32_t i = 0; i < g->output.n; i++) value_of(&m->arena, &g->output.at[i], &v[m->inputs + i]);
