@@ -363,6 +363,7 @@ bool eagerly_ended(Thread *t, kiln_site at, const char *what, uint64_t since);
 void scope_link(Thread *t, kiln_tensor *x, uint32_t scope);
 void scope_unlink(kiln_tensor *x);
 void scope_move_out(Thread *t, kiln_tensor *x); /* one scope out */
+void scope_drop(kiln_tensor *x);                /* as the end of its scope will, now; nobody may ask for it again */
 void tensor_slabs_free(Thread *t);
 kiln *engine_new(const kiln_options *options, size_t size, const Hooks *hooks);
 /* An open one of which `what`, called under the lock of their list, says true; false: there is none. */

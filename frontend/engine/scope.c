@@ -36,6 +36,20 @@ void scope_unlink(kiln_tensor *x)
     x->in_scope = false;
 }
 
+static void end_in(Scope *s, kiln_tensor *x)
+{
+    scope_unlink(x);
+    x->released = false;
+    x->scope_opened = s->opened;
+    x->region = s->region;
+    tensor_drop(x);
+}
+
+void scope_drop(kiln_tensor *x)
+{
+    if (x->in_scope) end_in(&x->home->scope[x->scope], x);
+}
+
 void scope_pop(Thread *t)
 {
     Scope *s = &t->scope[t->scopes - 1];
@@ -45,14 +59,7 @@ void scope_pop(Thread *t)
         s->locals = v->next_local;
         local_free(t, v);
     }
-    while (s->tensors) {
-        kiln_tensor *x = s->tensors;
-        scope_unlink(x);
-        x->released = false;
-        x->scope_opened = s->opened;
-        x->region = s->region;
-        tensor_drop(x);
-    }
+    while (s->tensors) end_in(s, s->tensors);
     if (UNLIKELY(t->eagerly == t->scopes)) {
         t->trace = s->trace;
         t->recording = s->recording;

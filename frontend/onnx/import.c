@@ -104,9 +104,11 @@ void onnx_run(Thread *t, kiln_onnx *m, const ModelRun *run)
     Whole w = {.run = {t, m, &arena, &written, run->survey}, .with = run};
     Status st = {0};
     const char *outer = t->called;
+    const uint32_t scopes = t->scopes;
     arena_init(&arena);
     if (!arena_try(&arena, &st, run_all, &w)) {
         t->called = outer;
+        while (t->scopes > scopes) scope_pop(t);
         fail(t, (kiln_site){0}, (kiln_code)st.code, "onnx: %s", st.text);
     }
     arena_free(&arena);

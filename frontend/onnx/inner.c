@@ -48,9 +48,11 @@ bool inner_try(const Call *c, bool (*fn)(Run *r, void *arg), void *arg)
     Status st = {0};
     Trying x = {{c->t, c->m, &arena, c->written, NULL}, fn, arg, false};
     const char *outer = c->t->called;
+    const uint32_t scopes = c->t->scopes;
     arena_init(&arena);
     if (!arena_try(&arena, &st, try_it, &x)) {
         c->t->called = outer;
+        while (c->t->scopes > scopes) scope_pop(c->t);
         fail(c->t, c->at, (kiln_code)st.code, "onnx: %s", st.text);
     }
     arena_free(&arena);

@@ -167,9 +167,15 @@ static bool watch_node(Run *r, const Env *e, uint32_t at)
 bool env_run(Run *r, const Env *e)
 {
     const bool watched = r->m->see && e->plan == r->m->plan && !r->t->trace;
-    for (uint32_t i = 0; i < e->plan->nodes; i++)
-        if (!env_node(r, e, &e->plan->node[i]) || (watched && !watch_node(r, e, i))) return false;
-    return true;
+    Lives *lives = lives_begin(r, e);
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < e->plan->nodes; i++) {
+        kiln_scope s = lives ? kiln_scope_open(r->t->k) : (kiln_scope){0};
+        ok = env_node(r, e, &e->plan->node[i]) && (!watched || watch_node(r, e, i));
+        if (lives && ok) lives_node(lives, i);
+        kiln_scope_close(&s);
+    }
+    return ok && !kiln_failed(r->t->k);
 }
 
 void kiln_onnx_watch(kiln_onnx *m, kiln_onnx_see *see, void *user)
