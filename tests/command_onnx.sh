@@ -229,6 +229,11 @@ verdict 'is told by manifest and header' $?
 if command -v make >/dev/null && command -v cc >/dev/null; then
     make -C "$scratch/t" >"$scratch/out" 2>"$scratch/err" && grep -q '^out0:' "$scratch/out"
     verdict 'its example builds and runs' $?
+    expect 'a model of which a size is counted' 0 '' '' compile tests/conformance/onnx/test_nonzero_example/model.onnx -o "$scratch/n" --symbol net --example
+    printf '\1\0\1\1' >"$scratch/in.raw" # as bool[2,2]: two rows of three places, of the eight numbers for which there is room
+    make -C "$scratch/n" main >"$scratch/out" 2>"$scratch/err" && (cd "$scratch/n" && ./main "$scratch/in.raw") >"$scratch/out" 2>"$scratch/err" &&
+        grep -qx 'out0: 0 1 1 0 0 1' "$scratch/out"
+    verdict 'its example prints as many elements as came out' $?
     expect 'a model with weights in a file' 0 '' '' compile "$cases/test_Linear_no_bias/model.onnx" -o "$scratch/w" --weights file --example
     head -c 160 /dev/zero | tr '\0' '\001' >"$scratch/in.raw"
     make -C "$scratch/w" main >"$scratch/out" 2>"$scratch/err" && (cd "$scratch/w" && ./main "$scratch/in.raw") >"$scratch/out" 2>"$scratch/err" &&

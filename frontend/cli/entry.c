@@ -143,16 +143,54 @@ static void put_outputs(Text *out, const Entry *e, int sizes)
     }
 }
 
+/* A size of letters as C, once the call has told what it counted; false: it says more than sums and products of arguments. */
+static bool size_as_c(Text *out, const Entry *e, const char *size)
+{
+    for (size_t n; *size; size += n) {
+        n = strspn(size, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789");
+        const bool name = n && !isdigit((unsigned char)*size);
+        bool known = !name && (n || strchr(" +-*()", *size));
+        for (int i = 0; name && i < e->n; i++) {
+            const Argument *a = &e->at[i];
+            known |= (a->kind == ARGUMENT_SYMBOL || a->kind == ARGUMENT_TOLD) && strlen(a->name) == n + 2 &&
+                     strncmp(a->name + 2, size, n) == 0;
+        }
+        if (!known) return false;
+        if (n == 0) n = 1;
+        text_printf(out, "%s%.*s", name ? "n_" : "", (int)n, size);
+    }
+    return true;
+}
+
+/* How many elements came out: where nodes count some, no more than there was room for. */
+static void put_count(Text *out, const Entry *e, const Argument *a, int at)
+{
+    text_printf(out, "    const size_t count_%s = (size_t)1", a->name);
+    for (int j = 0; j < a->rank; j++) {
+        Text size = {0};
+        const bool known = !isdigit((unsigned char)a->size[j][0]) && size_as_c(&size, e, a->size[j]);
+        if (known)
+            text_printf(out, " * (size_t)(%s)", size.at);
+        else
+            text_printf(out, " * (size_t)size[%d]", at + j);
+        text_free(&size);
+    }
+    text_printf(out, ";\n");
+}
+
 static void put_prints(Text *out, const Entry *e)
 {
+    int at = 1;
     for (int i = 0; i < e->n; i++) {
         const Argument *a = &e->at[i];
         if (a->kind != ARGUMENT_OUT) continue;
         const bool real = strcmp(a->type, "float") == 0 || strcmp(a->type, "double") == 0;
+        put_count(out, e, a, at);
         text_printf(out,
-            "    printf(\"%s:\");\n    for (size_t i = 0; i < elements_%s && i < 8; i++) printf(\" %s\", (%s)%s[i]);\n    "
+            "    printf(\"%s:\");\n    for (size_t i = 0; i < count_%s && i < 8; i++) printf(\" %s\", (%s)%s[i]);\n    "
             "puts(\"\");\n",
             a->name, a->name, real ? "%.9g" : "%lld", real ? "double" : "long long", a->name);
+        at += a->rank;
     }
 }
 
