@@ -130,7 +130,8 @@ static void tensors_that_are_wrong(void **state)
     s = sequence_of(&far, 1);
     refuses(KILN_ONNX_SEQUENCE, &s, KILN_EFORMAT, "tensor 0 of the sequence: the product of its sizes does not fit into 60 bits");
     s = sequence_of(&text8, 1);
-    refuses(KILN_ONNX_SEQUENCE, &s, KILN_EUNSUPPORTED, "has the dtype string, which Kiln has not");
+    refuses(KILN_ONNX_SEQUENCE, &s, KILN_EUNSUPPORTED, ": tensor '' has the dtype string, which Kiln has not");
+    refuses(KILN_ONNX_SEQUENCE, &s, KILN_EUNSUPPORTED, "onnx: /tmp/kiln-onnx-");
     s = sequence_of((Message[]){pair(1), integers}, 2);
     refuses(KILN_ONNX_SEQUENCE, &s, KILN_EFORMAT, "tensor 1 of the sequence has another dtype than tensor 0");
     s = sequence_of(&outside, 1);

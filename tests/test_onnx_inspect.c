@@ -116,7 +116,8 @@ static void all_at_once(void **state)
     free(said);
     assert_null(kiln_onnx_function(m));
     SAYS(kiln_error(k)->text,
-        "operators that Kiln does not have, or not in this version: Frob (1, version 17), Gone (1, version 17)");
+        "operators, or attributes of them, that Kiln does not have, or not in this version: Frob 17 (node 0), Gone 17 (node 2), "
+        "Pad 17's mode 'strange' (node 4), Relu 17's attribute slope (node 5)");
     kiln_clear(k);
     kiln_onnx_free(m);
 }
@@ -129,7 +130,53 @@ static void values_of_attributes(void **state)
     kiln_onnx *m = load(&g);
     assert_null(kiln_onnx_function(m));
     SAYS(kiln_error(k)->text,
-        "attributes, or values of them, that operators of this version do not have: direction 'UP' of BitShift '' (version 17)");
+        "attributes, or values of them, that Kiln does not have, or not in this version: BitShift 17's direction 'UP' (node 0)");
+    kiln_clear(k);
+    kiln_onnx_free(m);
+}
+
+/* Of each kind the first nodes, by name or number; what has no room is counted. */
+static void more_than_a_text_has_room_for(void **state)
+{
+    (void)state;
+    Message g = {.n = 0};
+    char name[40], result[8];
+    for (int i = 0; i < 30; i++) {
+        snprintf(result, sizeof result, "a%d", i);
+        Message n = node("Frob", "x", result);
+        if (i % 2) snprintf(name, sizeof name, "frob_%d", i), text(&n, 3, name);
+        message(&g, 1, &n);
+    }
+    stated(&g, 11, "x", 3), stated(&g, 12, "a0", 3);
+    kiln_onnx *m = load(&g);
+    assert_null(kiln_onnx_function(m));
+    SAYS(kiln_error(k)->text, "version: Frob 17 (nodes 0, 'frob_1', 2, 'frob_3' and 26 more) (kiln inspect lists all)");
+    kiln_clear(k);
+    kiln_onnx_free(m);
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "AnOperatorWithALongName%02d", i);
+        snprintf(result, sizeof result, "b%d", i);
+        Message n = node(name, "x", result);
+        text(&n, 7, "com.lib"), message(&g, 1, &n);
+    }
+    m = load(&g);
+    assert_null(kiln_onnx_function(m));
+    SAYS(kiln_error(k)->text, "and 26 more), com.lib.AnOperatorWithALongName00 1 (node 30), ");
+    SAYS(kiln_error(k)->text, "com.lib.AnOperatorWithALongName05 1 (node 35), and 14 nodes more (kiln inspect lists all)");
+    kiln_clear(k);
+    kiln_onnx_free(m);
+}
+
+static void what_is_sparse(void **state)
+{
+    (void)state;
+    const Message nodes[] = {node("Relu", "x", "y")}, values = weight_of("few", 1, 2);
+    Message g = graph_of("x", "y", nodes, 1), sparse = {.n = 0};
+    message(&sparse, 1, &values), integer(&sparse, 3, 8);
+    message(&g, 15, &sparse), message(&g, 15, &sparse);
+    kiln_onnx *m = load(&g);
+    assert_null(kiln_onnx_function(m));
+    SAYS(kiln_error(k)->text, "onnx: a model in memory: initialiser 'few' and 1 more: sparse ones are not supported");
     kiln_clear(k);
     kiln_onnx_free(m);
 }
@@ -152,8 +199,8 @@ static void misuse(void **state)
     kiln_onnx_free(m);
 }
 
-/* A size whose name holds a byte 0 has none: what was left of it, nothing, was looked for in the text of what was assumed until memory
- * ended. */
+/* A size whose name holds a byte 0 has none: what was left of it, nothing, was looked for in the text of what was assumed until
+ * memory ended. */
 static void a_size_that_nobody_can_name(void **state)
 {
     (void)state;
@@ -177,7 +224,8 @@ static void a_size_that_nobody_can_name(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        ENGINE_TEST(multiplications), ENGINE_TEST(all_at_once), ENGINE_TEST(values_of_attributes), ENGINE_TEST(misuse), ENGINE_TEST(a_size_that_nobody_can_name)};
+    const struct CMUnitTest tests[] = {ENGINE_TEST(multiplications), ENGINE_TEST(all_at_once), ENGINE_TEST(values_of_attributes),
+        ENGINE_TEST(more_than_a_text_has_room_for), ENGINE_TEST(what_is_sparse), ENGINE_TEST(misuse),
+        ENGINE_TEST(a_size_that_nobody_can_name)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -215,11 +215,19 @@ static void what_is_refused_is_named(void **state)
     const Message w = weight(1, 2, scales, sizeof scales), more = weight(1, 3, three, sizeof three),
                   sizes = weight(7, 2, four, sizeof four);
     begin("Upsample", "w"), attribute_text("mode", "wavy");
-    refused(end(9, &w), "mode 'wavy' of Upsample '' (version 9)");
+    refused(end(9, &w), "Upsample 9's mode 'wavy' (node 0)");
     begin("Upsample", "w");
     refused(end(9, &more), "Upsample (ai.onnx 9): other than one scale for each axis is not supported");
     begin("Cast", NULL), attribute_int("to", 18);
-    refused(end(21, NULL), "Cast (ai.onnx 21): the dtype that it casts to is not supported");
+    refused(end(21, NULL), "Cast (ai.onnx 21): to=18, which is float8e4m3fnuz, is not supported");
+    begin("Cast", NULL), attribute_int("to", 77);
+    refused(end(21, NULL), "Cast (ai.onnx 21): to=77, which is no dtype, is not supported");
+    begin("Cast", NULL), attribute_text("to", "COMPLEX64");
+    refused(end(5, NULL), "Cast (ai.onnx 5): to='COMPLEX64' is not supported");
+    begin("EyeLike", NULL), attribute_int("dtype", 14);
+    refused(end(9, NULL), "EyeLike (ai.onnx 9): dtype=14, which is complex64, is not supported");
+    begin("SplitToSequence", NULL), attribute_int("axis", -3);
+    refused(end(11, NULL), "SplitToSequence (ai.onnx 11): axis -3 of 2 is not supported");
     begin("Reshape", "w");
     refused(end(13, &sizes), "Reshape (ai.onnx 13): no size in place of -1 gives as many elements as f32[2,3] has");
     begin("MaxRoiPool", "w"), attribute_float("spatial_scale", 1);

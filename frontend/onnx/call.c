@@ -2,6 +2,7 @@
 #include "import.h"
 
 #include <math.h>
+#include <stdarg.h>
 
 /* ---- operands and results ----------------------------------------------------------------------------- */
 
@@ -10,9 +11,14 @@ static bool held_there(const Held *h) { return h->t || h->size || h->many || h->
 bool has(const Call *c, uint32_t i) { return i < c->nin && c->node->in[i] != UINT32_MAX && held_there(&c->in[i]); }
 
 /* Errors get the node's name in front, which is what is called while it runs (run_node). */
-bool unsupported(Call *c, const char *what)
+bool unsupported(Call *c, const char *what, ...)
 {
-    fail(c->t, c->at, KILN_EUNSUPPORTED, "onnx: %s is not supported", what);
+    char text[320];
+    va_list args;
+    va_start(args, what);
+    plain_vsnprintf(text, sizeof text, what, args);
+    va_end(args);
+    fail(c->t, c->at, KILN_EUNSUPPORTED, "onnx: %s is not supported", text);
     return false;
 }
 
@@ -30,7 +36,7 @@ kiln_tensor *held_tensor(Call *c, Held *h)
 
 kiln_tensor *tensor(Call *c, uint32_t i)
 {
-    if (!has(c, i)) return unsupported(c, "a missing input"), &c->t->k->poison;
+    if (!has(c, i)) return unsupported(c, "a missing input %u", i), &c->t->k->poison;
     Held *h = &c->in[i];
     if (h->many || h->nothing)
         return fail(
@@ -79,7 +85,7 @@ bool read_sizes(Call *c, Held *h)
 bool sizes(Call *c, uint32_t i, const Known **at, int *n)
 {
     Held *h = &c->in[i];
-    if (!has(c, i)) return unsupported(c, "a missing input");
+    if (!has(c, i)) return unsupported(c, "a missing input %u", i);
     if (h->many || h->nothing) return tensor(c, i), false;
     if (!h->size && tensor_ok(h->t) && (!c->t->trace || h->constant) && !read_sizes(c, h)) return false;
     *at = h->size;
@@ -102,7 +108,7 @@ bool numbers(Call *c, uint32_t i, int64_t *at, int most, int *n)
 {
     const Known *v;
     if (!sizes(c, i, &v, n)) return false;
-    if (*n > most) return unsupported(c, "so long a list");
+    if (*n > most) return unsupported(c, "input %u of %d numbers, where %d are allowed,", i, *n, most);
     for (int j = 0; j < *n; j++) {
         if (known_symbol(v[j])) return unsupported(c, "a number that depends on a size that is a symbol");
         at[j] = v[j];
@@ -174,7 +180,7 @@ bool attr_ints(Call *c, const char *name, int64_t *at, int most, int *n)
     Wire w = wire_of(a->ints);
     uint64_t v;
     for (*n = 0; wire_varint(&w, &v); ++*n) {
-        if (*n == most) return unsupported(c, "so long a list");
+        if (*n == most) return unsupported(c, "%s of more than %d numbers", name, most);
         at[*n] = (int64_t)v;
     }
     return true;

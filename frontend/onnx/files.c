@@ -29,6 +29,10 @@ static bool add_tensor(ValueFile *f, const OnnxTensor *x, Status *st)
     if (i < to->cap && !tensor_check(&nowhere, x, st)) return bad_value(f, st);
     to->count++;
     if (i >= to->cap) return true;
+    if (onnx_dtype(x->type)->dtype == DT_NONE)
+        return status_fail(st, ST_UNSUPPORTED, "tensor '%s' has the dtype %s, which Kiln has not", shown(x->name).text,
+                   onnx_dtype(x->type)->name),
+               bad_value(f, st);
     to->at[i] = tensor_value(f->t, f->at, &nowhere, x);
     return tensor_ok(to->at[i]);
 }

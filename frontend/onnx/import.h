@@ -152,10 +152,10 @@ bool give(Call *c, uint32_t i, kiln_tensor *t); /* false: it is poison */
 bool give_as(Call *c, uint32_t i, kiln_tensor *t, const kiln_tensor *like); /* in the dtype of `like` */
 /* Integers that must be known while a function is traced. False: recorded, with who computes them. */
 bool sizes(Call *c, uint32_t i, const Known **at, int *n);
-bool known_size(Call *c, Known v, Dim *size);                     /* false: recorded, as it is below 0 */
-bool numbers(Call *c, uint32_t i, int64_t *at, int most, int *n); /* the same, plain numbers */
-bool unsupported(Call *c, const char *what);                      /* always false */
-bool reals(Call *c, uint32_t i, double *at, int most, int *n);    /* as numbers, of floats */
+bool known_size(Call *c, Known v, Dim *size);                       /* false: recorded, as it is below 0 */
+bool numbers(Call *c, uint32_t i, int64_t *at, int most, int *n);   /* the same, plain numbers */
+bool unsupported(Call *c, const char *what, ...) PRINTF_LIKE(2, 3); /* says what was met. Always false */
+bool reals(Call *c, uint32_t i, double *at, int most, int *n);      /* as numbers, of floats */
 /* One such number, of which `to` has what stands where the operand is missing. */
 bool number(Call *c, uint32_t i, int64_t *to);
 bool real(Call *c, uint32_t i, double *to);
@@ -165,6 +165,9 @@ static inline DType at_least_f32(const kiln_tensor *x) { return x->type.dtype ==
 kiln_tensor *from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int axis); /* indices of which those below 0 count from x's end */
 /* The same of rows of coordinates, which i's last axis has: in x's axes from `first` on. */
 kiln_tensor *rows_from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int64_t first);
+
+/* Counted from the end if it is below 0. False: recorded, as it is not within the rank. */
+bool axis_within(Call *c, int64_t *axis, int rank);
 
 /* ---- graphs within nodes (inner.c) */
 const Plan *inner_plan(Call *c, const char *attribute); /* NULL: there is none, recorded */
@@ -187,6 +190,12 @@ bool attr_is(const Call *c, const char *name, const char *text); /* a string; fa
 /* False: recorded; absent: *n is -1. */
 bool attr_ints(Call *c, const char *name, int64_t *at, int most, int *n);
 bool attr_floats(Call *c, const char *name, double *at, int most, int *n);
+
+/* A dtype of Kiln's, which the attribute names, or else `absent` does; NULL: recorded, with what it names. */
+const OnnxDType *attr_dtype(Call *c, const char *name, int64_t absent);
+const OnnxDType *attr_float_dtype(Call *c, const char *name, int64_t absent);
+/* As unsupported, of the attribute's text. */
+bool unsupported_word(Call *c, const char *name, const char *allowed);
 
 /* ---- values */
 static inline uint8_t narrow_bits(int64_t type) /* of onnx.proto: Held.narrow */

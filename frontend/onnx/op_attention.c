@@ -9,7 +9,7 @@ static kiln_tensor *heads_apart(Call *c, kiln_tensor *x, int64_t heads, bool hea
 {
     if (!tensor_ok(x) || x->type.rank == 4) return x;
     if (x->type.rank != 3 || heads < 1)
-        return unsupported(c, "three axes without a number of heads, or another rank"), &c->t->k->poison;
+        return unsupported(c, "rank %d with %lld heads", x->type.rank, (long long)heads), &c->t->k->poison;
     const Dim d = extent(c->t, c->at, EXTENT_EXACT, x->type.dim[2], heads);
     const Dim dim[4] = {x->type.dim[0], x->type.dim[1], heads, d};
     if (d == DIM_BAD) return &c->t->k->poison;
@@ -177,8 +177,10 @@ bool op_tensor_scatter(Call *c)
     kiln_tensor *x = tensor(c, 0), *update = tensor(c, 1);
     if (!tensor_ok(x) || !tensor_ok(update)) return false;
     int64_t axis = attr_int(c, "axis", -2);
-    if (axis < 0) axis += x->type.rank;
-    if (axis < 1 || axis >= x->type.rank || update->type.rank != x->type.rank) return unsupported(c, "an axis out of range");
+    if (!axis_within(c, &axis, x->type.rank)) return false;
+    if (axis == 0) return unsupported(c, "the axis of the batch");
+    if (update->type.rank != x->type.rank)
+        return unsupported(c, "an update of rank %d to a cache of rank %d", update->type.rank, x->type.rank);
     kiln_axes behind = {.count = x->type.rank - 1}, own = {.count = x->type.rank - 1 - (int)axis};
     for (int i = 0; i < behind.count; i++) behind.axis[1 + i] = 1 + i;
     for (int i = 0; i < own.count; i++) own.axis[1 + i] = 1 + i;
@@ -272,7 +274,8 @@ bool op_linear_attention(Call *c)
     const int64_t heads = attr_int(c, "q_num_heads", 0), groups = attr_int(c, "kv_num_heads", 0);
     const bool given = attribute(c, "update_rule"), usual = !given || attr_is(c, "update_rule", "gated_delta");
     const bool gated = usual || attr_is(c, "update_rule", "gated"), delta = usual || attr_is(c, "update_rule", "delta");
-    if (heads < 1 || groups < 1 || heads % groups != 0) return unsupported(c, "that number of heads");
+    if (heads < 1 || groups < 1 || heads % groups != 0)
+        return unsupported(c, "q_num_heads=%lld with kv_num_heads=%lld", (long long)heads, (long long)groups);
     if (gated != has(c, 4) || delta != has(c, 5)) return unsupported(c, "a decay or beta that the rule has not, or lacks");
     double scale = attr_float(c, "scale", 0);
     kiln_tensor *xs[5] = {queries(c, heads, groups, &scale), steps_first(c, 1, groups), steps_first(c, 2, groups)}, *s, *ys;

@@ -6,7 +6,7 @@ bool op_two(Call *c) { return give(c, 0, c->node->op->with.two(c->at, of(tensor(
 bool op_identity(Call *c) /* of sequences, too */
 {
     c->out[0] = c->in[0];
-    return has(c, 0) || unsupported(c, "a missing input");
+    return has(c, 0) || unsupported(c, "a missing input 0");
 }
 
 bool op_div(Call *c)
@@ -123,7 +123,8 @@ bool op_bit_cast(Call *c)
     const bool same = bools || (d && d->dtype == x->type.dtype && d->bits >= 8);
     if (!same && (!d || !dtype_is_int((DType)d->dtype) || !dtype_is_int((DType)x->type.dtype) ||
                      d->bits != 8 * dtype_bytes((DType)x->type.dtype)))
-        return unsupported(c, "other than integers of one width");
+        return unsupported(
+            c, "from %s to %s, which are not integers of one width,", dtype_info[x->type.dtype].name, d ? d->name : "no dtype");
     return give(c, 0, kiln_cast_at(c->at, operand(c, 0), (kiln_dtype)d->dtype));
 }
 

@@ -53,8 +53,8 @@ bool op_flex_attention(Call *c)
     int64_t group;
     if (!tensor_ok(q) || !tensor_ok(k) || !tensor_ok(v) || !group_of(c, q, k, v, &group)) return false;
     const DType own = (DType)q->type.dtype;
-    const OnnxDType *within = onnx_dtype(attr_int(c, "softmax_precision", own == DT_f64 ? DTYPE_DOUBLE : DTYPE_FLOAT));
-    if (!within || !dtype_is_float((DType)within->dtype)) return unsupported(c, "a softmax_precision that is no float");
+    const OnnxDType *within = attr_float_dtype(c, "softmax_precision", own == DT_f64 ? DTYPE_DOUBLE : DTYPE_FLOAT);
+    if (!within) return false;
     const Dim width = q->type.dim[3];
     if (!dim_is_const(width)) return unsupported(c, "heads of a size that is a symbol");
     const double scale = attr_float(c, "scale", 1 / sqrt((double)MAX_OF(width, 1)));

@@ -84,7 +84,7 @@ bool op_tfidf(Call *c)
     Pool p;
     kiln_tensor *x = tensor(c, 0);
     if (!tensor_ok(x) || !pool_of(c, &p)) return false;
-    if (x->type.rank < 1 || x->type.rank > 2) return unsupported(c, "other than one or two axes");
+    if (x->type.rank < 1 || x->type.rank > 2) return unsupported(c, "rank %d, where 1 and 2 are allowed,", x->type.rank);
     for (int i = 0; i < x->type.rank; i++)
         if (!dim_is_const(x->type.dim[i])) return unsupported(c, "a size that is a symbol");
     if (MIN_OF(attr_int(c, "max_skip_count", 0), x->type.dim[x->type.rank - 1]) > MOST_SKIPS)

@@ -38,9 +38,8 @@ bool op_compress(Call *c)
         x = all == DIM_BAD ? &c->t->k->poison : reshape_to(c->t, c->at, x, &all, 1);
         if (!tensor_ok(x)) return false;
     }
-    if (axis < 0) axis += x->type.rank;
-    if (axis < 0 || axis >= x->type.rank || mask->type.rank != 1)
-        return unsupported(c, "an axis out of range, or a condition of other than one axis");
+    if (!axis_within(c, &axis, x->type.rank)) return false;
+    if (mask->type.rank != 1) return unsupported(c, "a condition of rank %d", mask->type.rank);
     x = slice_axis(c->t, c->at, x, (int)axis, 0, mask->type.dim[0]);
     return give(c, 0, kiln_compress_at(c->at, of(x), of(mask), (int)axis));
 }
@@ -85,10 +84,12 @@ bool op_eye_like(Call *c)
 {
     const kiln_tensor *x = tensor(c, 0);
     if (!tensor_ok(x)) return false;
-    const OnnxDType *d = onnx_dtype(attr_int(c, "dtype", 0));
+    const bool named = attr_int(c, "dtype", 0) != 0;
+    const OnnxDType *d = named ? attr_dtype(c, "dtype", 0) : NULL;
+    if (named && !d) return false;
     const kiln_dtype t = (kiln_dtype)(d ? d->dtype : x->type.dtype);
-    if (x->type.rank != 2 || t == KILN_NONE || !dim_is_const(x->type.dim[0]) || !dim_is_const(x->type.dim[1]))
-        return unsupported(c, "a matrix of that kind");
+    if (x->type.rank != 2) return unsupported(c, "an operand of rank %d, where 2 is allowed,", x->type.rank);
+    if (!dim_is_const(x->type.dim[0]) || !dim_is_const(x->type.dim[1])) return unsupported(c, "a size that is a symbol");
     return give(c, 0, kiln_eye_at(c->at, c->t->k, t, x->type.dim[0], x->type.dim[1], attr_int(c, "k", 0)));
 }
 

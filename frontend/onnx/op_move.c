@@ -373,7 +373,7 @@ bool op_constant(Call *c)
     if (a)
         return give(c, 0,
             kiln_from_at(c->at, c->t->k, KILN_F32, KILN_SHAPE((int64_t)a->floats.n / 4), a->floats.at, (int64_t)a->floats.n / 4));
-    return unsupported(c, "a value of that kind");
+    return unsupported(c, "%s", c->node->node->attribute.n ? shown(c->node->node->attribute.at[0].name).text : "no value");
 }
 
 bool op_constant_of_shape(Call *c)

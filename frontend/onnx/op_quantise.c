@@ -17,8 +17,7 @@ static kiln_tensor *cast_narrow(Call *c, kiln_tensor *x, const OnnxDType *d)
 static bool cast(Call *c, const OnnxDType *d)
 {
     kiln_tensor *x = tensor(c, 0);
-    if (!d || d->dtype == DT_NONE) return unsupported(c, "the dtype that it casts to");
-    if (!tensor_ok(x)) return false;
+    if (!d || !tensor_ok(x)) return false;
     if (d->bits < 8) {
         c->out[0].narrow = d->bits;
         return give(c, 0, cast_narrow(c, x, d));
@@ -31,14 +30,14 @@ static bool cast(Call *c, const OnnxDType *d)
 bool op_cast(Call *c)
 {
     const OnnxAttribute *to = attribute(c, "to");
-    if (c->node->version >= 6) return cast(c, onnx_dtype(attr_int(c, "to", 0)));
+    if (c->node->version >= 6) return cast(c, attr_dtype(c, "to", 0));
     for (int64_t i = 1; to && onnx_dtype(i); i++) {
         const char *name = onnx_dtype(i)->name;
         bool same = to->s.n == strlen(name);
         for (size_t j = 0; same && j < to->s.n; j++) same = (to->s.at[j] | 32) == (name[j] | 32);
-        if (same) return cast(c, onnx_dtype(i));
+        if (same && onnx_dtype(i)->dtype != DT_NONE) return cast(c, onnx_dtype(i));
     }
-    return cast(c, NULL);
+    return unsupported(c, "to='%s'", to ? shown(to->s).text : "");
 }
 
 bool op_cast_like(Call *c)
@@ -56,9 +55,9 @@ static bool is_f8(int dtype) { return dtype == DT_f8_e4m3 || dtype == DT_f8_e5m2
 /* A scale for each element of x: it is one, one for each index along the axis, or one for each block along it. */
 static kiln_tensor *spread(Call *c, kiln_tensor *x, kiln_tensor *scale, const kiln_quantisation *o)
 {
-    const int axis = o->axis < 0 ? o->axis + x->type.rank : o->axis;
+    int64_t axis = o->axis;
     if (!tensor_ok(scale) || scale->type.rank == 0) return scale;
-    if (axis < 0 || axis >= x->type.rank) return unsupported(c, "an axis out of range"), &c->t->k->poison;
+    if (!axis_within(c, &axis, x->type.rank)) return &c->t->k->poison;
     if (o->block > 0) {
         scale = kiln_repeat_at(c->at, of(scale), KILN_OPERAND(o->block), axis);
         return tensor_ok(scale) ? slice_axis(c->t, c->at, scale, axis, 0, x->type.dim[axis]) : scale;
@@ -83,24 +82,19 @@ static kiln_quantisation quantisation_of(Call *c)
 /* The dtype of the result: the zero point's, else that which is named, else u8. NULL: recorded. */
 static const OnnxDType *quantised_dtype(Call *c, const kiln_tensor *zero, OnnxDType *own)
 {
-    const int64_t named = attr_int(c, "output_dtype", 0);
-    const OnnxDType *d = onnx_dtype(named != 0 ? named : 2);
     if (zero) {
         *own = (OnnxDType){.dtype = zero->type.dtype, .bits = c->in[2].narrow ? c->in[2].narrow : 64};
         return own;
     }
-    if (d && d->dtype != DT_NONE) return d;
-    unsupported(c, "the dtype that it quantises to");
-    return NULL;
+    return attr_int(c, "output_dtype", 0) != 0 ? attr_dtype(c, "output_dtype", 0) : onnx_dtype(2 /* uint8 */);
 }
 
 /* The quotient in the precision that the attribute names; x itself where there is none. */
 static bool divided(Call *c, kiln_tensor **x, kiln_tensor **scale, const kiln_quantisation *o)
 {
-    const int64_t named = attr_int(c, "precision", 0);
-    const OnnxDType *d = onnx_dtype(named);
-    if (named == 0) return true;
-    if (!d || d->dtype == DT_NONE || !dtype_is_float((DType)d->dtype)) return unsupported(c, "that precision");
+    if (attr_int(c, "precision", 0) == 0) return true;
+    const OnnxDType *d = attr_float_dtype(c, "precision", 0);
+    if (!d) return false;
     kiln_tensor *by = cast_to(c->t, c->at, spread(c, *x, *scale, o), (DType)d->dtype);
     *x = kiln_div_at(c->at, of(cast_to(c->t, c->at, *x, (DType)d->dtype)), of(by));
     *scale = kiln_ones_like_at(c->at, of(cast_to(c->t, c->at, *scale, DT_f32)));
@@ -135,9 +129,9 @@ bool op_dequantise(Call *c)
     const kiln_quantisation o = quantisation_of(c);
     kiln_tensor *x = tensor(c, 0), *scale = level(c, 1), *zero = level(c, 2);
     const int64_t named = attr_int(c, "output_dtype", 0);
-    const OnnxDType *d = onnx_dtype(named);
     if (!tensor_ok(x) || !scale || !tensor_ok(scale)) return false;
-    if (named != 0 && (!d || d->dtype == DT_NONE)) return unsupported(c, "the dtype of the result");
+    const OnnxDType *d = named != 0 ? attr_dtype(c, "output_dtype", 0) : NULL;
+    if (named != 0 && !d) return false;
     const DType to = (DType)(named ? d->dtype : scale->type.dtype), wide = (DType)dtype_info[to].compute;
     if (is_f8(x->type.dtype)) {
         kiln_tensor *by = cast_to(c->t, c->at, spread(c, x, scale, &o), wide);

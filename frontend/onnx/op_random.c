@@ -57,12 +57,9 @@ void generators_free(kiln_onnx *m)
 /* The dtype that the attribute names, else `absent`. KILN_NONE: recorded. */
 static kiln_dtype drawn_dtype(Call *c, DType absent)
 {
-    const int64_t to = attr_int(c, "dtype", 0);
-    const OnnxDType *d = onnx_dtype(to);
-    if (to == 0) return (kiln_dtype)absent;
-    if (d && d->dtype != DT_NONE) return (kiln_dtype)d->dtype;
-    unsupported(c, "the dtype of the result");
-    return KILN_NONE;
+    if (attr_int(c, "dtype", 0) == 0) return (kiln_dtype)absent;
+    const OnnxDType *d = attr_dtype(c, "dtype", 0);
+    return d ? (kiln_dtype)d->dtype : KILN_NONE;
 }
 
 /* From the attribute, or like the operand. */

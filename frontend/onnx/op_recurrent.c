@@ -34,11 +34,12 @@ static bool gates_of(Call *c, kiln_recurrence *o, int each)
     if (!attr_floats(c, "activation_alpha", alpha, 6, &alphas) || !attr_floats(c, "activation_beta", beta, 6, &betas)) return false;
     if (!names || names->strings.n == 0)
         return alphas <= 0 && betas <= 0 ? true : unsupported(c, "an alpha or beta of no activation");
-    if (names->strings.n != (uint32_t)(each * directions)) return unsupported(c, "other than an activation for each gate");
+    if (names->strings.n != (uint32_t)(each * directions))
+        return unsupported(c, "%u activations, where %d are wanted,", names->strings.n, each * directions);
     for (int i = 0; i < each * directions; i++) {
         size_t g = 0;
         while (g < COUNT_OF(gates) && !same_name(names->strings.at[i], gates[g].name)) g++;
-        if (g == COUNT_OF(gates)) return unsupported(c, "that activation");
+        if (g == COUNT_OF(gates)) return unsupported(c, "activation '%s'", shown(names->strings.at[i]).text);
         kiln_gate *to = &o->gate[i / each][i % each];
         *to = (kiln_gate){.kind = gates[g].kind, .alpha = gates[g].alpha, .beta = gates[g].beta, .given = true};
         if (gates[g].takes_alpha && a < alphas) to->alpha = alpha[a++];

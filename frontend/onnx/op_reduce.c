@@ -75,7 +75,7 @@ bool op_softmax(Call *c)
     const int64_t axis = attr_int(c, "axis", c->node->version >= 13 ? -1 : 1);
     if (c->node->version >= 13) return give(c, 0, fn(c->at, of(x), (int)axis));
     const int first = (int)(axis < 0 ? axis + x->type.rank : axis);
-    if (first < 0 || first > x->type.rank) return unsupported(c, "an axis out of range");
+    if (first < 0 || first > x->type.rank) return unsupported(c, "axis %lld of %d", (long long)axis, x->type.rank);
     const Dim flat[2] = {
         extent_product(c->t, c->at, x->type.dim, first), extent_product(c->t, c->at, x->type.dim + first, x->type.rank - first)};
     kiln_tensor *y = reshape_to(c->t, c->at, x, flat, 2);
@@ -235,8 +235,7 @@ bool op_groupnorm(Call *c)
 static bool axes_from(Call *c, const kiln_tensor *x, kiln_axes *axes)
 {
     int64_t axis = attr_int(c, "axis", -1);
-    if (axis < 0) axis += x->type.rank;
-    if (axis < 0 || axis >= x->type.rank) return unsupported(c, "an axis out of range");
+    if (!axis_within(c, &axis, x->type.rank)) return false;
     *axes = (kiln_axes){.count = x->type.rank - (int)axis};
     for (int i = 0; i < axes->count; i++) axes->axis[1 + i] = (int)axis + i;
     return true;
@@ -269,8 +268,8 @@ bool op_layernorm(Call *c)
     if (!give(c, 0, kiln_layernorm_axes_at(c->at, of(x), axes, operand(c, 1), operand(c, 2), epsilon))) return false;
     axes.keep = 1;
     if (c->nout < 2) return true;
-    const OnnxDType *stash = onnx_dtype(attr_int(c, "stash_type", 1)); /* the mean, and 1 over the deviation, are of it */
-    if (!stash || !dtype_is_float((DType)stash->dtype)) return unsupported(c, "that stash_type");
+    const OnnxDType *stash = attr_float_dtype(c, "stash_type", 1); /* the mean, and 1 over the deviation, are of it */
+    if (!stash) return false;
     x = cast_to(c->t, c->at, x, wide_dtype(x));
     kiln_tensor *mean = kiln_mean_at(c->at, of(x), axes);
     if (!tensor_ok(mean) || !give(c, 1, cast_to(c->t, c->at, mean, (DType)stash->dtype))) return false;

@@ -15,7 +15,8 @@ static bool rule_of(Call *c, kiln_resizing *o)
     /* Of version 11 alone: half_pixel, without the half that is taken off. The nearest element below that is the nearest one. */
     if (attr_is(c, "coordinate_transformation_mode", "tf_half_pixel_for_nn") && o->kind == KILN_RESIZE_NEAREST)
         return o->rule = KILN_RESIZE_HALF_PIXEL, true;
-    return unsupported(c, "that coordinate_transformation_mode");
+    return unsupported_word(c, "coordinate_transformation_mode",
+        "half_pixel, half_pixel_symmetric, pytorch_half_pixel, align_corners, asymmetric and tf_crop_and_resize");
 }
 
 static bool nearest_of(Call *c, kiln_resizing *o)
@@ -27,7 +28,7 @@ static bool nearest_of(Call *c, kiln_resizing *o)
         if (attr_is(c, "nearest_mode", name[i])) o->nearest = (kiln_resize_nearest)i;
     if (!tf) return true;
     if (o->nearest != KILN_RESIZE_FLOOR && attribute(c, "nearest_mode") && o->nearest != KILN_RESIZE_PREFER_FLOOR)
-        return unsupported(c, "tf_half_pixel_for_nn with that nearest_mode");
+        return unsupported_word(c, "nearest_mode", "round_prefer_floor and floor, with tf_half_pixel_for_nn,");
     /* (i + 0.5) / scale, of which the floor is meant, is half an element further on */
     o->nearest = o->nearest == KILN_RESIZE_FLOOR ? KILN_RESIZE_PREFER_CEIL : KILN_RESIZE_CEIL;
     return true;
@@ -38,7 +39,7 @@ static bool kind_of(Call *c, kiln_resizing *o)
     if (!attribute(c, "mode") || attr_is(c, "mode", "nearest")) return o->kind = KILN_RESIZE_NEAREST, true;
     if (attr_is(c, "mode", "linear") || attr_is(c, "mode", "bilinear")) return o->kind = KILN_RESIZE_LINEAR, true;
     if (attr_is(c, "mode", "cubic")) return o->kind = KILN_RESIZE_CUBIC, true;
-    return unsupported(c, "that mode");
+    return unsupported_word(c, "mode", "nearest, linear and cubic");
 }
 
 /* Integers between others are cut off, as the reference has it. */
@@ -163,8 +164,9 @@ static bool resize_axes(Call *c, const kiln_tensor *x, kiln_axes *axes)
     if (!attr_ints(c, "axes", at, MAX_RANK, &n)) return false;
     *axes = (kiln_axes){.count = n < 0 ? x->type.rank : n};
     for (int i = 0; i < axes->count; i++) {
-        axes->axis[1 + i] = n < 0 ? i : (int)(at[i] < 0 ? at[i] + x->type.rank : at[i]);
-        if (axes->axis[1 + i] < 0 || axes->axis[1 + i] >= x->type.rank) return unsupported(c, "an axis out of range");
+        if (n < 0) at[i] = i;
+        if (!axis_within(c, &at[i], x->type.rank)) return false;
+        axes->axis[1 + i] = (int)at[i];
     }
     return true;
 }

@@ -98,14 +98,14 @@ bool op_split_to_sequence(Call *c)
     kiln_tensor *x = tensor(c, 0);
     if (!tensor_ok(x) || (has(c, 1) && !sizes(c, 1, &split, &n))) return false;
     int64_t axis = attr_int(c, "axis", 0);
-    if (axis < 0) axis += x->type.rank;
-    if (axis < 0 || axis >= x->type.rank) return unsupported(c, "an axis out of range");
+    if (!axis_within(c, &axis, x->type.rank)) return false;
     if (!dim_is_const(x->type.dim[axis])) return unsupported(c, "parts of a size that is a symbol");
     const int64_t size = x->type.dim[axis], each = !split ? 1 : c->in[1].rank == 0 ? split[0] : 0;
     const bool even = !split || c->in[1].rank == 0;
-    if (even && (known_symbol(each) || each <= 0)) return unsupported(c, "parts of such a size");
+    if (even && known_symbol(each)) return unsupported(c, "parts of a size that is a symbol");
+    if (even && each <= 0) return unsupported(c, "parts of size %lld", (long long)each);
     const int64_t parts = even ? (size + each - 1) / each : n;
-    if (parts > MOST) return unsupported(c, "so many parts");
+    if (parts > MOST) return unsupported(c, "%lld parts, where %d are allowed,", (long long)parts, MOST);
     int64_t *at = ARENA_ARRAY(c->arena, int64_t, parts + 1);
     kiln_tensor **out = ARENA_ARRAY(c->arena, kiln_tensor *, parts + 1);
     for (int64_t i = 0; i < parts; i++) at[i] = even ? MIN_OF(each, size - i * each) : split[i];

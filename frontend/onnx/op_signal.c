@@ -30,8 +30,10 @@ bool op_dft(Call *c)
     kiln_tensor *x = tensor(c, 0), *y;
     int64_t n = 0, axis = c->node->version < 20 ? attr_int(c, "axis", 1) : -2;
     if (!is_signal(c, x) || !number(c, 1, &n) || (c->node->version >= 20 && !number(c, 2, &axis))) return false;
+    const int64_t given = axis;
     if (axis < 0) axis += x->type.rank;
-    if (axis < 0 || axis >= x->type.rank - 1) return unsupported(c, "an axis out of range");
+    if (axis < 0 || axis >= x->type.rank - 1)
+        return unsupported(c, "axis %lld of a signal of rank %d", (long long)given, x->type.rank);
     const bool inverse = attr_int(c, "inverse", 0) != 0, half = attr_int(c, "onesided", 0) != 0;
     const bool is_real = x->type.dim[x->type.rank - 1] == 1;
     if (half && inverse) {
@@ -76,8 +78,8 @@ bool op_mel(Call *c)
 {
     int64_t bands = 0, length = 0, rate = 0;
     double lower = 0, upper = 0;
-    const OnnxDType *d = onnx_dtype(attr_int(c, "output_datatype", 1));
-    if (!d || d->dtype == DT_NONE) return unsupported(c, "the dtype of the result");
+    const OnnxDType *d = attr_dtype(c, "output_datatype", 1);
+    if (!d) return false;
     return number(c, 0, &bands) && number(c, 1, &length) && number(c, 2, &rate) && real(c, 3, &lower) && real(c, 4, &upper) &&
            give(c, 0, kiln_mel_weights_at(c->at, c->t->k, (kiln_dtype)d->dtype, bands, length, (double)rate, lower, upper));
 }
@@ -85,8 +87,8 @@ bool op_mel(Call *c)
 static bool window(Call *c, double a, double b, double more)
 {
     int64_t size = 0;
-    const OnnxDType *d = onnx_dtype(attr_int(c, "output_datatype", 1));
-    if (!d || d->dtype == DT_NONE) return unsupported(c, "the dtype of the result");
+    const OnnxDType *d = attr_dtype(c, "output_datatype", 1);
+    if (!d) return false;
     return number(c, 0, &size) &&
            give(c, 0,
                kiln_cosine_window_at(c->at, c->t->k, (kiln_dtype)d->dtype, size, attr_int(c, "periodic", 1) != 0, a, b, more));

@@ -94,7 +94,7 @@ bool op_momentum(Call *c)
 {
     const bool ahead = attr_is(c, "mode", "nesterov");
     Update s = {.c = c, .alpha = attr_float(c, "alpha", 0), .beta = attr_float(c, "beta", 0)};
-    if (!ahead && !attr_is(c, "mode", "standard")) return unsupported(c, "a mode other than standard and nesterov");
+    if (!ahead && !attr_is(c, "mode", "standard")) return unsupported_word(c, "mode", "standard and nesterov");
     if (!begin(&s, 3)) return false;
     kiln_tensor *one = kiln_add_at(c->at, of(times(c, 0, s.done)), KILN_OPERAND(1)),
                 *part =

@@ -20,7 +20,7 @@ static bool three(Call *c, const char *name, int n, int64_t *to, int64_t absent)
 static bool window_of(Call *c, int n, Window *w)
 {
     *w = (Window){.n = n, .same = attr_is(c, "auto_pad", "SAME_UPPER"), .same_lower = attr_is(c, "auto_pad", "SAME_LOWER")};
-    if (n < 1 || n > 3) return unsupported(c, "other than one to three axes of space");
+    if (n < 1 || n > 3) return unsupported(c, "%d axes of space, where 1 to 3 are allowed,", n);
     return three(c, "kernel_shape", n, w->size, 0) && three(c, "strides", n, w->stride, 1) &&
            three(c, "dilations", n, w->dilation, 1) && three(c, "pads", 2 * n, w->pads, 0);
 }

@@ -37,70 +37,104 @@ typedef struct Planner {
 
 static void miss(Planner *w, const Missed *x) { *VEC_PUSH(w->arena, &w->missed) = *x; }
 
-typedef struct MissedText {
-    char at[400];
-    size_t n;
-    uint32_t told, left_out;
-} MissedText;
+/* An error's text has little room: so many kinds, and nodes of each, are told; the others are counted. */
+enum { KINDS = 16, TOLD = 4 };
 
-static void tell(MissedText *to, const Missed *x, uint32_t count)
-{
-    const OnnxNode *n = x->node;
-    const char *dot = n->domain.n ? "." : "", *before = to->told++ ? ", " : "";
-    int more;
-    if (to->n + 240 > sizeof to->at) {
-        to->left_out++;
-        return;
-    }
-    if (x->attribute)
-        more = snprintf(to->at + to->n, sizeof to->at - to->n, "%s%.40s%s%.30s%s of %.40s '%.60s' (version %lld)", before,
-            shown(x->attribute->name).text, x->word ? " '" : "", x->word ? shown(x->attribute->s).text : "", x->word ? "'" : "",
-            shown(n->op).text, shown(n->name).text, (long long)x->version);
-    else
-        more = snprintf(to->at + to->n, sizeof to->at - to->n, "%s%.60s%s%.60s (%u, version %lld)", before, shown(n->domain).text,
-            dot, shown(n->op).text, count, (long long)x->version);
-    to->n += (size_t)more;
-}
-
-enum { KINDS = 16 }; /* more than an error's text has room for */
-
-typedef struct MissedKind {
-    const Missed *first;
+typedef struct MissedKind { /* the same operator, or attribute of it, or value of that */
+    const Missed *node[TOLD];
     uint32_t count;
 } MissedKind;
 
-static bool same_operator(const Missed *x, const Missed *y)
+typedef struct MissedText {
+    char at[340];
+    size_t n;
+    uint32_t left_out; /* nodes of kinds that are not told */
+    bool cut;
+} MissedText;
+
+static bool same_kind(const Missed *x, const Missed *y)
 {
-    return x->version == y->version && bytes_equal(x->node->op, y->node->op) && bytes_equal(x->node->domain, y->node->domain);
+    const OnnxNode *a = x->node, *b = y->node;
+    if (x->version != y->version || !bytes_equal(a->op, b->op) || !bytes_equal(a->domain, b->domain)) return false;
+    if (x->word != y->word || !x->attribute != !y->attribute) return false;
+    return !x->attribute ||
+           (bytes_equal(x->attribute->name, y->attribute->name) && (!x->word || bytes_equal(x->attribute->s, y->attribute->s)));
 }
 
-/* All that is missing at once: operators, or else attributes that operators have not. */
+/* "com.lib.Frob 17", "Relu 17's attribute slope", "Pad 17's mode 'strange'". */
+static size_t kind_text(char *to, size_t cap, const Missed *x)
+{
+    const OnnxNode *n = x->node;
+    const int end = snprintf(
+        to, cap, "%.40s%s%.60s %lld", shown(n->domain).text, n->domain.n ? "." : "", shown(n->op).text, (long long)x->version);
+    if (!x->attribute) return (size_t)end;
+    return (size_t)(end + snprintf(to + end, cap - (size_t)end, "'s %s%.40s%s%.30s%s", x->word ? "" : "attribute ",
+                              shown(x->attribute->name).text, x->word ? " '" : "", x->word ? shown(x->attribute->s).text : "",
+                              x->word ? "'" : ""));
+}
+
+/* By its name, or else by its number. */
+static size_t place_text(char *to, size_t cap, const Missed *x)
+{
+    const bool named = x->node->name.n != 0, within = x->within.n != 0;
+    char number[24];
+    snprintf(number, sizeof number, "%u", x->at);
+    return (size_t)snprintf(to, cap, "%s%.40s%s%s%.30s%s", named ? "'" : "", named ? shown(x->node->name).text : number,
+        named ? "'" : "", within ? " of function '" : "", within ? shown(x->within).text : "", within ? "'" : "");
+}
+
+/* "Frob 17 (nodes 'a', 4 and 7 more)"; nodes of a kind that does not fit are counted. */
+static void tell(MissedText *to, const MissedKind *k)
+{
+    char text[900];
+    size_t n = kind_text(text, sizeof text, k->node[0]);
+    const size_t room = sizeof to->at - to->n; /* at first enough for any kind and a node of it */
+    uint32_t told = 0;
+    n += (size_t)snprintf(text + n, sizeof text - n, k->count > 1 ? " (nodes " : " (node ");
+    while (told < k->count && told < TOLD) {
+        char place[160];
+        const size_t more = place_text(place, sizeof place, k->node[told]);
+        if (told && n + more + 40 > room) break;
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", told ? ", " : "", place);
+        told++;
+    }
+    if (told < k->count) n += (size_t)snprintf(text + n, sizeof text - n, " and %u more", k->count - told);
+    n += (size_t)snprintf(text + n, sizeof text - n, ")");
+    to->cut |= told < k->count || to->n + n + 3 > sizeof to->at;
+    if (to->n + n + 3 > sizeof to->at)
+        to->left_out += k->count;
+    else
+        to->n += (size_t)snprintf(to->at + to->n, sizeof to->at - to->n, "%s%s", to->n ? ", " : "", text);
+}
+
+/* All that is missing at once: operators, attributes that they have not, and values that these have not. */
 bool plan_whole(const kiln_onnx *m, Status *st)
 {
-    MissedText operators = {.n = 0}, attributes = {.n = 0};
+    MissedText text = {.n = 0};
     MissedKind kind[KINDS];
-    uint32_t kinds = 0, words = 0;
+    uint32_t kinds = 0, operators = 0, attributes = 0;
     for (uint32_t i = 0; i < m->missing; i++) {
         const Missed *x = &m->missed[i];
         uint32_t j = 0;
-        if (x->attribute) tell(&attributes, x, 1);
-        while (!x->attribute && j < kinds && !same_operator(kind[j].first, x)) j++;
-        words += x->word;
-        if (x->attribute) continue;
-        if (j == KINDS)
-            operators.left_out++;
-        else if (j == kinds)
-            kind[kinds++] = (MissedKind){x, 1};
-        else
-            kind[j].count++;
+        while (j < kinds && !same_kind(kind[j].node[0], x)) j++;
+        attributes += !!x->attribute;
+        operators += !x->attribute;
+        if (j == KINDS) {
+            text.left_out++;
+            continue;
+        }
+        if (j == kinds) kind[kinds++].count = 0;
+        if (kind[j].count < TOLD) kind[j].node[kind[j].count] = x;
+        kind[j].count++;
     }
-    for (uint32_t j = 0; j < kinds; j++) tell(&operators, kind[j].first, kind[j].count);
-    for (MissedText *x = &operators; x; x = x == &operators ? &attributes : NULL)
-        if (x->left_out) snprintf(x->at + x->n, sizeof x->at - x->n, " and %u more", x->left_out);
-    if (operators.told)
-        return status_fail(st, ST_UNSUPPORTED, "operators that Kiln does not have, or not in this version: %s", operators.at);
-    return !attributes.told || status_fail(st, ST_UNSUPPORTED, "attributes%s that operators of this version do not have: %s",
-                                   words ? ", or values of them," : "", attributes.at);
+    for (uint32_t j = 0; j < kinds; j++) tell(&text, &kind[j]);
+    const char *what = !attributes ? "operators"
+                       : operators ? "operators, or attributes of them,"
+                                   : "attributes, or values of them,";
+    char more[64] = "";
+    if (text.left_out) snprintf(more, sizeof more, ", and %u nodes more", text.left_out);
+    return m->missing == 0 || status_fail(st, ST_UNSUPPORTED, "%s that Kiln does not have, or not in this version: %s%s%s", what,
+                                  text.at, more, text.cut || text.left_out ? " (kiln inspect lists all)" : "");
 }
 
 /* ---- names -------------------------------------------------------------------------------------------- */
@@ -279,6 +313,15 @@ static void take_initializers(Planner *w, Plan *p, const NameScope *s)
     w->m->initializers += p->initializers;
 }
 
+static bool sparse(const Planner *w, const OnnxGraph *g)
+{
+    const OnnxTensor *first = g->sparse_initializer.at[0].values;
+    char more[40] = "";
+    if (g->sparse_initializer.n > 1) snprintf(more, sizeof more, " and %u more", g->sparse_initializer.n - 1);
+    return status_fail(
+        w->st, ST_UNSUPPORTED, "initialiser '%s'%s: sparse ones are not supported", first ? shown(first->name).text : "", more);
+}
+
 /* Inputs that have an initialiser are no inputs. */
 static Plan *plan_graph(Planner *w, const OnnxGraph *g, const Source *around, NameScope *outer)
 {
@@ -287,7 +330,7 @@ static Plan *plan_graph(Planner *w, const OnnxGraph *g, const Source *around, Na
     Plan *p = ARENA_NEW(w->arena, Plan);
     w->depth++;
     if (too_deep(w)) return NULL;
-    if (g->sparse_initializer.n != 0) return status_fail(w->st, ST_UNSUPPORTED, "sparse initialisers"), NULL;
+    if (g->sparse_initializer.n != 0) return sparse(w, g), NULL;
     p->graph = g;
     p->outputs = g->output.n;
     p->input = ARENA_ARRAY(w->arena, uint32_t, g->input.n + 1);

@@ -109,7 +109,7 @@ bool env_node_run(Run *r, const Env *e, const PlanNode *n)
                 return false;
         }
     if (!n->op && !n->function) { /* in a graph within a node, of a survey */
-        unsupported(&c, shown(n->node->op).text);
+        unsupported(&c, "%s", shown(n->node->op).text);
         return false;
     }
     const char *outer = r->t->called; /* errors of what it is made of bear the node's name */

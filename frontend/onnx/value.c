@@ -137,7 +137,8 @@ kiln_tensor *tensor_value(Thread *t, kiln_site at, const kiln_onnx *m, const Onn
     if (!tensor_shape(x, &type, &n, &st))
         return fail(t, at, (kiln_code)st.code, "onnx: tensor '%s': %s", shown(x->name).text, st.text);
     if (type.dtype == DT_NONE)
-        return fail(t, at, KILN_EUNSUPPORTED, "onnx: tensor '%s' has the dtype %s, which Kiln has not", shown(x->name).text,
+        return fail(t, at, KILN_EUNSUPPORTED, "onnx: %.200s%stensor '%s' has the dtype %s, which Kiln has not",
+            m->path && !t->called ? m->path : "", m->path && !t->called ? ": " : "", shown(x->name).text,
             onnx_dtype(x->type)->name);
     const int bits = onnx_dtype(x->type)->bits;
     const size_t element = dtype_bytes((DType)type.dtype), bytes = (size_t)n * element;
