@@ -145,6 +145,41 @@ static void casts_say_what_they_do(void **state)
     }
 }
 
+BODY(sines, kiln_sin(X))
+BODY(sums, kiln_add(X, X))
+BODY(turned, kiln_transpose(X, KILN_ALL))
+BODY(biggest_first, kiln_sort(X, 1, KILN_DESCENDING))
+BODY(of_wider, kiln_cast(kiln_sin(kiln_cast(X, KILN_F32)), KILN_BF16))
+
+/* Readers of opset 20 get it of whatever it has. */
+static void opset_is_the_lowest(void **state)
+{
+    open_folder(*state);
+    static const struct {
+        const char *name;
+        kiln_body *body;
+        kiln_dtype dtype;
+        uint8_t format, opset;
+    } all[] = {{"sines", sines, KILN_F32, 9, 20}, {"bf16_sines", sines, KILN_BF16, 10, 22}, {"bf16_sums", sums, KILN_BF16, 9, 20},
+        {"bf16_of_wider", of_wider, KILN_BF16, 9, 20}, {"f8_turned", turned, KILN_F8_E4M3, 10, 21}, {"bf16_turned", turned, KILN_BF16, 9, 20},
+        {"bf16_sorted", biggest_first, KILN_BF16, 12, 24}, {"f32_sorted", biggest_first, KILN_F32, 9, 20}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        /* A model begins with the format; its opset is field 8: of no domain, and the version. */
+        const uint8_t head[2] = {0x08, all[i].format}, set[6] = {0x42, 4, 0x0a, 0, 0x10, all[i].opset};
+        uint8_t at[1 << 12];
+        bool has = false;
+        kiln_function *f = kiln_function_new(k, all[i].body, NULL, &(kiln_function_options){.name = all[i].name, .inputs = {KILN_SPEC(all[i].dtype, 6, 8)}});
+        if (!kiln_onnx_save(f, path_of(all[i].name))) fail_msg("%s: %s", all[i].name, kiln_error(k)->text);
+        FILE *file = fopen(path_of(all[i].name), "rb");
+        assert_non_null(file);
+        const size_t n = fread(at, 1, sizeof at, file);
+        fclose(file);
+        for (size_t j = 0; j + sizeof set <= n; j++) has |= !memcmp(at + j, set, sizeof set);
+        if (!has || memcmp(at, head, 2)) fail_msg("%s: format %d, and not of opset %d", all[i].name, at[1], all[i].opset);
+        kiln_function_free(f);
+    }
+}
+
 BODY(open_sizes, kiln_softmax(kiln_reshape(kiln_concat(KILN_IN(X, kiln_mul(X, 2)), 0), S(-1, 4)), 0))
 BODY(counted_up, kiln_add(X, kiln_expand(kiln_iota_along(X, 0, KILN_F32), 1)))
 
@@ -228,6 +263,6 @@ static void what_cannot_be_is_named(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {FRONT_TEST(operators_go_round), FRONT_TEST(casts_say_what_they_do), FRONT_TEST(sizes_stay_open), FRONT_TEST(images_and_attention), FRONT_TEST(what_cannot_be_is_named)};
+    const struct CMUnitTest tests[] = {FRONT_TEST(operators_go_round), FRONT_TEST(casts_say_what_they_do), FRONT_TEST(opset_is_the_lowest), FRONT_TEST(sizes_stay_open), FRONT_TEST(images_and_attention), FRONT_TEST(what_cannot_be_is_named)};
     return cmocka_run_group_tests_name("onnx_save", tests, NULL, NULL);
 }

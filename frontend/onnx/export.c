@@ -46,6 +46,7 @@ Named export_node(Export *x, const char *op, const Named *in, uint32_t n, const 
     const size_t length = strcspn(op, ".");
     const bool two = strncmp(op, "TopK", 4) == 0;
     Named out[2] = {new_name(x), two ? new_name(x) : NULL};
+    export_is(x, out[op[length] != '\0'], export_meets(x, op, in, attr));
     Text node = {0};
     for (uint32_t i = 0; i < n; i++) put_text(&node, 1, in[i]);
     for (int i = 0; i < 1 + two; i++) put_text(&node, 2, out[i]);
@@ -68,6 +69,7 @@ static Named small_tensor(Export *x, DType t, const void *data, size_t bytes, co
 {
     Text tensor = {0};
     const Named name = new_name(x);
+    export_is(x, name, t);
     export_tensor_head(&tensor, name, t, size, rank);
     put_bytes(&tensor, 9, data, bytes);
     put_message(&x->weight, 5, &tensor);

@@ -1,12 +1,12 @@
-/* export: a traced graph as nodes of ONNX, opset 20. export.c has what all operators need, export_scalar.c what is elementwise,
- * export_moves.c all others; save.c makes a model and a file of them. Private to the room. */
+/* export: a traced graph as nodes of ONNX. export.c has what all operators need, export_scalar.c what is elementwise,
+ * export_moves.c all others, export_opset.c the opset; save.c makes a model and a file of them. Private to the room. */
 #ifndef KILN_FRONTEND_ONNX_EXPORT_H
 #define KILN_FRONTEND_ONNX_EXPORT_H
 
 #include "../function/function.h"
 #include "message.h"
 
-enum { EXPORT_OPSET = 20, EXPORT_IR = 9 };
+enum { EXPORT_OPSET = 20 }; /* the lowest that is written; more where a node needs it */
 
 /* A value's name in the model; NULL: it could not be written, and Export.wrong says why. "" as an operand is one that is left out.
  */
@@ -25,6 +25,8 @@ typedef struct Export {
     uint32_t names;    /* so far */
     Named *name;       /* per value; NULL: not written */
     Map size;          /* a Dim -> its i64[1], a Named */
+    Map dtype;         /* a Named -> its DType */
+    uint32_t opset;    /* that the nodes so far need */
     Map turned;        /* a Named -> its number in `turns` + 1 */
     VEC(Turned) turns;
     VEC(const char *) wrong; /* what ONNX does not have, each once */
@@ -56,7 +58,11 @@ Named export_value(Export *x, Value v);
 Named export_loose(Export *x, Value v, bool *whole);
 static inline const Type *type_of(const Export *x, Value v) { return graph_type(x->g, v); }
 
-int export_number(DType t);   /* onnx.proto's; 0: there is none */
+int export_number(DType t);                  /* onnx.proto's; 0: there is none */
+void export_is(Export *x, Named v, DType t); /* that is its dtype */
+/* Of an operator on these operands: what the result's dtype is. Raises x->opset to one that has it. */
+DType export_meets(Export *x, const char *op, const Named *in, const Given *attr);
+uint32_t export_format(uint32_t opset);
 void export_nodes(Export *x); /* of the whole graph; names of parameters are given */
 /* A tensor without its data, which follow. */
 void export_tensor_head(Text *to, const char *name, DType t, const int64_t *size, uint32_t rank);

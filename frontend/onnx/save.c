@@ -52,6 +52,7 @@ static void name_sources(Job *j)
         x->name[x->g->param.at[i]] =
             is_weight(s) ? arena_printf(x->arena, variable ? "%s.%u" : "%sw%u", variable ? s->variable->name : "", i)
                          : arena_printf(x->arena, "x%u", s->argument);
+        export_is(x, x->name[x->g->param.at[i]], (DType)s->type.dtype);
         if (export_number((DType)s->type.dtype) == 0) export_wrong(x, dtype_info[s->type.dtype].name, "ONNX has no such dtype");
     }
 }
@@ -140,11 +141,11 @@ static bool write_file(Job *j)
 {
     Text model = {0}, opset = {0};
     FileOut out;
-    put_number(&model, 1, EXPORT_IR);
+    put_number(&model, 1, export_format(j->x.opset));
     put_text(&model, 2, "kiln");
     put_text(&model, 3, kiln_version());
     put_text(&opset, 1, "");
-    put_number(&opset, 2, EXPORT_OPSET);
+    put_number(&opset, 2, j->x.opset);
     put_message(&model, 8, &opset);
     put_head(&model, 7, j->x.node.len + j->x.weight.len + j->graph.len + j->weights);
     bool ok = !model.failed && !j->x.node.failed && !j->x.weight.failed && !j->graph.failed;
@@ -165,8 +166,8 @@ static bool write_file(Job *j)
 
 static bool save(Job *j)
 {
-    j->x = (Export){.arena = &j->traced->arena, .g = j->traced->module->graph.at[0]};
-    j->x.size.arena = j->x.turned.arena = j->x.arena;
+    j->x = (Export){.arena = &j->traced->arena, .g = j->traced->module->graph.at[0], .opset = EXPORT_OPSET};
+    j->x.size.arena = j->x.turned.arena = j->x.dtype.arena = j->x.arena;
     bool ok = arena_try(j->x.arena, &j->st, job_body, j);
     if (!ok) fail_status(j->t, j->at, &j->st);
     ok = ok && told(j) && write_file(j);

@@ -149,7 +149,7 @@ KILN_API bool kiln_onnx_inspect_sized(kiln_site at, FILE *to, kiln_onnx *m, bool
     kiln_onnx_inspect_sized(KILN_HERE, (to), (m), (json), __VA_ARGS__, sizeof(kiln_onnx_declaration))
 
 /* ---- models out
- * Writes f as a model of ONNX (opset 20, IR version 9): what it computes of its declared inputs (.inputs), or those of its latest call.
+ * Writes f as a model of ONNX (opset 20, or the lowest later one that has its dtypes): what it computes of its declared inputs (.inputs), or those of its latest call.
  * Inputs are x0, x1, ..., open sizes by their names, results y0, y1, ...; captured tensors and variables are initialisers, at their values
  * now. The file appears whole or not at all. False after an error: KILN_EUNSUPPORTED names all operators that ONNX does not have, or
  * regions, effects, sizes that nodes count and assignments, which a model cannot hold. Indices must lie within: ONNX does not clamp them. */
