@@ -28,6 +28,9 @@ static bool plain(ExtentOp op, Known x, Known y, Known *to)
     return !far && *to >= -((int64_t)1 << 40);
 }
 
+/* Element i of what is a row of n, or one number for all of them. */
+static Known element(const Held *h, int i) { return h->size[h->sizes == 1 ? 0 : i]; }
+
 static bool arithmetic(Call *c, ExtentOp op)
 {
     const Held *a = &c->in[0], *b = &c->in[1];
@@ -35,7 +38,7 @@ static bool arithmetic(Call *c, ExtentOp op)
     Known to[65];
     if (n > 64 || (a->sizes != n && a->sizes != 1) || (b->sizes != n && b->sizes != 1)) return false;
     for (int i = 0; i < n; i++) {
-        const Known x = a->size[a->sizes == 1 ? 0 : i], y = b->size[b->sizes == 1 ? 0 : i];
+        const Known x = element(a, i), y = element(b, i);
         if (!known_symbol(x) && !known_symbol(y)) {
             if (!plain(op, x, y, &to[i])) return false;
             continue;
@@ -46,6 +49,54 @@ static bool arithmetic(Call *c, ExtentOp op)
         to[i] = known_of(d);
     }
     return put(c, to, n, MAX_OF(a->rank, b->rank));
+}
+
+/* Whether they are the same: 1, 0, or -1, where other values of the symbols give another answer. */
+static int same(const Call *c, Known x, Known y)
+{
+    if (x == y) return 1;
+    if (!known_symbol(x) && !known_symbol(y)) return 0;
+    if (known_symbol(x) && known_symbol(y)) return -1;
+    const Dim d = known_dim(known_symbol(x) ? x : y), v = known_symbol(x) ? y : x;
+    return v < extent_lo(c->t, d) || v > extent_hi(c->t, d) ? 0 : -1;
+}
+
+/* bool, which sizes are not: a tensor beside the numbers. */
+static bool equal(Call *c)
+{
+    const Held *a = &c->in[0], *b = &c->in[1];
+    const int n = MAX_OF(a->sizes, b->sizes), rank = MAX_OF(a->rank, b->rank);
+    Known to[65];
+    bool is[65];
+    if (n > 64 || (a->sizes != n && a->sizes != 1) || (b->sizes != n && b->sizes != 1)) return false;
+    for (int i = 0; i < n; i++) {
+        const int so = same(c, element(a, i), element(b, i));
+        if (so < 0) return false;
+        to[i] = is[i] = so;
+    }
+    kiln_eagerly now = kiln_eagerly_open(c->t->k);
+    kiln_tensor *x = kiln_from_at(c->at, c->t->k, KILN_BOOL, rank == 0 ? KILN_SHAPE() : KILN_SHAPE(n), is, n);
+    kiln_keep(x);
+    kiln_eagerly_close(&now);
+    put(c, to, n, rank);
+    c->out[0].t = x;
+    c->out[0].constant = true;
+    return tensor_ok(x);
+}
+
+static bool where(Call *c)
+{
+    const Held *on = &c->in[0], *a = &c->in[1], *b = &c->in[2];
+    const int n = MAX_OF(on->sizes, MAX_OF(a->sizes, b->sizes));
+    Known to[65];
+    if (n > 64) return false;
+    for (int i = 0; i < 3; i++)
+        if (c->in[i].sizes != n && c->in[i].sizes != 1) return false;
+    for (int i = 0; i < n; i++) {
+        if (known_symbol(element(on, i))) return false;
+        to[i] = element(on, i) != 0 ? element(a, i) : element(b, i);
+    }
+    return put(c, to, n, MAX_OF(on->rank, MAX_OF(a->rank, b->rank)));
 }
 
 static bool concat(Call *c)
@@ -107,6 +158,8 @@ bool sizes_run(Call *c)
     if (c->nout != 1 || !worth(c)) return false;
     for (size_t i = 0; i < COUNT_OF(row); i++)
         if (is(c, row[i].op)) return arithmetic(c, row[i].as);
+    if (is(c, "Equal")) return c->node->version >= 7 && equal(c);
+    if (is(c, "Where")) return where(c);
     if (is(c, "Concat")) return concat(c);
     if (is(c, "Gather")) return attr_int(c, "axis", 0) == 0 && gather(c);
     if (is(c, "Slice")) return c->node->version >= 10 && slice(c);
