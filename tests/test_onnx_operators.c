@@ -158,11 +158,11 @@ static void sizes_are_chosen(void **state)
     KILN_SCOPE(k);
     static const int64_t two[1] = {2}, ones[3] = {1, 1, 1}, minus[3] = {-1, -1, -1}, zero[1] = {0};
     const Message nodes[] = {node("Shape", "x", "s"), node("Gather", "s zero", "rows"), with_integer(node("Concat", "two rows rest", "wanted"), "axis", 0),
-        node("Equal", "wanted minus", "open"), node("Where", "open ones wanted", "sizes"), node("Expand", "x sizes", "y")};
+        node("Reshape", "wanted rest", "row"), node("Equal", "row minus", "open"), node("Where", "open ones row", "sizes"), node("Expand", "x sizes", "y")};
     Message g = {.n = 0}, in = value_of("x"), out = {.n = 0}, w[5] = {numbers_of("two", 1, two), numbers_of("ones", 3, ones),
         numbers_of("minus", 3, minus), numbers_of("rest", 1, minus), numbers_of("zero", 1, zero)};
     text(&out, 1, "y");
-    for (int i = 0; i < 6; i++) message(&g, 1, &nodes[i]);
+    for (int i = 0; i < 7; i++) message(&g, 1, &nodes[i]);
     for (int i = 0; i < 5; i++) message(&g, 5, &w[i]);
     message(&g, 11, &in), message(&g, 12, &out);
     const Message model = model_of(&g, 17);

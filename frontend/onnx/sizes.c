@@ -111,6 +111,14 @@ static bool concat(Call *c)
     return put(c, to, n, 1);
 }
 
+/* To a row, or of one number to none. */
+static bool reshape(Call *c)
+{
+    const Held *x = &c->in[0], *to = &c->in[1];
+    const bool row = to->sizes == 1 && (to->size[0] == -1 || to->size[0] == x->sizes);
+    return (row || (to->sizes == 0 && x->sizes == 1)) && put(c, x->size, x->sizes, row);
+}
+
 static bool gather(Call *c)
 {
     const Held *x = &c->in[0], *at = &c->in[1];
@@ -161,6 +169,7 @@ bool sizes_run(Call *c)
     if (is(c, "Equal")) return c->node->version >= 7 && equal(c);
     if (is(c, "Where")) return where(c);
     if (is(c, "Concat")) return concat(c);
+    if (is(c, "Reshape")) return c->node->version >= 5 && reshape(c);
     if (is(c, "Gather")) return attr_int(c, "axis", 0) == 0 && gather(c);
     if (is(c, "Slice")) return c->node->version >= 10 && slice(c);
     if (is(c, "Identity") || (is(c, "Cast") && attr_int(c, "to", 0) == 7))
