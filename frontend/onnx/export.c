@@ -1,5 +1,5 @@
-/* export: nodes, small initialisers and sizes, as all operators' files need them. What an operator becomes is said in
- * export_scalar.c and export_moves.c, the model around them is save.c's. Fields' numbers are onnx.proto's. */
+/* export: values, small numbers and sizes, as all operators' files need them. What an operator becomes is said in the files that
+ * export.h names, the model around them is save.c's. */
 #include "export.h"
 
 #include "model.h"
@@ -14,72 +14,20 @@ int export_number(DType t)
 
 Named export_wrong(Export *x, const char *what, const char *why)
 {
-    const char *text = arena_printf(x->arena, "%s (%s)", what, why);
+    const Loc *at = x->at && x->at->now ? &x->at->now->loc : NULL;
+    const char *text = at && at->file ? arena_printf(x->arena, "%s (%s) at %s:%d", what, why, at->file, at->line)
+                                      : arena_printf(x->arena, "%s (%s)", what, why);
     for (uint32_t i = 0; i < x->wrong.len; i++)
         if (strcmp(x->wrong.at[i], text) == 0) return NULL;
     *VEC_PUSH(x->arena, &x->wrong) = text;
     return NULL;
 }
 
-static Named new_name(Export *x) { return arena_printf(x->arena, "v%u", ++x->names); }
-
-static void put_attribute(Text *node, const Given *g)
-{
-    Text a = {0};
-    put_text(&a, 1, g->name);
-    if (g->text) {
-        put_text(&a, 4, g->text);
-    } else if (g->ints) {
-        for (uint32_t i = 0; i < g->n; i++) put_number(&a, 8, g->ints[i]);
-    } else {
-        put_number(&a, 3, g->i);
-    }
-    put_number(&a, 20, g->text ? 3 : g->ints ? 7 : 2);
-    put_message(node, 5, &a);
-}
-
-/* TopK has two results; of "TopK.1" the second is wanted. */
-Named export_node(Export *x, const char *op, const Named *in, uint32_t n, const Given *attr, uint32_t nattr)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (!in[i]) return NULL;
-    const size_t length = strcspn(op, ".");
-    const bool two = strncmp(op, "TopK", 4) == 0;
-    Named out[2] = {new_name(x), two ? new_name(x) : NULL};
-    export_is(x, out[op[length] != '\0'], export_meets(x, op, in, attr));
-    Text node = {0};
-    for (uint32_t i = 0; i < n; i++) put_text(&node, 1, in[i]);
-    for (int i = 0; i < 1 + two; i++) put_text(&node, 2, out[i]);
-    put_text(&node, 3, out[0]);
-    put_bytes(&node, 4, op, length);
-    for (uint32_t i = 0; i < nattr; i++) put_attribute(&node, &attr[i]);
-    put_message(&x->node, 1, &node);
-    return out[op[length] != '\0'];
-}
-
 /* ---- initialisers --------------------------------------------------------------------------------------------------------- */
-void export_tensor_head(Text *to, const char *name, DType t, const int64_t *size, uint32_t rank)
-{
-    for (uint32_t i = 0; i < rank; i++) put_number(to, 1, size[i]);
-    put_number(to, 2, export_number(t));
-    put_text(to, 8, name);
-}
-
-static Named small_tensor(Export *x, DType t, const void *data, size_t bytes, const int64_t *size, uint32_t rank)
-{
-    Text tensor = {0};
-    const Named name = new_name(x);
-    export_is(x, name, t);
-    export_tensor_head(&tensor, name, t, size, rank);
-    put_bytes(&tensor, 9, data, bytes);
-    put_message(&x->weight, 5, &tensor);
-    return name;
-}
-
 Named export_numbers(Export *x, const int64_t *v, uint32_t n)
 {
     const int64_t size = n;
-    return small_tensor(x, DT_i64, v, n * sizeof *v, &size, 1);
+    return export_small(x, DT_i64, v, n * sizeof *v, &size, 1);
 }
 
 Named export_scalar(Export *x, DType t, Scalar v)
@@ -90,24 +38,50 @@ Named export_scalar(Export *x, DType t, Scalar v)
     else
         dtype_store_i64(t, &room, v.i);
     if (export_number(t) == 0) return export_wrong(x, dtype_info[t].name, "ONNX has no such dtype");
-    return small_tensor(x, t, &room, dtype_bytes(t), NULL, 0);
+    return export_small(x, t, &room, dtype_bytes(t), NULL, 0);
 }
 
 /* ---- sizes ------------------------------------------------------------------------------------------------------------------- */
 static Named size_of(Export *x, Dim d);
 
-/* An input that has the symbol for a size tells it. */
+/* Element k of the value's shape. */
+static Named size_along(Export *x, Named of, uint32_t k)
+{
+    return export_node(x, "Shape", &of, 1, (const Given[]){{.name = "start", .i = k}, {.name = "end", .i = k + 1}}, 2);
+}
+
+/* A value that is there and has the symbol for a size tells it: an input, or where a loop makes the size, any. */
+static Named told_by_value(Export *x, const Level *f, Dim d, bool any)
+{
+    for (uint32_t i = 0; i < (any ? f->g->value.len : f->g->param.len); i++) {
+        const Value v = any ? i : f->g->param.at[i];
+        const Type *t = graph_type(f->g, v);
+        for (uint32_t k = 0; f->name[v] && k < t->rank; k++)
+            if (t->dim[k] == d) return size_along(x, f->name[v], k);
+    }
+    return NULL;
+}
+
+/* The node that counts it. */
+static Named told_by_count(Export *x, const Level *f, Dim d)
+{
+    for (uint32_t i = 0; i < f->g->node.len; i++) {
+        const Node *n = &f->g->node.at[i];
+        if (n->op == OP_set_size && ATTRS(set_size, n->attr->at)->size == d && f->name[n->out])
+            return export_reshape(x, f->name[n->out], (const Dim[]){1}, 1);
+    }
+    return NULL;
+}
+
 static Named symbol_size(Export *x, Dim d)
 {
-    for (uint32_t i = 0; i < x->g->param.len; i++) {
-        const Value p = x->g->param.at[i];
-        for (uint32_t k = 0; k < type_of(x, p)->rank; k++) {
-            if (type_of(x, p)->dim[k] != d) continue;
-            const Named in = export_value(x, p);
-            return export_node(x, "Shape", &in, 1, (const Given[]){{.name = "start", .i = k}, {.name = "end", .i = k + 1}}, 2);
-        }
+    const DimTable *dims = &x->at->g->module->dims;
+    for (const Level *f = x->at; f; f = f->outer) {
+        Named y = dim_is_counted(dims, d) ? told_by_count(x, f, d) : NULL;
+        if (!y) y = told_by_value(x, f, d, dim_is_made(dims, d) || dim_is_counted(dims, d));
+        if (y) return y;
     }
-    return export_wrong(x, "a size", "no input has it, since a node counts it");
+    return export_wrong(x, "a size", "no value that is there has it");
 }
 
 static Named computed_size(Export *x, const DimExpr *e)
@@ -126,11 +100,13 @@ static Named computed_size(Export *x, const DimExpr *e)
 static Named size_of(Export *x, Dim d)
 {
     if (d >= 0) return export_numbers(x, &d, 1);
-    const uint64_t *known = map_get(&x->size, (uint64_t)d);
-    if (known) return (Named)(uintptr_t)*known;
-    const DimExpr *e = &x->g->module->dims.expr.at[-1 - d];
+    for (const Level *f = x->at; f; f = f->outer) {
+        const uint64_t *known = map_get(&f->size, (uint64_t)d);
+        if (known) return (Named)(uintptr_t)*known;
+    }
+    const DimExpr *e = &x->at->g->module->dims.expr.at[-1 - d];
     const Named made = e->kind == DIM_SYMBOL ? symbol_size(x, d) : computed_size(x, e);
-    if (made) map_put(&x->size, (uint64_t)d, (uint64_t)(uintptr_t)made);
+    if (made) map_put(&x->at->size, (uint64_t)d, (uint64_t)(uintptr_t)made);
     return made;
 }
 
@@ -217,25 +193,49 @@ static Named late(Export *x, Value v, const Node *n, bool loose)
 
 Named export_value(Export *x, Value v)
 {
-    if (!x->name[v]) x->name[v] = late(x, v, graph_maker(x->g, v), false);
-    return x->name[v];
+    if (!x->at->name[v]) x->at->name[v] = late(x, v, graph_maker(x->at->g, v), false);
+    return x->at->name[v];
 }
 
 Named export_loose(Export *x, Value v, bool *whole)
 {
-    const Node *n = graph_maker(x->g, v);
+    const Node *n = graph_maker(x->at->g, v);
     if (n->op == OP_constant || n->op == OP_broadcast) return late(x, v, n, true);
     *whole = true;
     return export_value(x, v);
 }
 
+/* What results, effects and sizes follow from. */
+static bool *needed(Export *x)
+{
+    const Graph *g = x->at->g;
+    bool *is = ARENA_ARRAY(x->arena, bool, g->value.len);
+    for (uint32_t i = 0; i < g->result.len; i++) is[g->result.at[i]] = true;
+    for (uint32_t i = g->node.len; i-- > 0;) {
+        const Node *n = &g->node.at[i];
+        bool any = n->op == OP_set_size || (n->op != OP_assert && node_has_effect(g->module, n));
+        for (uint32_t k = 0; k < n->nout; k++) any = any || is[n->out + k];
+        for (uint32_t k = 0; k < n->nout; k++) is[n->out + k] = any;
+        for (uint32_t k = 0; any && k < n->nin; k++) is[n->in[k]] = true;
+    }
+    return is;
+}
+
 void export_nodes(Export *x)
 {
-    for (uint32_t i = 0; i < x->g->node.len; i++) {
-        const Node *n = &x->g->node.at[i];
+    const bool *is = needed(x);
+    for (uint32_t i = 0; i < x->at->g->node.len; i++) {
+        const Node *n = &x->at->g->node.at[i];
         const Op op = (Op)n->op;
         if (op == OP_param || op == OP_constant || op == OP_broadcast || op == OP_iota || op == OP_dim_size) continue;
+        if (op == OP_assert || (n->nout != 0 && !is[n->out])) continue; /* no model has assertions */
+        x->at->now = n;
+        if (op_def[op].flags & OPF_REGION) {
+            export_region(x, n);
+            continue;
+        }
         const Named y = op_def[op].flags & OPF_ELEMENTWISE && op != OP_cast ? export_elementwise(x, n) : export_structured(x, n);
-        if (n->nout != 0) x->name[n->out] = y;
+        if (n->nout != 0) x->at->name[n->out] = y;
     }
+    x->at->now = NULL;
 }

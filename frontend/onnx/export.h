@@ -1,5 +1,6 @@
-/* export: a traced graph as nodes of ONNX. export.c has what all operators need, export_scalar.c what is elementwise,
- * export_moves.c all others, export_opset.c the opset; save.c makes a model and a file of them. Private to the room. */
+/* export: a traced graph as nodes of ONNX. export_node.c writes nodes and graphs of them, export.c has what all operators need,
+ * export_scalar.c what is elementwise, export_conv.c convolutions, export_region.c loops and branches, export_moves.c all others,
+ * export_opset.c the opset; save.c makes a model and a file of them. Private to the room. */
 #ifndef KILN_FRONTEND_ONNX_EXPORT_H
 #define KILN_FRONTEND_ONNX_EXPORT_H
 
@@ -18,30 +19,51 @@ typedef struct Turned { /* a transpose: of what, in which order */
     const int64_t *from;
 } Turned;
 
+typedef struct Written { /* a node or a small initialiser, which stays if one of its results is used */
+    Text text;
+    const Named *in, *out;
+    uint32_t nin, nout;
+} Written;
+
+/* A graph that is being written: the model's, one within a node, or one whose nodes stand among another's. */
+typedef struct Level {
+    struct Level *outer;
+    const Graph *g;
+    Named *name;     /* per value; NULL: not written */
+    Map size;        /* a Dim -> its i64[1], a Named */
+    const Node *now; /* which node of g is being written; NULL: none */
+} Level;
+
 typedef struct Export {
     Arena *arena; /* with a border */
-    const Graph *g;
-    Text node, weight; /* of the graph; small initialisers */
-    uint32_t names;    /* so far */
-    Named *name;       /* per value; NULL: not written */
-    Map size;          /* a Dim -> its i64[1], a Named */
-    Map dtype;         /* a Named -> its DType */
-    uint32_t opset;    /* that the nodes so far need */
-    Map turned;        /* a Named -> its number in `turns` + 1 */
+    Level *at;
+    VEC(Written) node;  /* of the levels that are open, the innermost last */
+    VEC(Written) small; /* initialisers */
+    VEC(Text) body;     /* graphs within nodes that are still to be written */
+    uint32_t names;     /* so far */
+    Map dtype;          /* a Named -> its DType */
+    Map used;           /* Nameds that something needs */
+    uint32_t opset;     /* that the nodes so far need */
+    Map turned;         /* a Named -> its number in `turns` + 1 */
     VEC(Turned) turns;
     VEC(const char *) wrong; /* what ONNX does not have, each once */
 } Export;
 
-typedef struct Given { /* an attribute: the first of these that is not NULL, else the integer */
+typedef struct Given { /* an attribute: the first of these that is there, else the integer */
     const char *name;
     const char *text;
     const int64_t *ints;
     uint32_t n;
+    uint32_t graph; /* its number in Export.body + 1 */
     int64_t i;
 } Given;
 
 /* A node with one result; NULL if an operand is. */
 Named export_node(Export *x, const char *op, const Named *in, uint32_t n, const Given *attr, uint32_t nattr);
+/* With several, whose names are given. */
+bool export_node_to(
+    Export *x, const char *op, const Named *in, uint32_t n, const Given *attr, uint32_t nattr, const Named *out, uint32_t nout);
+Named export_name(Export *x); /* a new one */
 #define OPERANDS(...) (const Named[]){__VA_ARGS__}, sizeof((const Named[]){__VA_ARGS__}) / sizeof(Named)
 #define NODE(x, op, ...) export_node(x, op, OPERANDS(__VA_ARGS__), NULL, 0)
 #define NODE_WITH(x, op, given, ...) export_node(x, op, OPERANDS(__VA_ARGS__), (const Given[]){given}, 1)
@@ -56,7 +78,7 @@ Named export_wrong(Export *x, const char *what, const char *why);               
 Named export_value(Export *x, Value v);
 /* As it was before a broadcast, where ONNX spreads operands itself; then *whole is not set. */
 Named export_loose(Export *x, Value v, bool *whole);
-static inline const Type *type_of(const Export *x, Value v) { return graph_type(x->g, v); }
+static inline const Type *type_of(const Export *x, Value v) { return graph_type(x->at->g, v); }
 
 int export_number(DType t);                  /* onnx.proto's; 0: there is none */
 void export_is(Export *x, Named v, DType t); /* that is its dtype */
@@ -64,10 +86,24 @@ void export_is(Export *x, Named v, DType t); /* that is its dtype */
 DType export_meets(Export *x, const char *op, const Named *in, const Given *attr);
 uint32_t export_format(uint32_t opset);
 void export_nodes(Export *x); /* of the whole graph; names of parameters are given */
+/* ---- graphs (export_node.c) */
+void export_open(Export *x, Level *f, const Graph *g); /* what is written from here on is of g */
+void export_close(Export *x);
+uint32_t export_body_begin(Export *x); /* a graph for a node, as Given.graph wants it; its text is Export.body.at[number - 1] */
+void export_type(
+    Text *to, uint32_t field, const char *name, const DimTable *dims, const Type *t); /* field: 11 an input, 12 a result */
+bool export_result(Export *x, Text *graph, Named is, Named name, const Type *t);
+void export_keep(Export *x, Text *to, uint32_t first); /* writes the nodes from there on that are used, and drops them all */
+void export_keep_small(Export *x, Text *to);
+void export_free(Export *x);
+Named export_small(Export *x, DType t, const void *data, size_t bytes, const int64_t *size, uint32_t rank);
 /* A tensor without its data, which follow. */
 void export_tensor_head(Text *to, const char *name, DType t, const int64_t *size, uint32_t rank);
 
 Named export_elementwise(Export *x, const Node *n);
 Named export_structured(Export *x, const Node *n);
+Named export_conv(Export *x, const Node *n);
+Named export_conv_filter(Export *x, const Node *n);
+void export_region(Export *x, const Node *n); /* names its results itself */
 
 #endif

@@ -11,7 +11,7 @@ static Named sliced(Export *x, const Node *n)
 {
     const struct slice_attrs *a = ATTRS(slice, n->attr->at);
     const Type *t = type_of(x, n->in[0]);
-    DimTable *dims = &x->g->module->dims;
+    DimTable *dims = &x->at->g->module->dims;
     Dim first[MAX_RANK], end[MAX_RANK];
     int64_t step[MAX_RANK], axis[MAX_RANK];
     uint32_t k = 0;
@@ -136,35 +136,6 @@ static Named multiplied(Export *x, const Node *n)
     return NODE(x, a != to ? "MatMulInteger" : "MatMul", export_value(x, n->in[0]), export_value(x, n->in[1]));
 }
 
-static Named convolved(Export *x, const Node *n)
-{
-    const struct conv_attrs *a = ATTRS(conv, n->attr->at);
-    const Type *t = type_of(x, n->in[0]), *w = type_of(x, n->in[1]), *out = type_of(x, n->out);
-    const uint32_t space = t->rank - 2u, off = 3 - space; /* axes that are not there come first */
-    int64_t first[MAX_RANK], filters[MAX_RANK], last[MAX_RANK], pads[2 * MAX_RANK];
-    first[0] = last[0] = 0, first[1] = space + 1, last[space + 1] = 1;
-    filters[0] = space + 1, filters[1] = space;
-    for (uint32_t i = 0; i < space; i++) {
-        const uint32_t j = off + i;
-        if (a->spread[j] != 1) return export_wrong(x, "conv", "transposed");
-        if (t->dim[1 + i] < 0 || out->dim[1 + i] < 0) return export_wrong(x, "conv", "of images whose sizes are open");
-        first[2 + i] = 1 + i, last[1 + i] = 2 + i, filters[2 + i] = i;
-        pads[i] = a->low[j];
-        pads[space + i] = (out->dim[1 + i] - 1) * a->stride[j] + (w->dim[i] - 1) * a->dilation[j] + 1 - t->dim[1 + i] - a->low[j];
-        /* what strides leave over at the end needs no padding, but may not be cut off by less either */
-        if (pads[space + i] < 0 && pads[space + i] > -a->stride[j]) pads[space + i] = 0;
-        if (pads[i] < 0 || pads[space + i] < 0) return export_wrong(x, "conv", "with padding below 0");
-    }
-    const Named y = export_node(x, "Conv",
-        OPERANDS(export_transpose(x, export_value(x, n->in[0]), first, t->rank),
-            export_transpose(x, export_value(x, n->in[1]), filters, w->rank)),
-        (const Given[]){{.name = "strides", .ints = a->stride + off, .n = space},
-            {.name = "dilations", .ints = a->dilation + off, .n = space}, {.name = "pads", .ints = pads, .n = 2 * space},
-            {.name = "group", .i = a->groups}},
-        4);
-    return export_transpose(x, y, last, t->rank);
-}
-
 /* Row r sees key j if r mod period + after >= j + before. */
 static Named causal(Export *x, const Node *n, const struct attention_attrs *a, Named scores)
 {
@@ -228,7 +199,8 @@ Named export_structured(Export *x, const Node *n)
     case OP_sort: return sorted(x, n, false);
     case OP_argsort: return sorted(x, n, true);
     case OP_matmul: return multiplied(x, n);
-    case OP_conv: return convolved(x, n);
+    case OP_conv: return export_conv(x, n);
+    case OP_conv_filter: return export_conv_filter(x, n);
     case OP_attention: return attended(x, n);
     default: return export_wrong(x, op_def[n->op].name, "ONNX has no such operator");
     }

@@ -14,7 +14,8 @@ typedef struct Job {
     const char *name; /* of the function or graph */
     Traced *traced;
     Export x;
-    Text graph;       /* but for the weights of sources */
+    Text node, small; /* of the graph: its nodes, small weights */
+    Text graph;       /* and the rest, but for the weights of sources */
     Text *head;       /* per source: of the tensor that it is in the file; empty: it is an input */
     uint64_t weights; /* bytes of those, with their heads */
     Status st;
@@ -23,36 +24,16 @@ typedef struct Job {
 static bool is_weight(const Source *s) { return s->kind != FROM_ARGUMENT; }
 static const kiln_tensor *value_of(const Source *s) { return s->kind == FROM_VARIABLE ? s->variable->value : s->tensor; }
 
-static void put_value(Text *to, uint32_t field, const char *name, const Graph *g, const Type *t)
-{
-    Text value = {0}, type = {0}, array = {0}, shape = {0};
-    for (uint32_t i = 0; i < t->rank; i++) {
-        Text dim = {0};
-        char text[128];
-        if (t->dim[i] >= 0)
-            put_number(&dim, 1, t->dim[i]);
-        else
-            dim_print(&g->module->dims, t->dim[i], text, sizeof text), put_text(&dim, 2, text);
-        put_message(&shape, 1, &dim);
-    }
-    put_number(&array, 1, export_number((DType)t->dtype));
-    put_message(&array, 2, &shape);
-    put_message(&type, 1, &array);
-    put_text(&value, 1, name);
-    put_message(&value, 2, &type);
-    put_message(to, field, &value);
-}
-
 static void name_sources(Job *j)
 {
     Export *x = &j->x;
     for (uint32_t i = 0; i < j->traced->nsource; i++) {
         const Source *s = &j->traced->source[i];
         const bool variable = s->kind == FROM_VARIABLE && s->variable->name && *s->variable->name;
-        x->name[x->g->param.at[i]] =
+        x->at->name[x->at->g->param.at[i]] =
             is_weight(s) ? arena_printf(x->arena, variable ? "%s.%u" : "%sw%u", variable ? s->variable->name : "", i)
                          : arena_printf(x->arena, "x%u", s->argument);
-        export_is(x, x->name[x->g->param.at[i]], (DType)s->type.dtype);
+        export_is(x, x->at->name[x->at->g->param.at[i]], (DType)s->type.dtype);
         if (export_number((DType)s->type.dtype) == 0) export_wrong(x, dtype_info[s->type.dtype].name, "ONNX has no such dtype");
     }
 }
@@ -62,33 +43,29 @@ static void put_results(Job *j)
 {
     Export *x = &j->x;
     for (uint32_t i = 0; i < j->traced->noutput; i++) {
-        const Value v = x->g->result.at[i];
-        const Named is = export_value(x, v), name = arena_printf(x->arena, "y%u", i);
-        Text node = {0};
-        if (!is) continue;
-        put_text(&node, 1, is);
-        put_text(&node, 2, name);
-        put_text(&node, 4, "Identity");
-        put_message(&x->node, 1, &node);
-        put_value(&j->graph, 12, name, x->g, type_of(x, v));
+        const Value v = x->at->g->result.at[i];
+        export_result(x, &j->graph, export_value(x, v), arena_printf(x->arena, "y%u", i), type_of(x, v));
     }
+    export_keep(x, &j->node, 0);
+    export_keep_small(x, &j->small);
 }
 
 static void job_body(void *arg)
 {
     Job *j = arg;
     Export *x = &j->x;
-    x->name = ARENA_ARRAY(x->arena, Named, x->g->value.len);
+    Level frame;
+    export_open(x, &frame, j->traced->module->graph.at[0]);
     j->head = ARENA_ARRAY(x->arena, Text, j->traced->nsource + 1);
-    put_text(&j->graph, 2, x->g->name);
+    put_text(&j->graph, 2, frame.g->name);
     name_sources(j);
     export_nodes(x);
     put_results(j);
     for (uint32_t i = 0; i < j->traced->nsource; i++) {
         const Source *s = &j->traced->source[i];
-        const char *name = x->name[x->g->param.at[i]];
+        const char *name = x->at->name[x->at->g->param.at[i]];
         if (!is_weight(s)) {
-            put_value(&j->graph, 11, name, x->g, &s->type);
+            export_type(&j->graph, 11, name, &frame.g->module->dims, &s->type);
             continue;
         }
         const uint64_t bytes = kiln_bytes(value_of(s));
@@ -100,6 +77,7 @@ static void job_body(void *arg)
         j->graph.failed |= j->head[i].failed || begin.failed;
         text_free(&begin);
     }
+    export_close(x);
 }
 
 static bool told(Job *j)
@@ -114,7 +92,7 @@ static bool told(Job *j)
         return fail(j->t, j->at, KILN_EUNSUPPORTED, "onnx: %s assigns variable %s, which a model of ONNX cannot", j->name,
                    j->traced->changed[0]->name),
                false;
-    if (j->graph.len + j->x.node.len + j->x.weight.len + j->weights > INT32_MAX - 1024)
+    if (j->graph.len + j->node.len + j->small.len + j->weights > INT32_MAX - 1024)
         return fail(j->t, j->at, KILN_EUNSUPPORTED, "onnx: %s: a file of protobuf has less than 2 GiB", j->name), false;
     return true;
 }
@@ -147,14 +125,13 @@ static bool write_file(Job *j)
     put_text(&opset, 1, "");
     put_number(&opset, 2, j->x.opset);
     put_message(&model, 8, &opset);
-    put_head(&model, 7, j->x.node.len + j->x.weight.len + j->graph.len + j->weights);
-    bool ok = !model.failed && !j->x.node.failed && !j->x.weight.failed && !j->graph.failed;
+    put_head(&model, 7, j->node.len + j->small.len + j->graph.len + j->weights);
+    bool ok = !model.failed && !j->node.failed && !j->small.failed && !j->graph.failed;
     if (!ok) fail(j->t, j->at, KILN_EMEMORY, "onnx: no memory");
     ok = ok && file_begin(&out, j->t, j->at, "onnx", j->path, NULL);
     if (ok) {
-        ok = file_write(&out, model.at, model.len) && file_write(&out, j->x.node.at, j->x.node.len) &&
-             file_write(&out, j->x.weight.at, j->x.weight.len) && file_write(&out, j->graph.at, j->graph.len) &&
-             put_weights(j, &out);
+        ok = file_write(&out, model.at, model.len) && file_write(&out, j->node.at, j->node.len) &&
+             file_write(&out, j->small.at, j->small.len) && file_write(&out, j->graph.at, j->graph.len) && put_weights(j, &out);
         if (ok)
             ok = file_commit(&out);
         else
@@ -166,15 +143,16 @@ static bool write_file(Job *j)
 
 static bool save(Job *j)
 {
-    j->x = (Export){.arena = &j->traced->arena, .g = j->traced->module->graph.at[0], .opset = EXPORT_OPSET};
-    j->x.size.arena = j->x.turned.arena = j->x.dtype.arena = j->x.arena;
+    j->x = (Export){.arena = &j->traced->arena, .opset = EXPORT_OPSET};
+    j->x.used.arena = j->x.turned.arena = j->x.dtype.arena = j->x.arena;
     bool ok = arena_try(j->x.arena, &j->st, job_body, j);
     if (!ok) fail_status(j->t, j->at, &j->st);
     ok = ok && told(j) && write_file(j);
     for (uint32_t i = 0; j->head && i < j->traced->nsource; i++) text_free(&j->head[i]);
     text_free(&j->graph);
-    text_free(&j->x.node);
-    text_free(&j->x.weight);
+    text_free(&j->node);
+    text_free(&j->small);
+    export_free(&j->x);
     return ok;
 }
 
