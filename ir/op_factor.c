@@ -89,6 +89,8 @@ bool infer_triangular(Infer *inf)
     return rule_result(inf, x);
 }
 
+bool infer_cholesky(Infer *inf) { return matrices_ok(inf, true) && rule_result(inf, inf->in[0]); }
+
 /* ---- what it costs ----------------------------------------------------------------------------------- */
 
 /* Golub and Van Loan's counts of what such algorithms do. */
@@ -101,6 +103,7 @@ double op_factor_flops(Op op, double many, double rows, double columns)
     case OP_svd: return many * (14 * m * k * k + 8 * k * k * k);
     case OP_lu: return many * (m * k * k - k * k * k / 3) * (columns > rows ? columns / k : 1);
     case OP_triangular: return many * rows * rows * columns;
+    case OP_cholesky: return many * k * k * k / 3;
     default: return many * (4 * m * k * k - 4 * k * k * k / 3);
     }
 }

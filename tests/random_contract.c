@@ -110,15 +110,30 @@ static Value triangular(Maker *k)
     return maker_append(k, OP_triangular, in, 2, attr, 2, 1e3 * k->size.at[in[1]] + 1);
 }
 
+/* Of x xT mostly, which has a root. */
+static Value root(Maker *k, Value x)
+{
+    int64_t perm[MAX_RANK];
+    const double size = x == 0 ? 0 : k->size.at[x];
+    if (x == 0 || random_chance(k->r, 10)) return x == 0 ? 0 : maker_append(k, OP_cholesky, &x, 1, NULL, 0, size + 1);
+    const Type *t = graph_type(k->g, x);
+    for (int i = 0; i < t->rank; i++) perm[i] = i < t->rank - 2 ? i : 2 * t->rank - 3 - i;
+    const uint32_t rank = t->rank;
+    const Value turned = maker_append(k, OP_transpose, &x, 1, perm, rank, size);
+    const Value square = turned == 0 ? 0 : maker_append(k, OP_matmul, (Value[]){x, turned}, 2, NULL, 0, 5 * size * size);
+    return square == 0 ? 0 : maker_append(k, OP_cholesky, &square, 1, NULL, 0, 3 * size + 1);
+}
+
 Value maker_factor(Maker *k, Op op)
 {
     if (op == OP_triangular) return triangular(k);
-    const bool square = op == OP_eigh || op == OP_eigvalsh, many = random_chance(k->r, 40);
+    const bool square = op == OP_eigh || op == OP_eigvalsh || op == OP_cholesky, many = random_chance(k->r, 40);
     const Dim n = 1 + random_below(k->r, 5), m = square ? n : 1 + random_below(k->r, 5);
     Type t = {random_chance(k->r, 70) ? DT_f32 : DT_f64, 2, {m, n}};
     if (many) t = (Type){t.dtype, 3, {1 + random_below(k->r, 3), m, n}};
     Value x = maker_want(k, &t);
     if (x != 0 && k->size.at[x] > 1e6) x = maker_tame(k, x);
+    if (op == OP_cholesky) return root(k, x);
     const int64_t full = random_below(k->r, 2);
     return x == 0 ? 0 : maker_append(k, op, &x, 1, &full, op == OP_svd, 6 * k->size.at[x] + 1);
 }

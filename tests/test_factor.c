@@ -1,4 +1,4 @@
-/* test_factor: the host's routine for LU and for triangular systems (codegen/contract/factor.c) has the bits of the loops and products
+/* test_factor: the host's routine for LU, triangular systems and Cholesky's factor (codegen/contract/factor.c) has the bits of the loops and products
  * of frontend/linalg, which objects and devices have: of all sizes that are halved, with pivots that tie, without pivots, with what
  * is not finite; on each tier and any number of threads. */
 #include "values.h"
@@ -105,6 +105,29 @@ static void systems_have_the_loops_bits(void **state)
         }
 }
 
+static void root(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)e, (void)user;
+    out[0] = kiln_cholesky(in[0]);
+}
+
+/* Of what has a root, and of what has none from some column on. */
+static void roots_have_the_loops_bits(void **state)
+{
+    static const int64_t size[] = {1, 2, 7, 8, 17, 31, 32, 33, 40, 64, 65, 130};
+    (void)state;
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        for (int kind = 0; kind < 2 * KINDS; kind++) {
+            KILN_SCOPE(k);
+            const int64_t n = size[i];
+            const bool many = kind % KINDS == TIES || (kind % KINDS == PLAIN && n < 10);
+            const kiln_dtype t = (i + (size_t)kind) % 2 ? KILN_F64 : KILN_F32;
+            kiln_tensor *x = made(kind % KINDS, t, many ? S(40, n, n) : S(n, n), i + 1);
+            if (kind < KINDS) x = kiln_add(kiln_matmul(x, kiln_matrix_transpose(x)), kiln_cast(kiln_eye(k, t, n, n, 0), t));
+            both_ways(root, &x, 1, kinds[kind % KINDS], n, n);
+        }
+}
+
 /* Compiled code of both ways, and of the gradients. */
 static void compiled(void **state)
 {
@@ -136,6 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {ON_TIER(lu_has_the_loops_bits, 0), ON_TIER(lu_has_the_loops_bits, 1), ON_TIER(lu_has_the_loops_bits, 2),
         ON_TIER(systems_have_the_loops_bits, 0), ON_TIER(systems_have_the_loops_bits, 1), ON_TIER(systems_have_the_loops_bits, 2),
-        cmocka_unit_test(compiled), cmocka_unit_test(many_have_the_bits_of_one)};
+        ON_TIER(roots_have_the_loops_bits, 0),
+        ON_TIER(roots_have_the_loops_bits, 1), ON_TIER(roots_have_the_loops_bits, 2), cmocka_unit_test(compiled), cmocka_unit_test(many_have_the_bits_of_one)};
     return cmocka_run_group_tests(tests, open_engine, close_engine);
 }

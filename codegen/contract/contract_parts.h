@@ -34,7 +34,7 @@ bool contract_blas(ThreadPool *threads, const HostContract *c, int64_t batches, 
 #define MOVED 24    /* multiplications that take as long as reading an element of another cache */
 #define SCARCE 1.25 /* and if there are so few pieces that a thread that is late holds up all, the whole so much more */
 
-/* factor_run of lu and triangular. */
+/* factor_run of lu, triangular and cholesky. */
 bool factor_own(ThreadPool *threads, const HostFactor *f, Status *st);
 
 /* Function `name` of OpenBLAS, which is opened at first use, into the pointer `to`. False: it is not there; why says what was

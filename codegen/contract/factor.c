@@ -1,4 +1,4 @@
-/* factor: LU with pivots, and systems with triangles, for eager and JIT-compiled code. Columns are halved as in
+/* factor: LU with pivots, systems with triangles and Cholesky's factor, for eager and JIT-compiled code. Columns are halved as in
  * frontend/linalg/lu.c and triangle.c, whose loops and products objects and devices run: every element goes through the same
  * operations, so the bits are the same. Halves are products (contract_run), blocks of up to FACTOR_LEAF the tier's. Relies on
  * contract_parts, factor_tier. */
@@ -188,6 +188,30 @@ static bool factored(Work *w, char *x, int64_t row, int64_t m, int64_t n, int64_
     return factor_leaf(w, x, row, m, n, order), true;
 }
 
+/* ---- Cholesky ---------------------------------------------------------------------------------------- */
+
+static void root_leaf(const Work *w, char *x, int64_t row, int64_t n)
+{
+    memset(w->block, 0, (size_t)(n * FACTOR_LEAF * w->e));
+    w->is->turn(w->block, FACTOR_LEAF, x, row, n, n);
+    w->is->cholesky(w->block, n);
+    w->is->turn(x, row, w->block, FACTOR_LEAF, n, n);
+}
+
+/* x [n, n], of which the lower triangle is read, becomes L. */
+static bool root(const Work *w, char *x, int64_t row, int64_t n)
+{
+    if (n <= FACTOR_LEAF) return root_leaf(w, x, row, n), true;
+    const int64_t h = half(n), rest = n - h;
+    char *below = x + h * row * w->e, *last = below + h * w->e;
+    if (!root(w, x, row, h)) return false;
+    for (int64_t i = 0; i < h; i++) memset(x + (i * row + h) * w->e, 0, (size_t)(rest * w->e));
+    w->is->turn(w->column, rest, below, row, rest, h);
+    if (!solve_all(w, x, row, w->column, rest, h, rest, false, false)) return false;
+    w->is->turn(below, row, w->column, rest, h, rest);
+    return lose(w, last, row, below, row, w->column, rest, rest, rest, h) && root(w, last, row, rest);
+}
+
 /* ---- all matrices ----------------------------------------------------------------------------------- */
 
 enum { PART_SOME, PART_COLUMN, PART_FREE, PART_ROW, PART_BLOCK, PART_OTHER, PART_PLACE, PARTS };
@@ -208,11 +232,11 @@ static void plan(Lanes *g, int64_t threads)
     const bool lu = f->op == OP_lu;
     const size_t e = (size_t)g->first.e, m = (size_t)f->rows, n = (size_t)f->columns, leaf = FACTOR_LEAF * FACTOR_LEAF * e,
                  leaves = leaf * (g->lanes == 1 ? (size_t)threads : 1);
-    const size_t line = lu ? (m + FACTOR_LANES) * e : 0;
+    const size_t h = f->op == OP_cholesky && n > FACTOR_LEAF ? (size_t)half(f->columns) : 0, line = lu ? (m + FACTOR_LANES) * e : 0;
     size_t levels = 2; /* on each, orders of less than m rows, twice */
     for (int64_t i = f->columns; i > FACTOR_LEAF; i = half(i)) levels++;
-    const size_t bytes[PARTS] = {
-        m * n * e, line * MIN_OF(n, FACTOR_LEAF), line, leaf, leaves, leaves, lu ? levels * 2 * m * sizeof(int64_t) : 0};
+    const size_t bytes[PARTS] = {m * n * e, line * MIN_OF(n, FACTOR_LEAF) + h * (n - h) * e, line, leaf, leaves, leaves,
+        lu ? levels * 2 * m * sizeof(int64_t) : 0};
     for (int i = 0; i < PARTS; i++) {
         g->at[i] = g->bytes;
         g->bytes += (bytes[i] + BUFFER_ALIGN) / BUFFER_ALIGN * BUFFER_ALIGN;
@@ -223,14 +247,12 @@ static bool run_one(Work *w, const HostFactor *f, int64_t i)
 {
     const int64_t m = f->rows, n = f->columns;
     const size_t bytes = (size_t)(m * n * w->e);
-    const char *from = (const char *)f->buf[2] + (size_t)i * bytes;
+    const char *from = (const char *)f->buf[f->op == OP_cholesky ? 1 : 2] + (size_t)i * bytes;
     char *to = (char *)f->buf[0] + (size_t)i * bytes;
-    if (f->op == OP_lu) {
-        memcpy(to, from, bytes);
-        return factored(w, to, n, m, n, (int64_t *)f->buf[1] + i * m);
-    }
-    const char *a = (const char *)f->buf[1] + (size_t)(i * m * m * w->e);
     memcpy(to, from, bytes);
+    if (f->op == OP_lu) return factored(w, to, n, m, n, (int64_t *)f->buf[1] + i * m);
+    if (f->op == OP_cholesky) return root(w, to, n, n);
+    const char *a = (const char *)f->buf[1] + (size_t)(i * m * m * w->e);
     return solve_all(w, a, m, to, n, m, n, f->how & 1, f->how & 2);
 }
 
@@ -252,7 +274,7 @@ static void run_lanes(void *arg, int64_t lo, int64_t hi)
 
 bool factor_own(ThreadPool *threads, const HostFactor *f, Status *st)
 {
-    static const char *const name[] = {"lu", "triangular_solve"};
+    const char *name = op_def[f->op].name;
     const bool wide = f->type == DT_f64;
     Lanes g = {
         .f = f, .first = {.threads = threads, .is = contract_tier()->factor[wide], .type = f->type, .e = wide ? 8 : 4, .st = st}};
@@ -264,7 +286,7 @@ bool factor_own(ThreadPool *threads, const HostFactor *f, Status *st)
     plan(&g, most);
     Buffer *memory =
         g.bytes > SIZE_MAX / 2 / (size_t)g.lanes ? NULL : contract_memory(threads, (size_t)g.lanes * g.bytes, &(Status){0});
-    if (!memory) return status_fail(st, ST_MEMORY, "%s: no memory for %zu bytes of work", name[f->op == OP_triangular], g.bytes);
+    if (!memory) return status_fail(st, ST_MEMORY, "%s: no memory for %zu bytes of work", name, g.bytes);
     g.memory = memory->data;
     if (g.lanes > 1)
         contract_each(threads, run_lanes, &g, g.lanes);
@@ -272,5 +294,5 @@ bool factor_own(ThreadPool *threads, const HostFactor *f, Status *st)
         run_lanes(&g, 0, 1);
     buffer_release(memory);
     if (!g.failed) return true;
-    return st->code != ST_OK ? false : status_fail(st, ST_MEMORY, "%s: no memory for a product", name[f->op == OP_triangular]);
+    return st->code != ST_OK ? false : status_fail(st, ST_MEMORY, "%s: no memory for a product", name);
 }

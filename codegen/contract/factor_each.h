@@ -7,12 +7,14 @@
 #define T float
 #define I int32_t
 #define NAMED(name) name##_f32
+#define ROOT __builtin_sqrtf
 #define LARGEST_KEY 0x7f800001
 #include "factor_kernel.h"
 
 #define T double
 #define I int64_t
 #define NAMED(name) name##_f64
+#define ROOT __builtin_sqrt
 #define LARGEST_KEY 0x7ff0000000000001
 #include "factor_kernel.h"
 

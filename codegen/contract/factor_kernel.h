@@ -3,8 +3,9 @@
  *   BYTES  of a vector
  *   T, I   a float, and the signed integer of its size
  *   NAMED  of a name: that with the type
+ *   ROOT   the square root
  *   LARGEST_KEY  the bits of infinity, and one more: what all NaN count as
- * Undefines T, I, NAMED, LARGEST_KEY. No include guard. */
+ * Undefines T, I, NAMED, ROOT, LARGEST_KEY. No include guard. */
 
 #define V NAMED(FV)
 #define K NAMED(FK)
@@ -116,6 +117,21 @@ static void NAMED(panel)(const FactorPanel *p)
     }
 }
 
+/* ---- roots ----------------------------------------------------------------------------------------------------------------- */
+static void NAMED(cholesky)(void *a, int64_t n)
+{
+    for (int64_t j = 0; j < n; j++) {
+        T *u = (T *)a + j * FACTOR_LEAF;
+        const T pivot = ROOT(u[j]);
+        for (int64_t k = j / LANES * LANES; k < n; k += LANES) STORE(u + k, LOAD(u + k) / pivot);
+        for (int64_t i = j + 1; i < n; i++) {
+            T *row = (T *)a + i * FACTOR_LEAF;
+            for (int64_t k = i / LANES * LANES; k < n; k += LANES) STORE(row + k, LOAD(row + k) - u[i] * LOAD(u + k));
+        }
+        memset(u, 0, sizeof(T) * (size_t)j); /* a division by zero leaves none */
+    }
+}
+
 /* ---- triangles ------------------------------------------------------------------------------------------------------------- */
 #define WIDE (FACTOR_LEAF / LANES)
 static void NAMED(inverse)(void *to, const void *of, int64_t n, bool unit)
@@ -199,7 +215,8 @@ static void NAMED(back)(void *to, int64_t row, const void *of, int64_t line, con
 }
 #undef ROWS
 
-static const FactorType NAMED(factor) = {NAMED(panel), NAMED(inverse), NAMED(few), NAMED(less), NAMED(turn), NAMED(back)};
+static const FactorType NAMED(factor) = {
+    NAMED(panel), NAMED(inverse), NAMED(few), NAMED(cholesky), NAMED(less), NAMED(turn), NAMED(back)};
 
 #undef V
 #undef K
@@ -212,4 +229,5 @@ static const FactorType NAMED(factor) = {NAMED(panel), NAMED(inverse), NAMED(few
 #undef T
 #undef I
 #undef NAMED
+#undef ROOT
 #undef LARGEST_KEY

@@ -27,6 +27,9 @@ typedef struct FactorType {
     void (*inverse)(void *x, const void *a, int64_t n, bool unit);
     /* x [n, c] becomes the solution, row by row. */
     void (*few)(void *x, int64_t x_row, const void *a, int64_t a_row, int64_t n, int64_t c, bool upper, bool unit);
+    /* The upper triangle of a symmetric a becomes the transpose of its Cholesky factor, with zeros below; rows are FACTOR_LEAF
+     * apart, and numbers stand behind them up to FACTOR_LANES. */
+    void (*cholesky)(void *a, int64_t n);
     void (*less)(void *x, int64_t x_row, const void *y, int64_t m, int64_t n); /* x -= y, which is contiguous */
     /* to [c * line + i] = from [i * row + c] */
     void (*turn)(void *to, int64_t line, const void *from, int64_t row, int64_t m, int64_t n);

@@ -1,6 +1,6 @@
-/* ref_triangle: LU with pivots and triangular systems, by elimination row by row, with bounds that are carried along: what a
- * correct execution may add up in any order, or by an inverse of a block. Where that leaves open which element is the pivot,
- * everything is. Relies on internal.h. */
+/* ref_triangle: LU with pivots, triangular systems and Cholesky's factor, by elimination row by row, with bounds that are carried
+ * along: what a correct execution may add up in any order, or by an inverse of a block. Where that leaves open which element is the
+ * pivot, everything is. Relies on internal.h. */
 #include "internal.h"
 
 #include <math.h>
@@ -151,6 +151,36 @@ bool ref_triangular(Run *r)
             }
         }
         store(&r->out[0], b * n * c, n * c, x, !known);
+    }
+    return true;
+}
+
+/* Of what is above 0 whatever it is within its bounds. False: it is not. */
+static bool rooted(const Rules *r, Known *x)
+{
+    if (!(x->v > x->err)) return false;
+    const double v = sqrt(x->v), least = sqrt(x->v - x->err);
+    *x = (Known){v, x->err / (v + least), MAX_OF(v, x->size / v)};
+    x->err += 4 * r->unit * x->size + r->lowest;
+    return true;
+}
+
+bool ref_cholesky(Run *r)
+{
+    const Type *t = &r->in[0]->type;
+    const int64_t n = t->dim[t->rank - 1];
+    const Rules rules = rules_of(r->in[0], n);
+    Known *x = ARENA_ARRAY(r->arena, Known, n * n + 1);
+    for (int64_t b = 0; n != 0 && b < r->out[0].count / (n * n); b++) {
+        bool known = load(r->in[0], b * n * n, n * n, x);
+        for (int64_t j = 0; j < n && known; j++) {
+            known = rooted(&rules, &x[j * n + j]);
+            for (int64_t i = j + 1; i < n && known; i++) x[i * n + j] = divided(&rules, &x[i * n + j], &x[j * n + j]);
+            for (int64_t i = j + 1; i < n && known; i++)
+                for (int64_t c = j + 1; c <= i; c++) lose(&rules, &x[i * n + c], &x[i * n + j], &x[c * n + j]);
+            for (int64_t c = j + 1; c < n; c++) x[j * n + c] = (Known){0, 0, 0};
+        }
+        store(&r->out[0], b * n * n, n * n, x, !known);
     }
     return true;
 }

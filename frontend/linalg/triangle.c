@@ -1,6 +1,6 @@
 /* triangle: systems with a triangular matrix, and Cholesky's factor. A matrix is halved until its diagonal blocks have MATRIX_LEAF
  * rows; those are inverted, factored, or solved for few columns, row by row in a loop, and the rest is products. The host has a
- * routine that solves systems with the same bits (OP_triangular). Relies on matrix.h. */
+ * routine for each with the same bits (OP_triangular, OP_cholesky). Relies on matrix.h. */
 #include "matrix.h"
 
 static int64_t half(int64_t n) { return (n / 2 + MATRIX_LEAF - 1) / MATRIX_LEAF * MATRIX_LEAF; }
@@ -206,6 +206,13 @@ static kiln_tensor *factored(const Linear *c, kiln_tensor *a)
     return matrix_over(c, matrix_beside(c, first, matrix_zeros(c, a, h, rest)), matrix_beside(c, below, factored(c, last)));
 }
 
+/* The same, by the host's routine where there is one. */
+static kiln_tensor *factored_there(const Linear *c, kiln_tensor *a)
+{
+    if (!la_by_host(c, a)) return factored(c, a);
+    return apply1(c->t, c->at, OP_cholesky, a, NULL, 0);
+}
+
 /* Of a symmetric matrix: L-T P(LT g) L-1, made symmetric, where P takes the lower triangle with half of the diagonal. */
 static void cholesky_rule(const Linear *c, int how, kiln_tensor *g, kiln_tensor *const *x, kiln_tensor **dx)
 {
@@ -230,7 +237,7 @@ kiln_tensor *kiln_cholesky_at(kiln_site at, kiln_operand o)
     kiln_tensor *given = operand_named(t, at, "cholesky", o, NULL), *x = square_of(&c, "cholesky", o, &n), *r = x;
     if (x) {
         kiln_tensor *both = la_add(&c, matrix_lower(&c, x, true), matrix_turned(&c, matrix_lower(&c, x, false)));
-        if (tensor_ok(both)) r = matrix_ruled(&c, factored(&c, kiln_stop_gradient_at(at, of(both))), &both, 1, &rule);
+        if (tensor_ok(both)) r = matrix_ruled(&c, factored_there(&c, kiln_stop_gradient_at(at, of(both))), &both, 1, &rule);
         r = tensor_ok(r) ? cast_to(t, at, r, (DType)given->type.dtype) : r;
     }
     return composite_end(t, &s, r ? r : &t->k->poison);
