@@ -225,7 +225,7 @@ static const Case cases[] = {
     {"%1: f64[N,5,3]", "%8, %9 = lu(%1)", "f64[N,5,3], i64[N,5]"},
     {"%1: f32[3,3], %2: f32[4,5]", "%9 = triangular(%1, %2) {1, 0}", "!triangular: both sides have the same batches and rows: f32[3,3] x f32[4,5]"},
     {"%1: f32[N,3,3], %2: f32[N,3,5]", "%9 = triangular(%1, %2) {1, 0}", "f32[N,3,5]"},
-    {"%1: f32[3,4]", "%9 = cholesky(%1)", "!cholesky: needs square matrices: f32[3,4]"},
+    {"%1: f32[N,3,3]", "%9 = cholesky(%1)", "f32[N,3,3]"},
     /* regions */
     {"%1: f32[4]", "%8, %9 = kernel(%1, %1) {@sums, -1, []}", "f32[4], f32[4]"},
     {"%1: f32[5]", "%8, %9 = kernel(%1, %1) {@sums, -1, []}",
