@@ -79,6 +79,7 @@ static void a_fixed_input_has_one_value(void **state)
         assert_ok(k);
         assert_true(kiln_rank(y) == 2 && kiln_dim(y, 0) == 2 && kiln_dim(y, 1) == 4);
         kiln_call(f, kiln_full(k, KILN_F32, KILN_SHAPE(4, 3), 2), kiln_i64(k, KILN_SHAPE(2), 4, -1));
+        assert_true(kiln_error(k)->file && !strcmp(kiln_error(k)->file, __FILE__) && kiln_error(k)->line == __LINE__ - 1);
         assert_error(k, KILN_EVALUE, "an input that is fixed has another value");
     }
     kiln_eager(k, false);

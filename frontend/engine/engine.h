@@ -130,7 +130,8 @@ struct Thread {
     bool too_deep;              /* the limit was reached: no further body runs until the outermost one has ended */
     Running running[CALLS_MAX]; /* read by threads that evict instances or free functions (cache.c) */
     uint32_t calls;
-    const char *called; /* the composite that the user called, while it runs: the name that errors in it bear. NULL: none */
+    const char *called; /* the composite that the user called, while it runs: the name that errors in it bear, or a LateName.
+                         * NULL: none */
     uint32_t quiet;     /* above 0: what runs or is traced repeats what has happened already, so effects are left out (effect.h) */
     Scratch scratch;    /* arrays whose length a caller chose: nothing of that kind lies on the C stack */
     void *work;         /* workspace for compiled calls */
@@ -150,6 +151,8 @@ struct Thread {
 typedef struct BodyRun { /* one of the user's bodies, running */
     struct BodyRun *outer;
     const char *name;
+    kiln_site at; /* the call: the place of errors in it that have none of their own, as in a model's nodes */
+    bool derived; /* what calls its function was made of it, as a gradient is: `at` is where it was made, not a call */
     int nin;
     uint64_t failures;  /* the thread's when it began */
     uint64_t since;     /* its next_uid then: scopes opened in it have larger ids */
@@ -269,8 +272,17 @@ Thread *thread_last(void);      /* of the engine that this thread used last; NUL
  * In comments here and in the rooms above, "NULL: recorded" and "false: recorded" mean that the function, where it returns that,
  * has called fail() already, so that its caller has nothing to add. Likewise "NULL: st": the Status that it was given says why. */
 kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...) PRINTF_LIKE(4, 5);
+/* What Thread.called may point to: a name that takes longer to write than what bears it takes to run, so that it is written for
+ * errors alone. No other name is empty. */
+typedef struct LateName {
+    char empty; /* 0; `called` points here */
+    void (*write)(const struct LateName *name, char *to, size_t cap);
+} LateName;
+const char *called_text(const Thread *t, char *to, size_t cap); /* the name, perhaps in `to`; of a thread that has one */
 kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st);
 bool bordered(Thread *t, kiln_site at, Arena *a, void (*body)(void *), void *arg); /* arena_try whose failure is recorded */
+/* Gives the recorded error a place, if it has none: it was recorded by code of a model that was called at `at`. */
+void failure_at(Thread *t, kiln_site at);
 /* forgets the recorded error, if any: its code, and its text into text */
 kiln_code failure_take(Thread *t, char *text, size_t cap);
 /* What is recorded, set aside while something is tried whose errors are nobody's, and put back. */

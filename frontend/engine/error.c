@@ -12,11 +12,26 @@ _Static_assert((int)KILN_EINTERNAL == (int)ST_INTERNAL && (int)KILN_EUNSUPPORTED
 /* The text under the name of the composite that the user called, in place of the op's inside it. */
 static int rename_op(Thread *t, size_t cap)
 {
-    char text[sizeof t->text];
+    char text[sizeof t->text], called[sizeof t->text];
     memcpy(text, t->text, sizeof text);
     const size_t name = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
     const char *rest = name && text[name] == ':' && text[name + 1] == ' ' ? text + name + 2 : text;
-    return snprintf(t->text, cap, "%s: %s", t->called, rest);
+    return snprintf(t->text, cap, "%s: %s", called_text(t, called, sizeof called), rest);
+}
+
+const char *called_text(const Thread *t, char *to, size_t cap)
+{
+    const LateName *late = (const void *)t->called;
+    if (*t->called) return t->called;
+    late->write(late, to, cap);
+    return to;
+}
+
+static kiln_site place_of_call(const Thread *t)
+{
+    const BodyRun *b = t->body;
+    while (b && (!b->at.file || b->derived)) b = b->outer;
+    return b ? b->at : (kiln_site){0};
 }
 
 kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, ...)
@@ -24,6 +39,7 @@ kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, .
     if (!t) return NULL;
     t->failures++;
     if (t->failure.code != KILN_OK) return &t->k->poison;
+    if (!at.file) at = place_of_call(t);
     char place[200] = "";
     int end = code == KILN_EINTERNAL ? snprintf(place, sizeof place, " (a fault in Kiln: please report it)") : 0;
     if (at.file) snprintf(place + end, sizeof place - (size_t)end, "  %.120s:%d", at.file, at.line);
@@ -40,6 +56,15 @@ kiln_tensor *fail(Thread *t, kiln_site at, kiln_code code, const char *format, .
     t->failure = (kiln_failure){code, t->text, at.file, at.line};
     t->seen = false;
     return &t->k->poison;
+}
+
+void failure_at(Thread *t, kiln_site at)
+{
+    if (t->failure.code == KILN_OK || t->failure.file || !at.file) return;
+    const size_t n = strlen(t->text);
+    snprintf(t->text + n, sizeof t->text - n, "  %.120s:%d", at.file, at.line);
+    t->failure.file = at.file;
+    t->failure.line = at.line;
 }
 
 kiln_tensor *fail_status(Thread *t, kiln_site at, const Status *st)

@@ -193,13 +193,10 @@ static int32_t run_other(Thread *t, kiln_site at, const kiln_function *f, const 
 
 bool code_enter(Thread *t, kiln_site at, const kiln_function *f, const Instance *inst, Call *c)
 {
-    uint64_t failures = t->failures;
+    const uint64_t failures = t->failures;
+    const bool well = t->failure.code == KILN_OK;
     int32_t rc = LIKELY(c->code->plain) ? run_here(t, at, f, c, &t->k->host) : run_other(t, at, f, inst, c);
-    if (UNLIKELY(rc != 0)) {
-        if (t->failures == failures)
-            call_failed(t, at, f, c->code, (uint32_t)rc, c->stack); /* an effect that fails says so itself */
-        t->refused.code = ST_OK;
-    }
+    if (UNLIKELY(rc != 0)) call_failed(t, at, f, c, (uint32_t)rc, t->failures == failures, well);
     return rc == 0;
 }
 

@@ -34,8 +34,8 @@ static bool told_of_stack(Thread *t, kiln_site at, const kiln_function *f, const
     return false;
 }
 
-/* Records why compiled code ended, if the code itself has not. The words for a loop beyond its bound are those of eager code. */
-void call_failed(Thread *t, kiln_site at, const kiln_function *f, const Code *code, uint32_t rc, const HostStack *stack)
+/* The words for a loop beyond its bound are those of eager code. */
+static void tell(Thread *t, kiln_site at, const kiln_function *f, const Code *code, uint32_t rc, const HostStack *stack)
 {
     const Program *p = code->program;
     const Step *s = rc >= ENTRY_LOOP ? loop_of(p->step, p->nstep, rc / ENTRY_LOOP - 1) : NULL;
@@ -45,4 +45,13 @@ void call_failed(Thread *t, kiln_site at, const kiln_function *f, const Code *co
         fail(t, at, (kiln_code)t->refused.code, "%s: %s", f->name, t->refused.text);
     else if (rc != ST_MEMORY || !told_of_stack(t, at, f, code, stack))
         fail(t, at, (kiln_code)(rc % ENTRY_LOOP), "%s: the compiled function failed", f->name);
+}
+
+/* Records why compiled code ended, if the code itself has not: an effect that fails says so itself, but knows no place in a model.
+ */
+void call_failed(Thread *t, kiln_site at, const kiln_function *f, const Call *c, uint32_t rc, bool silent, bool well)
+{
+    if (silent) tell(t, at, f, c->code, rc, c->stack);
+    if (well) failure_at(t, at);
+    t->refused.code = ST_OK;
 }

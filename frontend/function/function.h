@@ -427,7 +427,8 @@ static inline void call_uses(Thread *t, Instance *inst) /* the call that was ent
     atomic_store_explicit(&t->running[t->calls - 1].inst, inst, memory_order_release);
 }
 
-void call_failed(Thread *t, kiln_site at, const kiln_function *f, const Code *code, uint32_t rc, const HostStack *stack);
+/* silent: nothing was recorded in it, though it failed; well: no error was recorded before it. */
+void call_failed(Thread *t, kiln_site at, const kiln_function *f, const Call *c, uint32_t rc, bool silent, bool well);
 /* ---- call.c --------------------------------------------------------------------------------------------------------------- */
 
 /* ---- stats.c ---------------------------------------------------------------------------------------------------------------- */

@@ -61,6 +61,7 @@ static bool inline_body(Thread *t, kiln_site at, kiln_function *f, kiln_tensor *
         return false;
     }
     body_inputs(t->k, args, in, nin);
+    run.derived = at.file == f->loc.file && at.line == f->loc.line;
     memset(set, 0, ((size_t)n + SPARE_OUTPUTS) * sizeof *set);
     if (place_body(t, at, f, in, nin, &was)) {
         f->body(f->k, args, set, f->user);

@@ -59,7 +59,7 @@ static Listed *listed_new(Thread *t, kiln_site at, kiln_onnx *m, const kiln_onnx
     l->m = m;
     l->tensors = tensors;
     for (uint32_t i = 0; i < m->inputs; i++) l->count[i] = in[i].count;
-    l->f = kiln_function_new_sized(at, m->o.k, body, l,
+    l->f = kiln_function_new_sized(m->loaded, m->o.k, body, l,
         &(kiln_function_options){.name = "onnx", .inputs_count = tensors, .outputs = MOST_TENSORS}, sizeof(kiln_function_options));
     if (!l->f) {
         mem_free(l, listed_bytes(m));

@@ -180,11 +180,13 @@ static kiln_shape tensor_shape_of(const kiln_tensor *x)
 static void body(kiln *k, kiln_tensor *const *in, kiln_tensor **out, void *user)
 {
     const Declared *d = user;
+    const kiln_site none = {0}; /* errors are at the call */
     Thread *t = thread_of(k);
     if (!t) return;
     for (uint32_t i = 0; i < d->tensors; i++)
-        if (d->given[i] && kiln_assert_shape(in[i], tensor_shape_of(d->given[i])))
-            kiln_assert(kiln_all(kiln_equal(in[i], d->given[i]), KILN_ALL), "onnx: an input that is fixed has another value");
+        if (d->given[i] && kiln_assert_shape_at(none, of(in[i]), tensor_shape_of(d->given[i])))
+            kiln_assert_at(none, of(kiln_all_at(none, of(kiln_eq_at(none, of(in[i]), of(d->given[i]))), KILN_ALL)),
+                "onnx: an input that is fixed has another value");
     const ScratchMark mark = scratch_mark(&t->scratch);
     const BodyTold *told = told_by(t, d->probe);
     ModelRun run = {.in = in, .count = d->count, .given = d->given, .out = out, .most = told ? MOST_TENSORS : (int)d->outputs};

@@ -200,7 +200,7 @@ static kiln_function *make_function(Thread *t, kiln_site at, kiln_onnx *m)
 {
     if (!onnx_to_call(t, at, m) || !onnx_takes(t, at, m, false)) return NULL;
     const uint32_t outputs = m->plan->outputs;
-    return kiln_function_new_sized(at, m->o.k, body, m,
+    return kiln_function_new_sized(m->loaded, m->o.k, body, m,
         &(kiln_function_options){
             .name = "onnx", .inputs_count = (int)m->inputs, .outputs = outputs ? (int)outputs : KILN_NO_OUTPUTS},
         sizeof(kiln_function_options));

@@ -134,8 +134,9 @@ typedef struct Lives Lives;
 Lives *lives_begin(Run *r, const Env *e); /* NULL: all values stay as long as the scope around */
 void lives_node(Lives *l, uint32_t i);    /* node i has run, in a scope of its own that is open yet */
 bool env_node(Run *r, const Env *e, const PlanNode *n);
-bool env_node_run(Run *r, const Env *e, const PlanNode *n);            /* the same without a survey */
-const char *node_place(const Run *r, const Env *e, const PlanNode *n); /* file, number, operator, name and version, for errors */
+bool env_node_run(Run *r, const Env *e, const PlanNode *n); /* the same without a survey */
+/* File, number, operator, name and version, for errors. */
+void node_place(const Run *r, const Env *e, const PlanNode *n, char *to, size_t cap);
 /* In place of env_node_run: notes what fails, and goes on with what is stated of its results. */
 bool survey_node(Run *r, const Env *e, const PlanNode *n);
 Env env_of(Run *r, const Plan *p);                                  /* with its initialisers */

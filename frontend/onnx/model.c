@@ -211,6 +211,7 @@ static kiln_onnx *model_new(Thread *t, kiln_site at)
 {
     kiln_onnx *m = object_new(at, t->k, sizeof *m, clean);
     if (!m) return NULL;
+    m->loaded = at;
     arena_init(&m->arena);
     arena_init(&m->scratch);
     pthread_mutexattr_t recursive; /* a trace for a declaration or a survey makes generators, too */

@@ -16,10 +16,11 @@ typedef struct NodeGenerator NodeGenerator; /* of a node that draws */
 
 struct kiln_onnx {
     Object o;
-    char *path;    /* NULL: it came from memory */
-    int folder;    /* the one of `path`, for other files; -1: there is none */
-    void *mapped;  /* the file, `size` bytes; NULL: the bytes are the caller's copy */
-    uint8_t *copy; /* what came from memory */
+    kiln_site loaded; /* where; its functions are made there, whatever calls them first */
+    char *path;       /* NULL: it came from memory */
+    int folder;       /* the one of `path`, for other files; -1: there is none */
+    void *mapped;     /* the file, `size` bytes; NULL: the bytes are the caller's copy */
+    uint8_t *copy;    /* what came from memory */
     size_t size;
     Arena arena;
     Arena scratch; /* of names, while it is checked or planned */

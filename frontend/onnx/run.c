@@ -2,6 +2,8 @@
  * called. Relies on import.h. */
 #include "import.h"
 
+#include <stdio.h>
+
 #include "../trace/trace.h"
 
 /* ---- one node ----------------------------------------------------------------------------------------- */
@@ -77,14 +79,27 @@ static bool run_operator(const Run *r, Call *c)
     return !kiln_failed(r->t->k) && (folds(c) ? run_now(c) : c->node->op->fn(c));
 }
 
-const char *node_place(const Run *r, const Env *e, const PlanNode *n)
+void node_place(const Run *r, const Env *e, const PlanNode *n, char *to, size_t cap)
 {
     const OnnxNode *x = n->node;
     const bool within = e->plan->function, named = x->name.n != 0;
-    return arena_printf(r->arena, "onnx: %.200s: node %u%s%s%s, %s%s%s%s (%s %lld)", r->m->path ? r->m->path : "a model in memory",
+    snprintf(to, cap, "onnx: %.200s: node %u%s%s%s, %s%s%s%s (%s %lld)", r->m->path ? r->m->path : "a model in memory",
         (unsigned)(n - e->plan->node), within ? " of function '" : "", within ? shown(e->plan->function->name).text : "",
         within ? "'" : "", shown(x->op).text, named ? " '" : "", named ? shown(x->name).text : "", named ? "'" : "",
         x->domain.n ? shown(x->domain).text : "ai.onnx", (long long)n->version);
+}
+
+typedef struct NodeName {
+    LateName late;
+    const Run *r;
+    const Env *e;
+    const PlanNode *n;
+} NodeName;
+
+static void write_name(const LateName *late, char *to, size_t cap)
+{
+    const NodeName *x = (const void *)late;
+    node_place(x->r, x->e, x->n, to, cap);
 }
 
 /* The place of what fails in it is the node, which its name tells, not a line of Kiln's. */
@@ -113,7 +128,8 @@ bool env_node_run(Run *r, const Env *e, const PlanNode *n)
         return false;
     }
     const char *outer = r->t->called; /* errors of what it is made of bear the node's name */
-    r->t->called = node_place(r, e, n);
+    const NodeName name = {{.write = write_name}, r, e, n};
+    r->t->called = &name.late.empty;
     if (r->t->trace) trace_label(r->t, c.at, node_text(r, n));
     const bool ok = n->function ? call_function(r, &c) : run_operator(r, &c);
     if (!ok && !kiln_failed(r->t->k)) /* arithmetic of sizes tells nobody */

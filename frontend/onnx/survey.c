@@ -56,7 +56,9 @@ static void take_error(Run *r, const Env *e, const PlanNode *n)
     x->version = n->version;
     x->within = e->plan->function ? e->plan->function->name : (Bytes){NULL, 0};
     x->unsupported = code == KILN_EUNSUPPORTED || code == KILN_EDTYPE;
-    reason(x->why, sizeof x->why, node_place(r, e, n), text);
+    char place[640];
+    node_place(r, e, n, place, sizeof place);
+    reason(x->why, sizeof x->why, place, text);
 }
 
 /* ---- what the model states of values --------------------------------------------------------------------- */
@@ -188,7 +190,7 @@ bool survey_model(Thread *t, kiln_site at, kiln_onnx *m, Survey *s)
         sizeof(kiln_function_options));
     mem_free(spec, bytes);
     if (!f) return false;
-    trace_and_drop(t, at, f);
+    trace_and_drop(t, (kiln_site){0}, f); /* whatever asked: rows tell what is in the model */
     kiln_function_free(f);
     const kiln_code code = failure_take(t, text, sizeof text);
     if (code == KILN_ESTATE && s->whole) return true;

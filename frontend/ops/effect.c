@@ -122,13 +122,14 @@ bool effect_holds(Thread *t, kiln_site at, kiln_tensor *holds, const char *text)
 
 bool effect_least(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, int axis, int64_t least)
 {
-    char type[160], lacks[64] = "is empty", text[320];
+    char type[160], lacks[64] = "is empty", text[640], called[320];
     const Dim n = x->type.dim[axis];
     if (extent_lo(t, n) >= least) return true;
     if (least > 1) snprintf(lacks, sizeof lacks, "has fewer than %lld elements", (long long)least);
     tensor_text(x, type, sizeof type);
     if (extent_hi(t, n) < least) return fail(t, at, KILN_ESHAPE, "%s: axis %d %s: %s", op, axis, lacks, type), false;
-    snprintf(text, sizeof text, "%s: axis %d %s: %s", t->called ? t->called : op, axis, lacks, type);
+    if (t->called) op = called_text(t, called, sizeof called);
+    snprintf(text, sizeof text, "%s: axis %d %s: %s", op, axis, lacks, type);
     kiln_tensor *wanted = constant_of(t, at, &(Type){.dtype = DT_i64}, kiln_of_i(least));
     return effect_holds(t, at, apply2(t, at, OP_ge, dim_tensor(t, at, n, DT_i64), wanted, NULL, 0), text);
 }

@@ -37,7 +37,8 @@ void body_inputs(kiln *k, kiln_tensor **to, kiln_tensor *const *in, int nin)
 bool body_enter(Thread *t, kiln_site at, BodyRun *b, const char *name, int nin)
 {
     if (!may_nest(t, at, name, t->body_depth)) return false;
-    *b = (BodyRun){.outer = t->body, .name = name, .nin = nin, .failures = t->failures, .since = t->next_uid, .called = t->called};
+    *b = (BodyRun){
+        .outer = t->body, .name = name, .at = at, .nin = nin, .failures = t->failures, .since = t->next_uid, .called = t->called};
     if (t->body) b->placed = t->body->placed, b->device = t->body->device;
     t->body = b;
     t->called = NULL;
