@@ -1,6 +1,7 @@
 /* export: a traced graph as nodes of ONNX. export_node.c writes nodes and graphs of them, export.c has what all operators need,
- * export_scalar.c what is elementwise, export_conv.c convolutions, export_region.c loops and branches, export_moves.c all others,
- * export_opset.c the opset; save.c makes a model and a file of them. Private to the room. */
+ * export_scalar.c and export_expression.c what is elementwise, export_along.c what goes along axes, export_conv.c convolutions,
+ * export_region.c loops and branches, export_moves.c all others, export_opset.c the opset; save.c makes a model and a file of them.
+ * Private to the room. */
 #ifndef KILN_FRONTEND_ONNX_EXPORT_H
 #define KILN_FRONTEND_ONNX_EXPORT_H
 
@@ -82,9 +83,12 @@ static inline const Type *type_of(const Export *x, Value v) { return graph_type(
 
 int export_number(DType t);                  /* onnx.proto's; 0: there is none */
 void export_is(Export *x, Named v, DType t); /* that is its dtype */
+DType export_dtype(const Export *x, Named v);
 /* Of an operator on these operands: what the result's dtype is. Raises x->opset to one that has it. */
 DType export_meets(Export *x, const char *op, const Named *in, const Given *attr);
 uint32_t export_format(uint32_t opset);
+/* The dtype in which the operator computes what it lacks in t, with the same result; t: it has it. */
+DType export_has(const char *op, DType t);
 void export_nodes(Export *x); /* of the whole graph; names of parameters are given */
 /* ---- graphs (export_node.c) */
 void export_open(Export *x, Level *f, const Graph *g); /* what is written from here on is of g */
@@ -101,7 +105,11 @@ Named export_small(Export *x, DType t, const void *data, size_t bytes, const int
 void export_tensor_head(Text *to, const char *name, DType t, const int64_t *size, uint32_t rank);
 
 Named export_elementwise(Export *x, const Node *n);
+const char *export_function(Op op); /* the operator that is the same elementary function, or NULL */
+/* n's expression on operands that are floats of t, or as they are. second: the second one, if it is an integer that is known. */
+Named export_expression(Export *x, const Node *n, DType t, const Named *in, const int64_t *second);
 Named export_structured(Export *x, const Node *n);
+Named export_along(Export *x, const Node *n);
 Named export_conv(Export *x, const Node *n);
 Named export_conv_filter(Export *x, const Node *n);
 void export_region(Export *x, const Node *n); /* names its results itself */

@@ -74,6 +74,45 @@ static Named windowed(Export *x, const Node *n)
     return export_transpose(x, v, (const int64_t[]){0, 1, 3, 2, 4, 5}, 6);
 }
 
+/* ---- places --------------------------------------------------------------------------------------------------------------- */
+
+/* Whether they are less than size: what counts or orders as many elements, or came from outside, for which the caller is asked. */
+static bool within(const Export *x, Value at, Dim size)
+{
+    for (;;) {
+        const Node *n = graph_maker(x->at->g, at);
+        const Type *in = n->nin != 0 ? type_of(x, n->in[0]) : NULL;
+        switch ((Op)n->op) {
+        case OP_param: return true;
+        case OP_constant: return ATTRS(constant, n->attr->at)->value >= 0 && ATTRS(constant, n->attr->at)->value < size;
+        case OP_iota: return type_of(x, at)->dim[ATTRS(iota, n->attr->at)->axis] == size;
+        case OP_argsort:
+        case OP_argmax:
+        case OP_argmin: return in->dim[n->attr->at[0]] == size;
+        case OP_reshape:
+        case OP_transpose:
+        case OP_broadcast:
+        case OP_slice:
+        case OP_flip:
+        case OP_leaf: at = n->in[0]; break;
+        default: return false;
+        }
+    }
+}
+
+/* Indices into so many elements, moved into them as Kiln does. */
+static Named indices(Export *x, Value at, Dim size)
+{
+    const DType t = (DType)type_of(x, at)->dtype;
+    Named v = export_value(x, at);
+    if (!within(x, at, size)) {
+        const Named all = export_reshape(x, export_sizes(x, &size, 1), NULL, 0);
+        const Named last = NODE(x, "Sub", all, export_scalar(x, DT_i64, (Scalar){.i = 1}));
+        v = NODE(x, "Clip", v, export_scalar(x, t, (Scalar){.i = 0}), t == DT_i64 ? last : export_cast(x, last, t));
+    }
+    return t == DT_i64 ? v : export_cast(x, v, DT_i64);
+}
+
 static Named scattered(Export *x, const Node *n)
 {
     static const char *const folds[] = {"add", "mul", "max", "min", "none"};
@@ -91,40 +130,10 @@ static Named scattered(Export *x, const Node *n)
         if (i < axis || i >= axis + places) updates[k++] = i;
     const int64_t last = -1;
     const Named to = export_transpose(x, export_value(x, n->in[0]), front, rank),
-                at = NODE(x, "Unsqueeze", export_value(x, n->in[1]), export_numbers(x, &last, 1));
+                at = NODE(x, "Unsqueeze", indices(x, n->in[1], type_of(x, n->in[0])->dim[axis]), export_numbers(x, &last, 1));
     Named y = export_node(x, "ScatterND", OPERANDS(to, at, export_transpose(x, export_value(x, n->in[2]), updates, k)),
         &(Given){.name = "reduction", .text = folds[a->fold]}, 1);
     return export_transpose(x, y, back, rank);
-}
-
-/* ---- along axes ------------------------------------------------------------------------------------------------------ */
-static Named reduced(Export *x, const char *op, const Node *n)
-{
-    return export_node(x, op, OPERANDS(export_value(x, n->in[0]), export_numbers(x, n->attr->at, n->attr->len)),
-        &(Given){.name = "keepdims", .i = 0}, 1);
-}
-
-static Named largest(Export *x, const char *op, const Node *n)
-{
-    const Named in = export_value(x, n->in[0]);
-    return export_node(x, op, &in, 1, (const Given[]){{.name = "axis", .i = n->attr->at[0]}, {.name = "keepdims", .i = 0}}, 2);
-}
-
-static Named summed_up(Export *x, const Node *n)
-{
-    const struct cumsum_attrs *a = ATTRS(cumsum, n->attr->at);
-    const Named axis = export_scalar(x, DT_i64, (Scalar){.i = a->axis});
-    return export_node(x, "CumSum", OPERANDS(export_value(x, n->in[0]), axis),
-        (const Given[]){{.name = "exclusive", .i = a->exclusive}, {.name = "reverse", .i = a->reverse}}, 2);
-}
-
-/* TopK has two results, of which one is wanted. */
-static Named sorted(Export *x, const Node *n, bool places)
-{
-    const struct sort_attrs *a = ATTRS(sort, n->attr->at);
-    const Dim size = type_of(x, n->in[0])->dim[a->axis];
-    return export_node(x, places ? "TopK.1" : "TopK", OPERANDS(export_value(x, n->in[0]), export_sizes(x, &size, 1)),
-        (const Given[]){{.name = "axis", .i = a->axis}, {.name = "largest", .i = a->descending}}, 2);
 }
 
 /* ---- products ----------------------------------------------------------------------------------------------------------- */
@@ -179,7 +188,9 @@ Named export_structured(Export *x, const Node *n)
         return export_converted(
             x, export_value(x, n->in[0]), (DType)type_of(x, n->in[0])->dtype, (DType)ATTRS(cast, at)->to, n->attr->len > 1);
     case OP_leaf:
+    case OP_set_size:
     case OP_custom: return export_value(x, n->in[0]);
+    case OP_saved: return export_value(x, n->in[1]);
     case OP_reshape: return export_reshape(x, export_value(x, n->in[0]), at, n->attr->len);
     case OP_transpose: return export_transpose(x, export_value(x, n->in[0]), at, n->attr->len);
     case OP_slice: return sliced(x, n);
@@ -187,17 +198,21 @@ Named export_structured(Export *x, const Node *n)
     case OP_pad: return padded(x, n);
     case OP_concat: return joined(x, n);
     case OP_window: return windowed(x, n);
-    case OP_gather: return with_axis(x, "Gather", at[0], OPERANDS(export_value(x, n->in[0]), export_value(x, n->in[1])));
+    case OP_gather:
+        return with_axis(
+            x, "Gather", at[0], OPERANDS(export_value(x, n->in[0]), indices(x, n->in[1], type_of(x, n->in[0])->dim[at[0]])));
     case OP_scatter: return scattered(x, n);
-    case OP_sum: return reduced(x, "ReduceSum", n);
-    case OP_prod: return reduced(x, "ReduceProd", n);
-    case OP_reduce_max: return reduced(x, "ReduceMax", n);
-    case OP_reduce_min: return reduced(x, "ReduceMin", n);
-    case OP_argmax: return largest(x, "ArgMax", n);
-    case OP_argmin: return largest(x, "ArgMin", n);
-    case OP_cumsum: return summed_up(x, n);
-    case OP_sort: return sorted(x, n, false);
-    case OP_argsort: return sorted(x, n, true);
+    case OP_sum:
+    case OP_prod:
+    case OP_reduce_max:
+    case OP_reduce_min:
+    case OP_argmax:
+    case OP_argmin:
+    case OP_cumsum:
+    case OP_cumprod:
+    case OP_recurrence:
+    case OP_sort:
+    case OP_argsort: return export_along(x, n);
     case OP_matmul: return multiplied(x, n);
     case OP_conv: return export_conv(x, n);
     case OP_conv_filter: return export_conv_filter(x, n);

@@ -40,11 +40,23 @@ bool export_node_to(
     return true;
 }
 
+/* Operands of t as `as`, where the operator computes, and the result back. */
+static Named widened(Export *x, const char *op, const Named *in, uint32_t n, const Given *attr, uint32_t nattr, DType t, DType as)
+{
+    Named *wide = arena_copy(x->arena, in, n * sizeof *in);
+    for (uint32_t i = 0; i < n; i++)
+        if (export_dtype(x, in[i]) == t) wide[i] = export_cast(x, in[i], as);
+    const Named y = export_node(x, op, wide, n, attr, nattr);
+    return y && export_dtype(x, y) == as ? export_converted(x, y, as, t, false) : y;
+}
+
 /* TopK has two results; of "TopK.1" the second is wanted. */
 Named export_node(Export *x, const char *op, const Named *in, uint32_t n, const Given *attr, uint32_t nattr)
 {
     for (uint32_t i = 0; i < n; i++)
         if (!in[i]) return NULL;
+    const DType t = export_dtype(x, in[strcmp(op, "Where") == 0]), as = export_has(op, t);
+    if (as != t) return widened(x, op, in, n, attr, nattr, t, as);
     const bool two = strncmp(op, "TopK", 4) == 0, second = strchr(op, '.');
     const Named out[2] = {export_name(x), two ? export_name(x) : NULL};
     export_is(x, out[second], export_meets(x, op, in, attr));

@@ -1,5 +1,5 @@
-/* export_scalar: what is elementwise as nodes of ONNX: an operator of the same name, or the scalar algebra's expression, primitive
- * by primitive. Relies on export.h. */
+/* export_scalar: what is elementwise as nodes of ONNX: an operator of the same name, or an expression (export_expression.c). Floats
+ * of fewer bits than f32 that need several nodes are f32 on the way, as in Kiln. Relies on export.h. */
 #include "export.h"
 
 #include <math.h>
@@ -28,81 +28,6 @@ static const char *const same[OP_COUNT] = {[OP_neg] = "Neg",
 static const char *const of_floats[OP_COUNT] = {
     [OP_relu] = "Relu", [OP_sigmoid] = "Sigmoid", [OP_softplus] = "Softplus", [OP_softsign] = "Softsign", [OP_gelu] = "Gelu"};
 
-static const char *const functions[FN_COUNT] = {[FN_exp] = "Exp",
-    [FN_log] = "Log",
-    [FN_sin] = "Sin",
-    [FN_cos] = "Cos",
-    [FN_tan] = "Tan",
-    [FN_asin] = "Asin",
-    [FN_acos] = "Acos",
-    [FN_atan] = "Atan",
-    [FN_sinh] = "Sinh",
-    [FN_cosh] = "Cosh",
-    [FN_tanh] = "Tanh",
-    [FN_asinh] = "Asinh",
-    [FN_acosh] = "Acosh",
-    [FN_atanh] = "Atanh",
-    [FN_erf] = "Erf",
-    [FN_pow] = "Pow"};
-
-static const char *const primitives[P_COUNT] = {[P_add] = "Add",
-    [P_sub] = "Sub",
-    [P_mul] = "Mul",
-    [P_div] = "Div",
-    [P_idiv] = "Div",
-    [P_ipow] = "Pow",
-    [P_neg] = "Neg",
-    [P_abs] = "Abs",
-    [P_sqrt] = "Sqrt",
-    [P_floor] = "Floor",
-    [P_ceil] = "Ceil",
-    [P_rint] = "Round",
-    [P_lt] = "Less",
-    [P_le] = "LessOrEqual",
-    [P_gt] = "Greater",
-    [P_ge] = "GreaterOrEqual",
-    [P_eq] = "Equal",
-    [P_select] = "Where"};
-
-typedef struct Walk {
-    Export *x;
-    const ScalarTok *at;
-    const char *op; /* whose expression it is, for what cannot be written */
-    const Named *arg;
-    DType type, to; /* of the operands, of the result */
-} Walk;
-
-static Named number(const Walk *w, double v)
-{
-    return export_scalar(w->x, w->type, dtype_is_float(w->type) ? (Scalar){.f = v} : (Scalar){.i = (int64_t)v});
-}
-
-static Named function(const Walk *w, MathFn fn, const Named *in)
-{
-    Export *x = w->x;
-    if (functions[fn]) return export_node(x, functions[fn], in, math_info[fn].args, NULL, 0);
-    switch (fn) {
-    case FN_exp2: return NODE(x, "Pow", number(w, 2), in[0]);
-    case FN_expm1: return NODE(x, "Sub", NODE(x, "Exp", in[0]), number(w, 1));
-    case FN_log1p: return NODE(x, "Log", NODE(x, "Add", in[0], number(w, 1)));
-    case FN_log2: return NODE(x, "Div", NODE(x, "Log", in[0]), number(w, log(2)));
-    case FN_log10: return NODE(x, "Div", NODE(x, "Log", in[0]), number(w, log(10)));
-    case FN_hypot: return NODE(x, "Sqrt", NODE(x, "Add", NODE(x, "Mul", in[0], in[0]), NODE(x, "Mul", in[1], in[1])));
-    default: return export_wrong(x, w->op, "ONNX has no such function");
-    }
-}
-
-static Named logical(const Walk *w, const char *of_bools, const char *of_bits, const Named *in, uint32_t n)
-{
-    return export_node(w->x, w->type == DT_bool ? of_bools : of_bits, in, n, NULL, 0);
-}
-
-static Named shifted(const Walk *w, const char *direction, const Named *in)
-{
-    if (dtype_info[w->type].kind != DK_UINT) return export_wrong(w->x, w->op, "ONNX shifts unsigned integers alone");
-    return export_node(w->x, "BitShift", in, 2, &(Given){.name = "direction", .text = direction}, 1);
-}
-
 /* A float as an integer: cut off, the nearest where it is beyond all, 0 of NaN. ONNX's Cast leaves the last two open. */
 static Named cut_off(Export *x, Named v, DType to)
 {
@@ -128,57 +53,6 @@ Named export_converted(Export *x, Named v, DType from, DType to, bool saturates)
     return dtype_is_float(from) && dtype_is_int(to) ? cut_off(x, v, to) : export_cast(x, v, to);
 }
 
-/* with: the dtype of a token; bools: what the operands of a logical primitive are. */
-static Named primitive(const Walk *w, Prim p, DType with, const Named *in)
-{
-    Export *x = w->x;
-    if (primitives[p]) return export_node(x, primitives[p], in, prim_info[p].args, NULL, 0);
-    switch (p) {
-    case P_ne: return NODE(x, "Not", NODE(x, "Equal", in[0], in[1]));
-    case P_mad: return NODE(x, "Add", NODE(x, "Mul", in[0], in[1]), in[2]);
-    case P_rare: return in[0];
-    case P_trunc: return NODE(x, "Mul", NODE(x, "Sign", in[0]), NODE(x, "Floor", NODE(x, "Abs", in[0])));
-    case P_copysign:
-        return NODE(x, "Where", NODE(x, "Less", in[1], number(w, 0)), NODE(x, "Neg", NODE(x, "Abs", in[0])), NODE(x, "Abs", in[0]));
-    case P_fmod:
-    case P_irem: return export_node(x, "Mod", in, 2, &(Given){.name = "fmod", .i = 1}, 1);
-    case P_and: return logical(w, "And", "BitwiseAnd", in, 2);
-    case P_or: return logical(w, "Or", "BitwiseOr", in, 2);
-    case P_xor: return logical(w, "Xor", "BitwiseXor", in, 2);
-    case P_not: return logical(w, "Not", "BitwiseNot", in, 1);
-    case P_shl: return shifted(w, "LEFT", in);
-    case P_shr: return shifted(w, "RIGHT", in);
-    case P_cvt: return export_converted(x, in[0], w->type, with == DT_NONE ? w->to : with, false);
-    default: return export_wrong(x, w->op, "ONNX cannot look at the bits of numbers");
-    }
-}
-
-/* Of comparisons the results are bools, and so are operands of what joins them. */
-static bool is_condition(Prim p) { return p >= P_lt && p <= P_ne; }
-
-static Named walk(Walk *w, bool *condition)
-{
-    const ScalarTok *tok = w->at++;
-    Named in[3] = {NULL};
-    bool of_conditions = false;
-    *condition = false;
-    if (tok->prim == P_ARG) return w->arg[tok->ref];
-    if (tok->prim == P_CONST) return number(w, tok->value);
-    const bool fn = tok->prim == P_FN;
-    if (!fn && tok->prim >= P_COUNT) return export_wrong(w->x, w->op, "its expression has lets");
-    const uint32_t n = fn ? math_info[tok->ref].args : prim_info[tok->prim].args;
-    for (uint32_t i = 0; i < n; i++) in[i] = walk(w, &of_conditions);
-    for (uint32_t i = 0; i < n; i++)
-        if (!in[i]) return NULL;
-    if (fn) return function(w, (MathFn)tok->ref, in);
-    *condition =
-        is_condition((Prim)tok->prim) || (of_conditions && tok->prim >= P_and && tok->prim <= P_not) || tok->prim == P_rare;
-    if (!of_conditions || tok->prim < P_and || tok->prim > P_not) return primitive(w, (Prim)tok->prim, (DType)tok->type, in);
-    Walk bools = *w;
-    bools.type = DT_bool;
-    return primitive(&bools, (Prim)tok->prim, DT_NONE, in);
-}
-
 static Named operands(Export *x, const Node *n, Named *in)
 {
     bool whole = false;
@@ -189,25 +63,58 @@ static Named operands(Export *x, const Node *n, Named *in)
     return in[0];
 }
 
+/* Of bools: 1 is the larger one. */
+static Named of_bools(Export *x, Op op, const Named *in)
+{
+    switch (op) {
+    case OP_max: return NODE(x, "Or", in[0], in[1]);
+    case OP_min: return NODE(x, "And", in[0], in[1]);
+    case OP_lt: return NODE(x, "And", NODE(x, "Not", in[0]), in[1]);
+    case OP_le: return NODE(x, "Or", NODE(x, "Not", in[0]), in[1]);
+    case OP_gt: return NODE(x, "And", in[0], NODE(x, "Not", in[1]));
+    case OP_ge: return NODE(x, "Or", in[0], NODE(x, "Not", in[1]));
+    case OP_relu: return in[0];
+    default: return NULL;
+    }
+}
+
+/* One node, which rounds once; NULL: there is none. */
+static Named of_one_node(Export *x, Op op, DType t, const Named *in, uint32_t n)
+{
+    if (t == DT_bool && op != OP_where && op != OP_eq) return of_bools(x, op, in);
+    if (op == OP_relu && dtype_info[t].kind == DK_UINT) return in[0];
+    if (op == OP_pow && !dtype_is_float(t) && t != DT_i32 && t != DT_i64)
+        return export_wrong(x, "pow", "of integers, ONNX has those of i32 and i64 alone");
+    if (same[op]) return export_node(x, same[op], in, n, NULL, 0);
+    if (of_floats[op] && dtype_is_float(t)) return export_node(x, of_floats[op], in, n, NULL, 0);
+    const char *function = export_function(op);
+    if (function && dtype_is_float(t)) return export_node(x, function, in, n, NULL, 0);
+    if (op == OP_gelu_tanh) return export_node(x, "Gelu", in, 1, &(Given){.name = "approximate", .text = "tanh"}, 1);
+    return NULL;
+}
+
+/* The second operand's integer, where all its elements are one that is known. */
+static const int64_t *second(const Export *x, const Node *n)
+{
+    const Node *by = n->nin == 2 ? graph_maker(x->at->g, n->in[1]) : NULL;
+    while (by && by->op == OP_broadcast) by = graph_maker(x->at->g, by->in[0]);
+    return by && by->op == OP_constant ? &ATTRS(constant, by->attr->at)->value : NULL;
+}
+
 Named export_elementwise(Export *x, const Node *n)
 {
     Named in[3];
     const Op op = (Op)n->op;
-    const DType t = (DType)type_of(x, n->in[n->nin - 1])->dtype;
-    const bool floats = dtype_is_float(t);
+    const DType to = (DType)type_of(x, n->out)->dtype;
+    DType t = (DType)type_of(x, n->in[n->nin - 1])->dtype;
+    const uint32_t wrong = x->wrong.len;
     if (!operands(x, n, in)) return NULL;
-    if (op == OP_pow && !floats && t != DT_i32 && t != DT_i64)
-        return export_wrong(x, "pow", "of integers, ONNX has those of i32 and i64 alone");
-    if (same[op] && t != DT_bool) return export_node(x, same[op], in, n->nin, NULL, 0);
-    if (t == DT_bool && (op == OP_where || op == OP_eq)) return export_node(x, same[op], in, n->nin, NULL, 0);
-    if (t == DT_bool && (op == OP_max || op == OP_min)) return export_node(x, op == OP_max ? "Or" : "And", in, 2, NULL, 0);
-    if (t == DT_bool && same[op]) return export_wrong(x, op_def[op].name, "ONNX does not order bools");
-    if (of_floats[op] && floats) return export_node(x, of_floats[op], in, n->nin, NULL, 0);
-    if (op == OP_gelu_tanh) return export_node(x, "Gelu", in, 1, &(Given){.name = "approximate", .text = "tanh"}, 1);
-    if (op == OP_silu) return NODE(x, "Mul", in[0], NODE(x, "Sigmoid", in[0]));
-    const ScalarTok *value = floats ? op_def[op].value_f : op_def[op].value_i;
-    if (!value) return export_wrong(x, op_def[op].name, "ONNX has no such operator");
-    bool condition;
-    Walk w = {x, value, op_def[op].name, in, t, (DType)type_of(x, n->out)->dtype};
-    return walk(&w, &condition);
+    const Named y = of_one_node(x, op, t, in, n->nin);
+    if (y || x->wrong.len != wrong) return y;
+    const bool narrow = dtype_is_float(t) && dtype_bytes(t) < 4;
+    for (uint32_t i = 0; narrow && i < n->nin; i++)
+        if (export_dtype(x, in[i]) == t) in[i] = export_cast(x, in[i], DT_f32);
+    if (narrow) t = DT_f32;
+    const Named z = export_expression(x, n, t, in, second(x, n));
+    return z && narrow && dtype_is_float(to) ? export_converted(x, z, DT_f32, to, false) : z;
 }

@@ -316,6 +316,7 @@ bool op_pad(Call *c)
         fill = KILN_OPERAND(attr_float(c, "value", 0));
     else if (has(c, 2))
         fill = KILN_OPERAND(kiln_item_at(c->at, operand(c, 2)));
+    if (x->type.dtype == DT_bool && has(c, 2)) fill = kiln_of_bool(fill.as.f != 0);
     return give(c, 0, kiln_pad_at(c->at, of(x), low, high, fill));
 }
 
