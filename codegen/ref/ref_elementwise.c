@@ -326,7 +326,7 @@ static void unary_element(RefTensor *out, int64_t i, Op op, Operand x)
 static double lost(Op op, DType t, double x, double y, double value)
 {
     if (op == OP_logaddexp) return 8 * ref_unit(t) * fmax(fabs(fmax(x, y)), 1);
-    if (value == 0 && (op == OP_pow_slope || op == OP_pow_rise)) return ref_ulp(t, 0);
+    if (value == 0 && (op == OP_pow_slope || op == OP_pow_rise || op == OP_atan2_slope)) return ref_ulp(t, 0);
     const double tiny = ref_ulp((DType)dtype_info[t].compute, 0), normal = tiny * 0x1p24;
     if (op == OP_pow_slope && x != 0 && fabs(value) < normal * fmax(fabs(y), 1 / fabs(x)))
         return 2 * tiny * (fabs(y) + 1 / fabs(x));
