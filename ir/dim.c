@@ -176,36 +176,46 @@ Dim dim_bounded(DimTable *t, Dim d, const Sum *s)
 /* A size: not certainly negative. */
 static Dim checked(DimTable *t, Dim d) { return d != DIM_BAD && dim_hi(t, d) < 0 ? dim_fail(t, DIM_BELOW_ZERO) : d; }
 
-Dim dim_add(DimTable *t, Dim a, Dim b)
+static Dim sum(DimTable *t, Dim a, int64_t k, Dim b)
 {
-    if (a >= 0 && b >= 0) return a <= DIM_MAX - b ? a + b : dim_fail(t, DIM_TOO_LARGE);
     if (a == DIM_BAD || b == DIM_BAD) return DIM_BAD;
     Sum s = {0};
     sum_add(t, &s, 1, a);
-    sum_add(t, &s, 1, b);
-    return checked(t, sum_dim(t, &s));
+    sum_add(t, &s, k, b);
+    return sum_dim(t, &s);
 }
 
-Dim dim_sub(DimTable *t, Dim a, Dim b)
-{
-    if (a >= 0 && b >= 0) return a >= b ? a - b : dim_fail(t, DIM_BELOW_ZERO);
-    if (a == DIM_BAD || b == DIM_BAD) return DIM_BAD;
-    Sum s = {0};
-    sum_add(t, &s, 1, a);
-    sum_add(t, &s, -1, b);
-    return checked(t, sum_dim(t, &s));
-}
+Dim dim_any_add(DimTable *t, Dim a, Dim b) { return sum(t, a, 1, b); }
 
-Dim dim_mul(DimTable *t, Dim a, Dim b)
+Dim dim_any_sub(DimTable *t, Dim a, Dim b) { return sum(t, a, -1, b); }
+
+Dim dim_any_mul(DimTable *t, Dim a, Dim b)
 {
-    int64_t p;
     if (a == DIM_BAD || b == DIM_BAD) return DIM_BAD;
-    if (a >= 0 && b >= 0) return dim_times(a, b, &p) ? p : dim_fail(t, DIM_TOO_LARGE);
     Sum x = {0}, y = {0}, s = {0};
     sum_add(t, &x, 1, a);
     sum_add(t, &y, 1, b);
     for (uint32_t i = 0; i < y.n; i++) sum_add_product(t, &s, &x, y.t[i].coef, y.t[i].mono);
     sum_add_product(t, &s, &x, y.c, 0);
     if (s.trouble == DIM_FINE) s.trouble = y.trouble;
-    return checked(t, sum_dim(t, &s));
+    return sum_dim(t, &s);
+}
+
+Dim dim_add(DimTable *t, Dim a, Dim b)
+{
+    if (a >= 0 && b >= 0) return a <= DIM_MAX - b ? a + b : dim_fail(t, DIM_TOO_LARGE);
+    return checked(t, dim_any_add(t, a, b));
+}
+
+Dim dim_sub(DimTable *t, Dim a, Dim b)
+{
+    if (a >= 0 && b >= 0) return a >= b ? a - b : dim_fail(t, DIM_BELOW_ZERO);
+    return checked(t, dim_any_sub(t, a, b));
+}
+
+Dim dim_mul(DimTable *t, Dim a, Dim b)
+{
+    int64_t p;
+    if (a >= 0 && b >= 0) return dim_times(a, b, &p) ? p : dim_fail(t, DIM_TOO_LARGE);
+    return checked(t, dim_any_mul(t, a, b));
 }

@@ -67,6 +67,12 @@ Dim dim_sub(DimTable *t, Dim a, Dim b);
 Dim dim_mul(DimTable *t, Dim a, Dim b);
 Dim dim_floordiv(DimTable *t, Dim a, int64_t by); /* by > 0 */
 Dim dim_max(DimTable *t, Dim a, Dim b);
+/* The same of numbers of any sign, which sizes are computed of: what they give is a size only if dim_lo says so. They need a table;
+ * floor division is towards minus infinity. dim_max is for any sign as it is. */
+Dim dim_any_add(DimTable *t, Dim a, Dim b);
+Dim dim_any_sub(DimTable *t, Dim a, Dim b);
+Dim dim_any_mul(DimTable *t, Dim a, Dim b);
+Dim dim_any_floordiv(DimTable *t, Dim a, int64_t by); /* by > 0 */
 
 /* "is a sum of more than 32 terms": why the last operation of t that made a DIM_BAD did. buf, at least 64 bytes. */
 const char *dim_trouble(const DimTable *t, char *buf, size_t cap);

@@ -78,10 +78,16 @@ Dim dim_floordiv(DimTable *t, Dim a, int64_t by)
     if (a == DIM_BAD) return DIM_BAD;
     if (by <= 0 || by > DIM_MAX) return dim_fail(t, DIM_TOO_LARGE);
     if (a >= 0) return a / by;
-    if (by == 1) return a;
+    return by == 1 ? a : size(t, dim_any_floordiv(t, a, by));
+}
+
+Dim dim_any_floordiv(DimTable *t, Dim a, int64_t by)
+{
+    if (a == DIM_BAD) return DIM_BAD;
+    if (by <= 0 || by > DIM_MAX) return dim_fail(t, DIM_TOO_LARGE);
     Sum s = {0};
     sum_add(t, &s, 1, a);
-    return size(t, quotient(t, &s, by));
+    return quotient(t, &s, by);
 }
 
 static bool dominates(const DimTable *t, Dim a, Dim b)

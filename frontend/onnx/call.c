@@ -22,16 +22,30 @@ bool unsupported(Call *c, const char *what, ...)
     return false;
 }
 
+/* A size, or what was computed of sizes, which may be below 0. */
+static kiln_tensor *number_tensor(Call *c, Known v)
+{
+    if (!known_symbol(v)) return kiln_full_at(c->at, c->t->k, KILN_I64, KILN_SHAPE(), KILN_OPERAND(v));
+    if (known_hi(c, v) >= 0) return dim_tensor(c->t, c->at, known_dim(v), DT_i64);
+    const Known minus = known_sub(c, 0, v);
+    return kiln_neg_at(c->at, of(dim_tensor(c->t, c->at, known_dim(minus), DT_i64)));
+}
+
 kiln_tensor *held_tensor(Call *c, Held *h)
 {
     if (h->t || !h->size) return h->t ? h->t : &c->t->k->poison;
-    kiln_tensor *one[64];
-    for (int j = 0; j < h->sizes; j++)
-        one[j] = known_symbol(h->size[j]) ? dim_tensor(c->t, c->at, known_dim(h->size[j]), DT_i64)
-                                          : kiln_full_at(c->at, c->t->k, KILN_I64, KILN_SHAPE(), KILN_OPERAND(h->size[j]));
-    if (h->rank == 0) return h->t = one[0];
-    return h->t = h->sizes ? kiln_stack_at(c->at, one, h->sizes, 0)
-                           : kiln_full_at(c->at, c->t->k, KILN_I64, KILN_SHAPE(0), KILN_OPERAND(0));
+    kiln_tensor *one[64], *all;
+    if (h->sizes > 64) return unsupported(c, "a row of more than 64 sizes"), &c->t->k->poison;
+    for (int j = 0; j < h->sizes; j++) one[j] = number_tensor(c, h->size[j]);
+    if (h->rank == 0)
+        all = one[0];
+    else
+        all = h->sizes ? kiln_stack_at(c->at, one, h->sizes, 0)
+                       : kiln_full_at(c->at, c->t->k, KILN_I64, KILN_SHAPE(0), KILN_OPERAND(0));
+    if (h->rank == 2 && tensor_ok(all))
+        all = reshape_to(c->t, c->at, all, (const Dim[]){h->columns ? h->sizes / h->columns : 0, h->columns}, 2);
+    if (h->sort && tensor_ok(all)) all = cast_to(c->t, c->at, all, (DType)h->sort);
+    return h->t = h->over > 1 ? kiln_div_at(c->at, of(all), KILN_OPERAND((double)h->over)) : all;
 }
 
 kiln_tensor *tensor(Call *c, uint32_t i)
@@ -77,7 +91,7 @@ bool read_sizes(Call *c, Held *h)
     for (int64_t i = 0; ok && i < count; i++) whole &= exact[i] == (double)(int32_t)fmax(fmin(exact[i], 1e9), -1e9);
     ok = ok && (!whole || kiln_read_at(c->at, of(cast_to(c->t, c->at, h->t, DT_i64)), v, (size_t)count * sizeof *v));
     kiln_eagerly_close(&now);
-    for (int64_t i = 0; i < count; i++) v[i] = MAX_OF(v[i], -((int64_t)1 << 40)); /* symbols lie below */
+    for (int64_t i = 0; i < count; i++) v[i] = MAX_OF(v[i], -KNOWN_FAR); /* symbols lie below */
     if (whole) h->size = v, h->sizes = (int)count, h->rank = h->t->type.rank;
     return ok;
 }
@@ -90,7 +104,7 @@ bool sizes(Call *c, uint32_t i, const Known **at, int *n)
     if (!h->size && tensor_ok(h->t) && (!c->t->trace || h->constant) && !read_sizes(c, h)) return false;
     *at = h->size;
     *n = h->sizes;
-    if (h->size) return true;
+    if (h->size && h->over <= 1 && h->rank < 2) return true;
     fail(c->t, c->at, KILN_EUNSUPPORTED, "onnx: input %u, '%s', must be known while the function is traced, but it is computed", i,
         shown(c->node->node->input.at[i]).text);
     return false;
@@ -99,8 +113,8 @@ bool sizes(Call *c, uint32_t i, const Known **at, int *n)
 bool known_size(Call *c, Known v, Dim *size)
 {
     *size = known_dim(v);
-    if (known_symbol(v) || v >= 0) return true;
-    fail(c->t, c->at, KILN_EVALUE, "onnx: a size is %lld", (long long)v);
+    if (known_hi(c, v) >= 0) return true;
+    fail(c->t, c->at, KILN_EVALUE, "onnx: a size is %lld", (long long)known_hi(c, v));
     return false;
 }
 

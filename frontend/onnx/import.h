@@ -9,9 +9,11 @@
 #include "../ops/ops.h"
 #include "model.h"
 
-/* A number that is known while a function is traced: a plain one, of which sizes are not below 0, or a size that is a symbol. */
+/* A number that is known while a function is traced: a plain one, or an expression of symbols; both of any sign. */
 typedef int64_t Known;
 #define KNOWN_SYMBOL ((int64_t)1 << 62)
+#define KNOWN_BAD INT64_MIN          /* none: what an operation has no such number for */
+#define KNOWN_FAR ((int64_t)1 << 40) /* its negative stands for all plain numbers down there, and is not computed with */
 static inline Known known_of(Dim d) { return d >= 0 ? d : d - KNOWN_SYMBOL; }
 static inline bool known_symbol(Known v) { return v < -KNOWN_SYMBOL / 2; }
 static inline Dim known_dim(Known v) { return known_symbol(v) ? v + KNOWN_SYMBOL : v; }
@@ -21,8 +23,11 @@ typedef struct Held {
     kiln_tensor *t;          /* NULL: none, or sizes of which nobody has asked a tensor yet */
     bool constant;           /* t holds elements that can be asked in a trace, too */
     bool nothing;            /* an optional without an element; one with an element is that element */
-    const Known *size;       /* integers that are sizes or were computed of sizes; NULL: they are not known so */
-    int sizes, rank;         /* how many; 0: one number, 1: a row */
+    const Known *size;       /* numbers that are sizes or were computed of sizes; NULL: they are not known so */
+    int sizes, rank;         /* how many; 0: one number, 1: a row, 2: rows of so many */
+    int columns;             /* of rank 2 */
+    int64_t over;            /* of floats: what the numbers are divided by; 0: nothing */
+    uint8_t sort;            /* the dtype of sizes that have no t yet; DT_NONE: i64 */
     const struct Many *many; /* a sequence */
     bool unseen;             /* of a survey: nobody knows what this is */
     uint8_t narrow;          /* bits of its integers in the model, where these are fewer than the dtype has; else 0 */
@@ -161,6 +166,22 @@ bool reals(Call *c, uint32_t i, double *at, int most, int *n);      /* as number
 bool number(Call *c, uint32_t i, int64_t *to);
 bool real(Call *c, uint32_t i, double *to);
 
+/* ---- numbers that are known (whole.c); KNOWN_BAD: there is none */
+int64_t known_lo(const Call *c, Known v); /* bounds over all values of its symbols */
+int64_t known_hi(const Call *c, Known v);
+Known known_add(const Call *c, Known x, Known y);
+Known known_sub(const Call *c, Known x, Known y);
+Known known_mul(const Call *c, Known x, Known y);
+Known known_max(const Call *c, Known x, Known y);
+Known known_min(const Call *c, Known x, Known y);
+Known known_floordiv(const Call *c, Known x, int64_t by); /* by > 0 */
+Known known_div(const Call *c, Known x, Known y);         /* towards 0, as ONNX divides integers */
+Known known_mod(const Call *c, Known x, Known y);         /* of y's sign */
+Known known_negative(const Call *c, Known x);             /* whether x is below 0: 1 or 0, or a symbol that is one of them */
+Known known_less(const Call *c, Known x, Known y);        /* the same */
+Known known_equal(const Call *c, Known x, Known y);
+Known known_chosen(const Call *c, Known on, Known x, Known y); /* x where `on`, which is 1 or 0, is 1 */
+
 /* What places and states are computed in beside x: f64, or else f32. */
 static inline DType at_least_f32(const kiln_tensor *x) { return x->type.dtype == DT_f64 ? DT_f64 : DT_f32; }
 kiln_tensor *from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int axis); /* indices of which those below 0 count from x's end */
@@ -253,5 +274,8 @@ void onnx_forget_listed(kiln_onnx *m);           /* functions of call_lists.c */
 void describe_json(Text *t, const kiln_onnx *m); /* an object that is still open */
 void generators_free(kiln_onnx *m);              /* of the nodes that draw */
 bool sizes_run(Call *c);                         /* the node computes sizes of sizes, and has; false: it is like any other */
+bool sizes_put(Call *c, uint32_t i, const Known *v, Held like); /* like's count and rank, and what it says of them. False: v has a
+                                                                 * KNOWN_BAD, or what its dtype does not hold */
+bool sizes_move(Call *c);                                       /* sizes_run, of nodes that only move them (sizes_rows.c) */
 
 #endif

@@ -93,25 +93,30 @@ bool op_eye_like(Call *c)
     return give(c, 0, kiln_eye_at(c->at, c->t->k, t, x->type.dim[0], x->type.dim[1], attr_int(c, "k", 0)));
 }
 
-/* In steps of 1 to a size that is a symbol, or from one: as many as there are between the two. *y is NULL: it is none such. */
+/* Whole numbers from or to one that depends on a symbol, in plain steps. *y is NULL: it is none such. */
 static bool range_of_sizes(Call *c, const kiln_tensor *x, kiln_tensor **y)
 {
     const Known *v;
     Known each[3];
     int n;
+    bool open = false;
     *y = NULL;
-    for (uint32_t i = 0; i < 3; i++) {
+    for (uint32_t i = 0; i < 3; i++) open |= has(c, i) && c->in[i].sizes == 1 && known_symbol(c->in[i].size[0]);
+    for (uint32_t i = 0; open && i < 3; i++) {
         if (!sizes(c, i, &v, &n)) return false;
-        if (n != 1 || (!known_symbol(v[0]) && v[0] < 0)) return true;
+        if (n != 1 || (i == 2 && (known_symbol(v[0]) || v[0] == 0))) return true;
         each[i] = v[0];
     }
-    if (each[2] != 1 || (!known_symbol(each[0]) && !known_symbol(each[1]))) return true;
-    const Dim first = known_dim(each[0]), end = known_dim(each[1]),
-              most = extent(c->t, c->at, EXTENT_MAX, first, end); /* no less than the first: there is none then */
-    Type to = {.dtype = x->type.dtype, .rank = 1, .dim = {extent(c->t, c->at, EXTENT_SUB, most, first)}};
-    if (to.dim[0] == DIM_BAD) return false;
+    if (!open) return true;
+    const Known step = each[2], by = step < 0 ? -step : step,
+                there = step < 0 ? known_sub(c, each[0], each[1]) : known_sub(c, each[1], each[0]),
+                many = known_max(c, known_floordiv(c, known_add(c, there, by - 1), by), 0);
+    Type to = {.dtype = x->type.dtype, .rank = 1, .dim = {known_dim(many)}};
+    if (many == KNOWN_BAD) return unsupported(c, "a size that has no such form");
     *y = iota_of(c->t, c->at, &to, 0, x);
-    if (first != 0) *y = kiln_add_at(c->at, of(*y), of(dim_tensor(c->t, c->at, first, (DType)x->type.dtype)));
+    if (step != 1) *y = kiln_mul_at(c->at, of(*y), KILN_OPERAND(step));
+    Held first = {.size = &each[0], .sizes = 1, .sort = x->type.dtype};
+    if (each[0] != 0) *y = kiln_add_at(c->at, of(*y), of(held_tensor(c, &first)));
     return true;
 }
 
@@ -120,7 +125,8 @@ bool op_range(Call *c)
 {
     const kiln_tensor *x = tensor(c, 0);
     kiln_tensor *y;
-    if (!tensor_ok(x)) return false;
+    if (!tensor_ok(x) || !range_of_sizes(c, x, &y)) return false;
+    if (y) return give(c, 0, y);
     if (dtype_is_float((DType)x->type.dtype)) {
         double r[3] = {0};
         for (uint32_t i = 0; i < 3; i++)
@@ -128,8 +134,6 @@ bool op_range(Call *c)
         return give(c, 0,
             kiln_arange_at(c->at, c->t->k, (kiln_dtype)x->type.dtype, KILN_OPERAND(r[0]), KILN_OPERAND(r[1]), KILN_OPERAND(r[2])));
     }
-    if (!range_of_sizes(c, x, &y)) return false;
-    if (y) return give(c, 0, y);
     int64_t v[3] = {0};
     for (uint32_t i = 0; i < 3; i++)
         if (!number(c, i, &v[i])) return false;

@@ -1,11 +1,6 @@
-/* op_move: ONNX's operators that move elements, and those that make them. Relies on import.h. */
+/* op_move: ONNX's operators that move elements, and those that make them; those that take parts or add to them: op_part.c. Relies
+ * on import.h. */
 #include "import.h"
-
-#define FROM_LIST(list, values, n)                                            \
-    do {                                                                      \
-        (list)->rank = (n);                                                   \
-        for (int i_ = 0; i_ < (n); i_++) (list)->size[1 + i_] = (values)[i_]; \
-    } while (0)
 
 /* ---- shapes ------------------------------------------------------------------------------------------ */
 
@@ -154,12 +149,15 @@ bool op_expand(Call *c)
 
 bool op_tile(Call *c)
 {
-    int64_t at[MAX_RANK];
+    const Known *times;
+    Dim dim[MAX_RANK];
     int n;
-    kiln_shape times;
-    if (!numbers(c, 1, at, MAX_RANK, &n)) return false;
-    FROM_LIST(&times, at, n);
-    return give(c, 0, kiln_tile_at(c->at, operand(c, 0), times));
+    kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x) || !sizes(c, 1, &times, &n)) return false;
+    if (n > MAX_RANK) return unsupported(c, "so many axes");
+    for (int i = 0; i < n; i++)
+        if (!known_size(c, times[i], &dim[i])) return false;
+    return give(c, 0, tile_by(c->t, c->at, x, dim, n));
 }
 
 /* Of version 1: along one axis. */
@@ -184,53 +182,6 @@ bool op_concat(Call *c)
     const bool ok = x && give(c, 0, kiln_concat_at(c->at, x, (int)c->nin, (int)attr_int(c, "axis", 1)));
     scratch_reset(&c->t->scratch, mark);
     return ok;
-}
-
-bool op_split(Call *c)
-{
-    enum { MOST = 256 };
-    int64_t at[MOST];
-    int n = -1;
-    kiln_tensor *out[MOST], *x = tensor(c, 0);
-    if (!tensor_ok(x) || !attr_ints(c, "split", at, MOST, &n) || (has(c, 1) && !numbers(c, 1, at, MOST, &n))) return false;
-    if (c->nout > MOST || (n >= 0 && n != (int)c->nout)) return unsupported(c, "other parts than it has results");
-    const int axis = (int)attr_int(c, "axis", 0), own = axis < 0 ? axis + x->type.rank : axis;
-    if (n < 0 && own >= 0 && own < x->type.rank && dim_is_const(x->type.dim[own])) { /* the last part may be smaller */
-        const int64_t size = x->type.dim[own], each = c->nout ? (size + c->nout - 1) / c->nout : 0;
-        for (n = 0; n < (int)c->nout; n++) at[n] = MAX_OF(MIN_OF(each, size - n * each), 0);
-    }
-    if (!kiln_split_at(c->at, of(x), axis, n >= 0 ? at : NULL, (int)c->nout, out)) return false;
-    for (uint32_t i = 0; i < c->nout; i++)
-        if (!give(c, i, out[i])) return false;
-    return true;
-}
-
-/* Up to version 9 all is said by attributes. */
-bool op_slice(Call *c)
-{
-    int64_t from[MAX_RANK], to[MAX_RANK], axis[MAX_RANK], step[MAX_RANK];
-    int n, m, axes = -1, steps = -1;
-    kiln_tensor *x = tensor(c, 0);
-    if (!tensor_ok(x)) return false;
-    if (c->node->version < 10) {
-        if (!attr_ints(c, "starts", from, MAX_RANK, &n) || !attr_ints(c, "ends", to, MAX_RANK, &m) ||
-            !attr_ints(c, "axes", axis, MAX_RANK, &axes))
-            return false;
-    } else if (!numbers(c, 1, from, MAX_RANK, &n) || !numbers(c, 2, to, MAX_RANK, &m) ||
-               (has(c, 3) && !numbers(c, 3, axis, MAX_RANK, &axes)) || (has(c, 4) && !numbers(c, 4, step, MAX_RANK, &steps))) {
-        return false;
-    }
-    if (n < 0 || n != m || (axes >= 0 && axes != n) || (steps >= 0 && steps != n))
-        return unsupported(c, "starts, ends, axes and steps that are not as many");
-    for (int i = 0; i < n && tensor_ok(x); i++) {
-        const int64_t by = steps < 0 ? 1 : step[i], end = to[i] == INT64_MIN ? -KILN_END : to[i];
-        x = kiln_slice_at(c->at, of(x), axes < 0 ? i : (int)axis[i], from[i],
-            end > INT32_MAX              ? KILN_END
-            : by < 0 && end < -INT32_MAX ? -KILN_END
-                                         : end,
-            by);
-    }
-    return give(c, 0, x);
 }
 
 /* Indices below 0 count from the end. */
@@ -277,66 +228,6 @@ bool op_gather(Call *c)
     i = from_end(c, x, i, (int)axis);
     if (c->node->op->with.number == 0) return give(c, 0, kiln_gather_at(c->at, of(x), of(i), (int)axis));
     return give(c, 0, kiln_take_along_at(c->at, of(reached(c, x, i, axis)), of(i), (int)axis));
-}
-
-bool op_top_k(Call *c)
-{
-    int64_t k = attr_int(c, "k", 0);
-    int n;
-    kiln_tensor *i, *v;
-    if (c->node->version >= 10 && !numbers(c, 1, &k, 1, &n)) return false;
-    v = (attr_int(c, "largest", 1) ? kiln_top_k_at : kiln_bottom_k_at)(c->at, operand(c, 0), k, (int)attr_int(c, "axis", -1), &i);
-    return give(c, 0, v) && (c->nout < 2 || give(c, 1, i));
-}
-
-bool op_pad(Call *c)
-{
-    static const char *const name[] = {"edge", "reflect", "wrap"};
-    static const kiln_padding how[] = {KILN_PAD_EDGE, KILN_PAD_REFLECT, KILN_PAD_WRAP};
-    int64_t pads[2 * MAX_RANK], axis[MAX_RANK];
-    int n = -1, axes = -1;
-    kiln_tensor *x = tensor(c, 0);
-    if (!tensor_ok(x)) return false;
-    const char *name_of = c->node->version < 2 ? "paddings" : "pads";
-    if (c->node->version < 11 ? !attr_ints(c, name_of, pads, 2 * MAX_RANK, &n) : !numbers(c, 1, pads, 2 * MAX_RANK, &n))
-        return false;
-    if (has(c, 3) && !numbers(c, 3, axis, MAX_RANK, &axes)) return false;
-    const int count = axes < 0 ? x->type.rank : axes;
-    kiln_shape low = {.rank = x->type.rank}, high = low;
-    if (n != 2 * count) return unsupported(c, "other than two numbers for each axis");
-    for (int i = 0; i < count; i++) {
-        const int64_t a = axes < 0 ? i : axis[i] < 0 ? axis[i] + x->type.rank : axis[i];
-        if (a < 0 || a >= x->type.rank) return unsupported(c, "an axis out of range");
-        low.size[1 + a] = pads[i], high.size[1 + a] = pads[count + i];
-    }
-    for (int i = 0; i < 3; i++)
-        if (attr_is(c, "mode", name[i])) return give(c, 0, kiln_pad_with_at(c->at, of(x), low, high, how[i]));
-    kiln_operand fill = KILN_OPERAND(0);
-    if (c->node->version < 11)
-        fill = KILN_OPERAND(attr_float(c, "value", 0));
-    else if (has(c, 2))
-        fill = KILN_OPERAND(kiln_item_at(c->at, operand(c, 2)));
-    if (x->type.dtype == DT_bool && has(c, 2)) fill = kiln_of_bool(fill.as.f != 0);
-    return give(c, 0, kiln_pad_at(c->at, of(x), low, high, fill));
-}
-
-/* What is cut off or added is halved; an odd element is cut off before, and added behind. */
-bool op_centre(Call *c)
-{
-    int64_t want[MAX_RANK], axis[MAX_RANK];
-    int n, axes;
-    kiln_tensor *x = tensor(c, 0);
-    if (!tensor_ok(x) || !numbers(c, 1, want, MAX_RANK, &n) || !attr_ints(c, "axes", axis, MAX_RANK, &axes)) return false;
-    if (n != (axes < 0 ? x->type.rank : axes)) return unsupported(c, "other than one size for each axis");
-    kiln_shape low = {.rank = x->type.rank}, high = low;
-    for (int i = 0; i < n; i++) {
-        const int64_t a = axes < 0 ? i : axis[i] < 0 ? axis[i] + x->type.rank : axis[i];
-        if (a < 0 || a >= x->type.rank || !dim_is_const(x->type.dim[a]))
-            return unsupported(c, "an axis out of range, or one whose size is a symbol");
-        const int64_t more = want[i] - x->type.dim[a];
-        low.size[1 + a] = more / 2, high.size[1 + a] = more - more / 2; /* of negative ones, towards 0, too */
-    }
-    return give(c, 0, kiln_pad_at(c->at, of(x), low, high, KILN_OPERAND(0)));
 }
 
 bool op_depth(Call *c)

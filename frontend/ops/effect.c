@@ -120,17 +120,18 @@ bool effect_holds(Thread *t, kiln_site at, kiln_tensor *holds, const char *text)
     return assert_that(t, &(Effect){.kind = ASSERT_HOLDS, .at = at, .text = (char *)(uintptr_t)text}, holds, NULL, 0);
 }
 
-bool effect_least(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, int axis, int64_t least)
+bool effect_least(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, int axis, Dim least)
 {
-    char type[160], lacks[64] = "is empty", text[640], called[320];
+    char type[160], size[64], lacks[96] = "is empty", text[640], called[320];
     const Dim n = x->type.dim[axis];
-    if (extent_lo(t, n) >= least) return true;
-    if (least > 1) snprintf(lacks, sizeof lacks, "has fewer than %lld elements", (long long)least);
+    if (extent_reaches(t, at, n, least)) return true;
+    dim_print(module_of(t) ? &module_of(t)->dims : NULL, least, size, sizeof size);
+    if (least != 1) snprintf(lacks, sizeof lacks, "has fewer than %s elements", size);
     tensor_text(x, type, sizeof type);
-    if (extent_hi(t, n) < least) return fail(t, at, KILN_ESHAPE, "%s: axis %d %s: %s", op, axis, lacks, type), false;
+    if (extent_hi(t, n) < extent_lo(t, least)) return fail(t, at, KILN_ESHAPE, "%s: axis %d %s: %s", op, axis, lacks, type), false;
     if (t->called) op = called_text(t, called, sizeof called);
     snprintf(text, sizeof text, "%s: axis %d %s: %s", op, axis, lacks, type);
-    kiln_tensor *wanted = constant_of(t, at, &(Type){.dtype = DT_i64}, kiln_of_i(least));
+    kiln_tensor *wanted = dim_tensor(t, at, least, DT_i64);
     return effect_holds(t, at, apply2(t, at, OP_ge, dim_tensor(t, at, n, DT_i64), wanted, NULL, 0), text);
 }
 

@@ -42,7 +42,7 @@ bool effect_indices(Thread *t, kiln_site at, const char *op, kiln_tensor *indice
 bool effect_holds(Thread *t, kiln_site at, kiln_tensor *holds, const char *text);
 /* Whether the axis of x has so many elements: an error now if it has fewer, an assertion of the running trace if it may have fewer.
  */
-bool effect_least(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, int axis, int64_t least);
+bool effect_least(Thread *t, kiln_site at, const char *op, const kiln_tensor *x, int axis, Dim least);
 /* KilnHost.effect. */
 int32_t effect_happens(const KilnHost *h, int64_t number, int64_t nin, int64_t nout, void *const *buf, const int64_t *type);
 void effects_free(kiln *k);

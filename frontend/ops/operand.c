@@ -292,6 +292,10 @@ static Dim extent_now(DimTable *dims, ExtentOp op, Dim a, Dim b)
     case EXTENT_MUL: return dim_mul(dims, a, b);
     case EXTENT_FLOORDIV: return dim_floordiv(dims, a, b);
     case EXTENT_MAX: return dim_max(dims, a, b);
+    case EXTENT_ANY_ADD: return dim_any_add(dims, a, b);
+    case EXTENT_ANY_SUB: return dim_any_sub(dims, a, b);
+    case EXTENT_ANY_MUL: return dim_any_mul(dims, a, b);
+    case EXTENT_ANY_FLOORDIV: return dim_any_floordiv(dims, a, b);
     default: return dim_divides(dims, a, b, &q) ? q : DIM_BAD;
     }
 }
@@ -321,9 +325,17 @@ Dim extent(Thread *t, kiln_site at, ExtentOp op, Dim a, Dim b)
 {
     if (a == DIM_BAD || b == DIM_BAD) return DIM_BAD;
     Module *m = module_of(t);
-    if (dim_is_const(a) && dim_is_const(b)) return extent_now(m ? &m->dims : NULL, op, a, b);
+    if (op >= EXTENT_ANY_ADD && !m) return DIM_BAD;
+    if (op < EXTENT_ANY_ADD && dim_is_const(a) && dim_is_const(b)) return extent_now(m ? &m->dims : NULL, op, a, b);
     ExtentJob j = {.op = op, .a = a, .b = b, .result = DIM_BAD};
     return run_extent(t, at, &j) ? j.result : DIM_BAD;
+}
+
+bool extent_reaches(Thread *t, kiln_site at, Dim n, Dim least)
+{
+    if (dim_is_const(least) || n == least) return n == least || extent_lo(t, n) >= least;
+    const Dim more = extent(t, at, EXTENT_ANY_SUB, n, least);
+    return more != DIM_BAD && extent_lo(t, more) >= 0;
 }
 
 const char *extent_trouble(Thread *t, char *buf, size_t cap)

@@ -98,10 +98,22 @@ kiln_tensor *number_beside(
 kiln_tensor *result_of(Thread *t, kiln_site at, kiln_tensor *r, kiln_tensor *x);
 
 /* ---- sizes: constants or, in a trace, expressions. DIM_BAD, passed on: no such size ---------- */
-typedef enum ExtentOp { EXTENT_ADD, EXTENT_SUB, EXTENT_MUL, EXTENT_FLOORDIV, EXTENT_MAX, EXTENT_EXACT } ExtentOp;
+typedef enum ExtentOp {
+    EXTENT_ADD,
+    EXTENT_SUB,
+    EXTENT_MUL,
+    EXTENT_FLOORDIV,
+    EXTENT_MAX,
+    EXTENT_EXACT,
+    EXTENT_ANY_ADD, /* from here on: numbers of any sign, in a trace only (dim_any_add) */
+    EXTENT_ANY_SUB,
+    EXTENT_ANY_MUL,
+    EXTENT_ANY_FLOORDIV
+} ExtentOp;
 Dim extent(Thread *t, kiln_site at, ExtentOp op, Dim a, Dim b);
 static inline int64_t extent_lo(Thread *t, Dim d) { return dim_is_const(d) ? d : dim_lo(&module_of(t)->dims, d); }
 static inline int64_t extent_hi(Thread *t, Dim d) { return dim_is_const(d) ? d : dim_hi(&module_of(t)->dims, d); }
+bool extent_reaches(Thread *t, kiln_site at, Dim n, Dim least); /* n is no less, whatever the symbols are */
 /* a node counts it while the function runs */
 static inline bool extent_counted(Thread *t, Dim d) { return !dim_is_const(d) && dim_is_counted(&module_of(t)->dims, d); }
 /* The indices of the elements of mask, bool[n], that are true, in order, i64[m]; at most `most` of them, -1: n. Poison:
@@ -111,7 +123,7 @@ kiln_tensor *mask_places(Thread *t, kiln_site at, const char *op, kiln_tensor *m
 kiln_tensor *place_along(Thread *t, kiln_site at, const Type *x, kiln_tensor *place, int axis);
 /* x, whose axis has so many elements, and may be taken to: an error now if it has fewer; where it may have fewer, an assertion of
  * the running trace, behind which its size is the larger of both. Poison: recorded. */
-kiln_tensor *axis_at_least(Thread *t, kiln_site at, const char *op, kiln_tensor *x, int axis, int64_t least);
+kiln_tensor *axis_at_least(Thread *t, kiln_site at, const char *op, kiln_tensor *x, int axis, Dim least);
 /* the reason for the last DIM_BAD, such as "is a sum of more than 32 terms" */
 const char *extent_trouble(Thread *t, char *buf, size_t cap);
 Dim extent_product(Thread *t, kiln_site at, const Dim *d, int n);
@@ -203,6 +215,12 @@ kiln_tensor *iota_of(
     Thread *t, kiln_site at, const Type *type, int axis, const kiln_tensor *beside); /* where that lies, if not NULL */
 /* Along one axis, first >= 0, step 1, in range. */
 kiln_tensor *slice_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size);
+kiln_tensor *slice_steps(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size, int64_t step); /* step >= 1 */
+/* kiln_tile, kiln_pad_with along one axis, kiln_top_k (how: KILN_DESCENDING) and kiln_bottom_k (0) with sizes that may be symbols.
+ * Which are no less than 0. */
+kiln_tensor *tile_by(Thread *t, kiln_site at, kiln_tensor *x, const Dim *times, int n);
+kiln_tensor *pad_with_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim low, Dim high, kiln_padding how);
+kiln_tensor *first_few(kiln_site at, const char *name, kiln_operand x, Dim count, int axis, int how, kiln_tensor **indices);
 /* Draws uniform numbers in [lo, hi) from the engine's own generator, which any thread may use at any time. */
 kiln_tensor *uniform_own(Thread *t, kiln_site at, kiln_dtype d, kiln_shape shape, double lo, double hi);
 /* For each of the integers, whether it lies in [0, size). */

@@ -183,7 +183,7 @@ kiln_tensor *kiln_transpose_at(kiln_site at, kiln_operand o, kiln_axes perm)
 
 /* ---- slices --------------------------------------------------------------------------------- */
 
-static kiln_tensor *slice_steps(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size, int64_t step)
+kiln_tensor *slice_steps(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim first, Dim size, int64_t step)
 {
     if (!tensor_ok(x)) return &t->k->poison;
     struct slice_attrs *s = slice_all(&x->type, ATTRS_ROOM(slice, 3 * MAX_RANK));
@@ -263,9 +263,9 @@ kiln_tensor *pad_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim low
     return apply1(t, at, OP_pad, x, ATTRS_TO(p, p->axis + x->type.rank));
 }
 
-kiln_tensor *axis_at_least(Thread *t, kiln_site at, const char *op, kiln_tensor *x, int axis, int64_t least)
+kiln_tensor *axis_at_least(Thread *t, kiln_site at, const char *op, kiln_tensor *x, int axis, Dim least)
 {
-    if (!tensor_ok(x) || extent_lo(t, x->type.dim[axis]) >= least) return x;
+    if (!tensor_ok(x) || extent_reaches(t, at, x->type.dim[axis], least)) return x;
     if (!effect_least(t, at, op, x, axis, least)) return &t->k->poison;
     const Dim n = x->type.dim[axis];
     return pad_axis(t, at, x, axis, 0, extent(t, at, EXTENT_SUB, extent(t, at, EXTENT_MAX, n, least), n), kiln_of_i(0));

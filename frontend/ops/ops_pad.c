@@ -95,12 +95,16 @@ static kiln_tensor *side(Thread *t, kiln_site at, kiln_tensor *x, int axis, int6
 }
 
 /* The same by indices, for any amount: element i of the result is that at i - low, folded into the axis. */
-static kiln_tensor *by_index(Thread *t, kiln_site at, kiln_tensor *x, int axis, int64_t low, int64_t high, kiln_padding how)
+static kiln_tensor *by_index(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim low, Dim high, kiln_padding how)
 {
-    const Dim n = x->type.dim[axis], size = extent(t, at, EXTENT_ADD, n, low + high);
+    char text[160], why[64];
+    const Dim n = x->type.dim[axis], size = extent(t, at, EXTENT_ADD, n, extent(t, at, EXTENT_ADD, low, high));
+    if (size == DIM_BAD)
+        return fail(t, at, KILN_EUNSUPPORTED, "pad_with: the size of axis %d %s: %s", axis, extent_trouble(t, why, sizeof why),
+            tensor_text(x, text, sizeof text));
     kiln_operand last = of(dim_tensor(t, at, extent(t, at, EXTENT_SUB, n, 1), DT_i64));
     kiln_operand i = of(iota_of(t, at, &(Type){.dtype = DT_i64, .rank = 1, .dim = {size}}, 0, x));
-    i = of(kiln_sub_at(at, i, kiln_of_i(low)));
+    i = of(kiln_sub_at(at, i, of(dim_tensor(t, at, low, DT_i64))));
     kiln_operand all = of(kiln_add_at(at, last, kiln_of_i(1)));
     if (how == KILN_PAD_EDGE) {
         i = of(kiln_clip_at(at, i, kiln_of_i(0), last));
@@ -116,7 +120,7 @@ static kiln_tensor *by_index(Thread *t, kiln_site at, kiln_tensor *x, int axis, 
     return tensor_ok(i.as.tensor) ? apply2(t, at, OP_gather, x, i.as.tensor, ATTRS_OF(gather, .axis = axis)) : &t->k->poison;
 }
 
-static kiln_tensor *lengthened(Thread *t, kiln_site at, kiln_tensor *x, int axis, int64_t low, int64_t high, kiln_padding how)
+kiln_tensor *pad_with_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim low, Dim high, kiln_padding how)
 {
     char text[160];
     if (extent_hi(t, x->type.dim[axis]) < 1)
@@ -124,6 +128,7 @@ static kiln_tensor *lengthened(Thread *t, kiln_site at, kiln_tensor *x, int axis
     x = axis_at_least(t, at, "pad_with", x, axis, 1);
     if (!tensor_ok(x)) return x;
     const int64_t n = extent_lo(t, x->type.dim[axis]), most = MAX_OF(low, high);
+    if (!dim_is_const(low) || !dim_is_const(high)) return by_index(t, at, x, axis, low, high, how);
     if (how != KILN_PAD_EDGE && most > n - (how == KILN_PAD_REFLECT)) return by_index(t, at, x, axis, low, high, how);
     kiln_tensor *part[3] = {x};
     int count = 1;
@@ -149,6 +154,6 @@ kiln_tensor *kiln_pad_with_at(kiln_site at, kiln_operand o, kiln_shape low, kiln
     kiln_tensor *r = cut(t, at, "pad_with", x, &low, &high);
     for (int i = 0; i < x->type.rank && tensor_ok(r); i++)
         if (low.size[i + 1] > 0 || high.size[i + 1] > 0)
-            r = lengthened(t, at, r, i, MAX_OF(low.size[i + 1], 0), MAX_OF(high.size[i + 1], 0), how);
+            r = pad_with_axis(t, at, r, i, MAX_OF(low.size[i + 1], 0), MAX_OF(high.size[i + 1], 0), how);
     return composite_end(t, &s, result_of(t, at, r, x));
 }

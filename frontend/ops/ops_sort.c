@@ -52,10 +52,11 @@ typedef struct Blocks {
     int64_t block;               /* elements of a block; 0: sorting the line is less work */
 } Blocks;
 
-static Blocks blocks_of(const kiln_tensor *x, int axis, int64_t count, int how)
+static Blocks blocks_of(const kiln_tensor *x, int axis, Dim count, int how)
 {
     Blocks b = {.axis = axis, .how = how, .size = x->type.dim[axis], .count = count};
-    if (!dim_is_const(b.size) || count == 0 || x->type.dtype == DT_bool || x->type.rank == MAX_RANK) return b;
+    if (!dim_is_const(b.size) || !dim_is_const(count) || count == 0 || x->type.dtype == DT_bool || x->type.rank == MAX_RANK)
+        return b;
     int64_t block = 8;
     while (block < 1024 && block * block < b.size / count) block *= 2; /* so that maxima and candidates are about as many */
     b.blocks = b.size / block;
@@ -113,7 +114,7 @@ static kiln_tensor *candidates(Thread *t, kiln_site at, const Blocks *b, kiln_te
     return kiln_concat_at(at, (kiln_tensor *[]){block, behind}, 2, b->axis);
 }
 
-static kiln_tensor *first_places(Thread *t, kiln_site at, kiln_tensor *x, int axis, int64_t count, int how)
+static kiln_tensor *first_places(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim count, int how)
 {
     const Blocks b = blocks_of(x, axis, count, how);
     kiln_tensor *from = b.block != 0 ? candidates(t, at, &b, x) : NULL;
@@ -123,17 +124,20 @@ static kiln_tensor *first_places(Thread *t, kiln_site at, kiln_tensor *x, int ax
     return from && tensor_ok(i) ? take_along(t, at, from, i, axis) : i;
 }
 
-static kiln_tensor *first_few(
-    kiln_site at, const char *name, kiln_operand o, int64_t count, int axis, int how, kiln_tensor **indices)
+static kiln_tensor *wrong_count(Thread *t, kiln_site at, const char *name, const kiln_tensor *x, int axis, int64_t count)
+{
+    char text[160];
+    return fail(t, at, KILN_EVALUE, "%s: count is %lld; it must be 0 or more, and at most the size of axis %d: %s", name,
+        (long long)count, axis, tensor_text(x, text, sizeof text));
+}
+
+kiln_tensor *first_few(kiln_site at, const char *name, kiln_operand o, Dim count, int axis, int how, kiln_tensor **indices)
 {
     Thread *t;
-    char text[160];
     kiln_tensor *x = sortable(at, name, o, &axis, &t);
     if (indices) *indices = t ? &t->k->poison : NULL;
     if (!x) return t ? &t->k->poison : NULL;
-    if (count < 0 || count > extent_hi(t, x->type.dim[axis]))
-        return fail(t, at, KILN_EVALUE, "%s: count is %lld; it must be 0 or more, and at most the size of axis %d: %s", name,
-            (long long)count, axis, tensor_text(x, text, sizeof text));
+    if (dim_is_const(count) && count > extent_hi(t, x->type.dim[axis])) return wrong_count(t, at, name, x, axis, count);
     Composite s = composite_begin(t, name);
     x = axis_at_least(t, at, name, x, axis, count);
     kiln_tensor *i = tensor_ok(x) ? first_places(t, at, x, axis, count, how) : x;
@@ -142,12 +146,24 @@ static kiln_tensor *first_few(
     return composite_end(t, &s, tensor_ok(i) ? x : i);
 }
 
+/* A number below 0 would be taken for a symbol. */
+static kiln_tensor *plain_few(
+    kiln_site at, const char *name, kiln_operand o, int64_t count, int axis, int how, kiln_tensor **indices)
+{
+    Thread *t;
+    if (count >= 0) return first_few(at, name, o, count, axis, how, indices);
+    const kiln_tensor *x = sortable(at, name, o, &axis, &t);
+    if (indices) *indices = t ? &t->k->poison : NULL;
+    if (!x) return t ? &t->k->poison : NULL;
+    return wrong_count(t, at, name, x, axis, count);
+}
+
 kiln_tensor *kiln_top_k_at(kiln_site at, kiln_operand x, int64_t count, int axis, kiln_tensor **indices)
 {
-    return first_few(at, "top_k", x, count, axis, KILN_DESCENDING, indices);
+    return plain_few(at, "top_k", x, count, axis, KILN_DESCENDING, indices);
 }
 
 kiln_tensor *kiln_bottom_k_at(kiln_site at, kiln_operand x, int64_t count, int axis, kiln_tensor **indices)
 {
-    return first_few(at, "bottom_k", x, count, axis, 0, indices);
+    return plain_few(at, "bottom_k", x, count, axis, 0, indices);
 }

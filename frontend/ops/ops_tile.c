@@ -5,27 +5,39 @@
 /* ---- repeats ---------------------------------------------------------------------------------- */
 
 /* x with the axis `times` times as long: the whole axis again, or each element so many times. */
-static kiln_tensor *repeated(Thread *t, kiln_site at, const char *op, kiln_tensor *x, int axis, int64_t times, bool each)
+static kiln_tensor *repeated(Thread *t, kiln_site at, const char *op, kiln_tensor *x, int axis, Dim times, bool each)
 {
-    char text[160];
+    char text[160], why[64];
     Type to = x->type;
     if (!tensor_ok(x) || times == 1) return x;
     to.dim[axis] = extent(t, at, EXTENT_MUL, to.dim[axis], times);
     Dim before = extent_product(t, at, x->type.dim, axis + each);
     Dim after = extent_product(t, at, x->type.dim + axis + each, x->type.rank - axis - each);
     if (extent_product(t, at, to.dim, to.rank) == DIM_BAD || before == DIM_BAD || after == DIM_BAD)
-        return fail(t, at, KILN_ESHAPE, "%s: %lld times along axis %d is too large: %s", op, (long long)times, axis,
-            tensor_text(x, text, sizeof text));
+        return !dim_is_const(times) ? fail(t, at, KILN_EUNSUPPORTED, "%s: the size of axis %d %s: %s", op, axis,
+                                          extent_trouble(t, why, sizeof why), tensor_text(x, text, sizeof text))
+                                    : fail(t, at, KILN_ESHAPE, "%s: %lld times along axis %d is too large: %s", op,
+                                          (long long)times, axis, tensor_text(x, text, sizeof text));
     Type wide = {.dtype = x->type.dtype, .rank = 3, .dim = {before, 1, after}};
     x = reshape_to(t, at, x, wide.dim, 3);
     wide.dim[1] = times;
     return reshape_to(t, at, broadcast_to(t, at, x, &wide), to.dim, to.rank);
 }
 
+kiln_tensor *tile_by(Thread *t, kiln_site at, kiln_tensor *x, const Dim *times, int n)
+{
+    Dim dim[MAX_RANK];
+    const int rank = MAX_OF(n, x->type.rank), lead = rank - x->type.rank;
+    for (int i = 0; i < rank; i++) dim[i] = i < lead ? 1 : x->type.dim[i - lead];
+    Composite s = composite_begin(t, "tile");
+    kiln_tensor *r = reshape_to(t, at, x, dim, rank);
+    for (int i = rank - 1; i >= rank - n && tensor_ok(r); i--) r = repeated(t, at, "tile", r, i, times[i - rank + n], false);
+    return composite_end(t, &s, result_of(t, at, r, x));
+}
+
 kiln_tensor *kiln_tile_at(kiln_site at, kiln_operand o, kiln_shape times)
 {
     Thread *t;
-    Dim dim[MAX_RANK];
     kiln_tensor *x = first_operand(at, "tile", o, &t);
     if (!tensor_ok(x)) return x;
     if (times.rank < 0 || times.rank > MAX_RANK)
@@ -33,13 +45,7 @@ kiln_tensor *kiln_tile_at(kiln_site at, kiln_operand o, kiln_shape times)
     for (int i = 1; i <= times.rank; i++)
         if (times.size[i] < 0 || times.size[i] > DIM_MAX)
             return fail(t, at, KILN_EVALUE, "tile: a count is %lld (allowed: 0 to 2^48)", (long long)times.size[i]);
-    const int rank = MAX_OF((int)times.rank, x->type.rank), lead = rank - x->type.rank;
-    for (int i = 0; i < rank; i++) dim[i] = i < lead ? 1 : x->type.dim[i - lead];
-    Composite s = composite_begin(t, "tile");
-    kiln_tensor *r = reshape_to(t, at, x, dim, rank);
-    for (int i = rank - 1; i >= rank - times.rank && tensor_ok(r); i--)
-        r = repeated(t, at, "tile", r, i, times.size[i - rank + times.rank + 1], false);
-    return composite_end(t, &s, result_of(t, at, r, x));
+    return tile_by(t, at, x, times.size + 1, (int)times.rank);
 }
 
 /* The places of the elements that counts[0..n) repeat, as i64. */

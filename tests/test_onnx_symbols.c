@@ -1,0 +1,298 @@
+/* test_onnx_symbols: ONNX models of open sizes: what they compute of sizes, and where they use it. Compiled once for all sizes, in
+ * process and as an object, they give what the same model gives eagerly at each of them, to the bit. */
+#include "aot_test.h"
+
+#include <kiln/aot.h>
+#include <kiln/onnx.h>
+
+#include "onnx_bytes.h"
+
+/* ---- models as text ------------------------------------------------------------------------------------------
+ * "Shape x > s | Slice x #0 s > y axis=1": nodes with their operands, results and attributes, which are integers, or text behind a
+ * colon. #1,2 is a row of integers, $1 one integer, %.5 one float, %1,2 a row of them. */
+
+static const char *word(const char *s, char *to, size_t cap)
+{
+    while (*s == ' ') s++;
+    const size_t n = strcspn(s, " ");
+    assert_true(n < cap);
+    memcpy(to, s, n);
+    to[n] = '\0';
+    return s + n;
+}
+
+static Message constant(const char *name)
+{
+    Message w = {.n = 0};
+    int64_t whole[16];
+    float real[16];
+    int n = 0;
+    const bool floats = *name == '%', row = *name == '#' || strchr(name, ',') != NULL;
+    for (const char *s = name + 1; *s; s += *s == ',') {
+        char *end;
+        real[n] = strtof(s, &end);
+        if (!floats) whole[n] = strtoll(s, &end, 10);
+        n++, s = end;
+    }
+    if (row) integer(&w, 1, n);
+    integer(&w, 2, floats ? 1 : 7), text(&w, 8, name);
+    bytes(&w, 9, floats ? (const void *)real : whole, (size_t)n * (floats ? sizeof *real : sizeof *whole));
+    return w;
+}
+
+static Message node_of_text(const char *s, Message *graph, char known[][32], int *constants)
+{
+    Message n = {.n = 0};
+    char op[32], w[32];
+    bool in = true;
+    for (s = word(s, op, sizeof op), s = word(s, w, sizeof w); *w; s = word(s, w, sizeof w)) {
+        char *value = strchr(w, '=');
+        if (strcmp(w, ">") == 0) {
+            in = false;
+        } else if (value) {
+            *value++ = '\0';
+            Message a = attribute_of(w, *value == ':' ? 3 : 2);
+            if (*value == ':')
+                text(&a, 4, value + 1);
+            else
+                integer(&a, 3, strtoll(value, NULL, 10));
+            message(&n, 5, &a);
+        } else {
+            bytes(&n, in ? 1 : 2, w, *w == '_' ? 0 : strlen(w));
+            bool is_new = *w == '#' || *w == '$' || *w == '%';
+            for (int i = 0; i < *constants; i++) is_new = is_new && strcmp(known[i], w) != 0;
+            if (!is_new) continue;
+            const Message c = constant(w);
+            message(graph, 5, &c);
+            strcpy(known[(*constants)++], w);
+        }
+    }
+    text(&n, 4, op);
+    return n;
+}
+
+static kiln_onnx *model(kiln *k, const char *nodes, int64_t version)
+{
+    static char known[64][32];
+    int constants = 0;
+    Message g = {.n = 0}, in = value_of("x"), out = {.n = 0};
+    text(&out, 1, "y");
+    for (const char *s = nodes; *s;) {
+        char one[200];
+        const size_t n = strcspn(s, "|");
+        snprintf(one, sizeof one, "%.*s", (int)n, s);
+        const Message node = node_of_text(one, &g, known, &constants);
+        message(&g, 1, &node);
+        s += n + (s[n] == '|');
+    }
+    message(&g, 11, &in), message(&g, 12, &out);
+    const Message m = model_of(&g, version);
+    kiln_onnx *x = kiln_onnx_load_memory(k, m.at, m.n);
+    if (!x) print_error("%s\n", kiln_error(k)->text);
+    assert_non_null(x);
+    return x;
+}
+
+/* ---- the same three ways --------------------------------------------------------------------------------------- */
+
+enum { MOST = 9, ROOM = 1 << 16 };
+
+static kiln_tensor *rows_of(kiln *k, int64_t n)
+{
+    float at[3 * MOST];
+    for (int64_t i = 0; i < 3 * n; i++) at[i] = i % 7 == 3 ? -0.0f : (float)((i * 5 + n) % 11) - 4.5f;
+    return kiln_from(k, KILN_F32, KILN_SHAPE(n, 3), at, 3 * n);
+}
+
+static const char *const program =
+    "#include <stdio.h>\n#include <stdlib.h>\n#include \"net.h\"\n"
+    "int main(int argc, char **argv)\n{\n"
+    "    static _Alignas(64) unsigned char state[NET_STATE_BYTES + 1], work[NET_WORKSPACE_BYTES + 64];\n"
+    "    static _Alignas(64) float x[27], y[1 << 16];\n    int64_t size[16];\n"
+    "    FILE *f = argc > 1 ? fopen(argv[1], \"rb\") : NULL;\n    if (!f) return 2;\n    net_init(state);\n"
+    "    for (int n = LEAST; n <= 9; n++) {\n"
+    "        if (fread(x, sizeof *x, (size_t)(3 * n), f) != (size_t)(3 * n)) return 3;\n"
+    "        if (net_needs(n, size)) return 4;\n        size_t all = 1;\n"
+    "        for (int i = 1; i <= RANK; i++) all *= (size_t)size[i];\n"
+    "        if (net(state, x, n, y, work) != NET_OK) return 5;\n"
+    "        fwrite(y, sizeof *y, all, stdout);\n    }\n    return 0;\n}\n";
+
+/* What one object gives for all sizes, one after the other, is what was gathered eagerly. */
+static void object_gives(kiln *k, kiln_function *f, int least, int rank, const char *want, size_t bytes)
+{
+    static char got[ROOM];
+    char flags[64];
+    run("rm -f %s/x.raw", dir);
+    for (int n = least; n <= MOST; n++) {
+        float x[3 * MOST];
+        kiln_read(rows_of(k, n), x, (size_t)(3 * n) * sizeof *x);
+        put("x.raw", x, (size_t)(3 * n) * sizeof *x);
+    }
+    assert_true(kiln_aot(f, path_of("net"), NULL));
+    FILE *c = fopen(path_of("main.c"), "w");
+    assert_non_null(c);
+    fputs(program, c);
+    fclose(c);
+    snprintf(flags, sizeof flags, "-DLEAST=%d -DRANK=%d", least, rank);
+    program_gives(flags, "net.o", "x.raw", got, bytes);
+    assert_memory_equal(got, want, bytes);
+}
+
+typedef struct Row {
+    const char *nodes;
+    int least;           /* N is that to 9 */
+    int want[MOST + 1];  /* the size of y's first axis, for each N */
+} Row;
+
+static void row_agrees(kiln *k, const Row *r)
+{
+    static char all[ROOM];
+    size_t used = 0;
+    int rank = 0;
+    KILN_SCOPE(k);
+    kiln_onnx *m = model(k, r->nodes, 19);
+    kiln_onnx_size size = {"N", r->least, MOST};
+    kiln_function *f = kiln_onnx_declared(m, &(kiln_onnx_declaration){.sizes = &size, .sizes_count = 1});
+    for (int n = r->least; n <= MOST; n++) {
+        KILN_SCOPE(k);
+        kiln_tensor *x = rows_of(k, n), *eager = NULL;
+        kiln_eager(k, true);
+        kiln_onnx_call(m, KILN_IN(x), &eager, 1);
+        kiln_eager(k, false);
+        kiln_tensor *traced = kiln_call(f, x);
+        if (kiln_failed(k)) fail_msg("N = %d: %s: %s", n, r->nodes, kiln_error(k)->text);
+        rank = kiln_rank(eager);
+        bool same = rank == kiln_rank(traced) && kiln_dtype_of(eager) == KILN_F32 && kiln_dtype_of(traced) == KILN_F32;
+        for (int i = 0; same && i < rank; i++) same = kiln_dim(eager, i) == kiln_dim(traced, i);
+        if (!same || (rank && kiln_dim(eager, 0) != r->want[n - r->least]))
+            fail_msg("N = %d: %s: axis 0 has %d and %d", n, r->nodes, rank ? (int)kiln_dim(eager, 0) : -1,
+                kiln_rank(traced) ? (int)kiln_dim(traced, 0) : -1);
+        const size_t bytes = (size_t)kiln_elements(eager) * sizeof(float);
+        assert_true(used + 2 * bytes <= sizeof all);
+        assert_true(kiln_read(eager, all + used, bytes) && kiln_read(traced, all + used + bytes, bytes));
+        if (memcmp(all + used, all + used + bytes, bytes) != 0) fail_msg("N = %d: %s: elements differ", n, r->nodes);
+        used += bytes;
+    }
+    object_gives(k, f, r->least, rank, all, used);
+    kiln_onnx_free(m);
+}
+
+static void agree(kiln *k, const Row *row, size_t n)
+{
+    for (size_t i = 0; i < n; i++) row_agrees(k, &row[i]);
+}
+
+#define AGREE(k, ...) agree(k, (const Row[]){__VA_ARGS__}, sizeof((const Row[]){__VA_ARGS__}) / sizeof(Row))
+#define T "Shape x > s | Gather s #0 > t | "
+
+/* ---- where sizes are used ---------------------------------------------------------------------------------------- */
+
+static void slices(void **state)
+{
+    AGREE(*state, {T "Div t #2 > h | Slice x #0 h > y", 1, {0, 1, 1, 2, 2, 3, 3, 4, 4}},
+        {T "Div t #2 > h | Slice x h #99 > y", 1, {1, 1, 2, 2, 3, 3, 4, 4, 5}},
+        {T "Add t #3 > e | Slice x #1 e > y", 0, {0, 0, 1, 2, 3, 4, 5, 6, 7, 8}},
+        {T "Sub t #4 > e | Slice x #0 e > y", 1, {0, 0, 2, 0, 1, 2, 3, 4, 5}}, /* below 0 it counts from the end */
+        {T "Neg t > b | Add b #4 > b4 | Slice x b4 #-1 > y", 1, {0, 0, 1, 3, 0, 1, 2, 3, 4}},
+        {T "Div t #2 > h | Neg h > m | Slice x m #99 > y", 1, {1, 1, 1, 2, 2, 3, 3, 4, 4}},
+        {T "Div t #2 > h | Slice x h #-99 #0 #-1 > y", 1, {1, 2, 2, 3, 3, 4, 4, 5, 5}},
+        {T "Sub t #3 > e | Slice x #-1 e #0 #-2 > y", 1, {1, 0, 1, 1, 1, 1, 1, 1, 1}},
+        {T "Mul t #2 > d | Slice x #0 d #0 #3 > y", 1, {1, 1, 1, 2, 2, 2, 3, 3, 3}},
+        {T "Sub #6 t > e | Slice x t e > y", 1, {0, 0, 0, 0, 0, 0, 0, 0, 0}},
+        {T "Sub t #1 > e | Slice x #1 e #0 #2 > y", 1, {0, 0, 1, 1, 2, 2, 3, 3, 4}});
+}
+
+static void pads(void **state)
+{
+    AGREE(*state, {T "Concat #0,0 t #0 > p axis=0 | Pad x p > y", 0, {0, 2, 4, 6, 8, 10, 12, 14, 16, 18}},
+        {T "Sub #9 t > more | Concat more #1,0,0 > p axis=0 | Pad x p %2.5 > y mode=:constant", 1, {9, 9, 9, 9, 9, 9, 9, 9, 9}},
+        {T "Sub #5 t > more | Concat #0,0 more #-1 > p axis=0 | Pad x p > y", 1, {5, 5, 5, 5, 5, 5, 5, 5, 5}},
+        {T "Div t #2 > h | Neg h > m | Concat m #0,0,0 > p axis=0 | Pad x p > y", 1, {1, 1, 2, 2, 3, 3, 4, 4, 5}},
+        {T "Concat t #0,1,0 > p axis=0 | Pad x p > y mode=:edge", 1, {3, 5, 7, 9, 11, 13, 15, 17, 19}},
+        {T "Concat t #0,0,0 > p axis=0 | Pad x p > y mode=:reflect", 1, {2, 4, 6, 8, 10, 12, 14, 16, 18}},
+        {T "Mul t #2 > d | Concat #0,0 d #0 > p axis=0 | Pad x p > y mode=:wrap", 1, {3, 6, 9, 12, 15, 18, 21, 24, 27}},
+        {T "Div t #2 > h | Concat h #5 > w axis=0 | CenterCropPad x w > y", 1, {0, 1, 1, 2, 2, 3, 3, 4, 4}},
+        {T "Concat #4,2 > w axis=0 | CenterCropPad x w > y", 0, {4, 4, 4, 4, 4, 4, 4, 4, 4, 4}},
+        {T "Sub #9 t > w | Concat w #3 > ww axis=0 | CenterCropPad x ww > y", 0, {9, 8, 7, 6, 5, 4, 3, 2, 1, 0}});
+}
+
+static void repeats(void **state)
+{
+    AGREE(*state, {T "Concat t #1 > r axis=0 | Tile x r > y", 0, {0, 1, 4, 9, 16, 25, 36, 49, 64, 81}},
+        {T "Concat t #1,1 > r axis=0 | Expand %1.5 r > y", 0, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {T "Mul t t > a | ConstantOfShape a > y", 0, {0, 1, 4, 9, 16, 25, 36, 49, 64, 81}},
+        {T "Squeeze t > u | Range $-2 u $1 > i | Cast i > y to=1", 0, {2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+        {T "Squeeze t > u | Sub u $1 > e | Range e $-1 $-1 > i | Cast i > y to=1", 0, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {T "Squeeze t > u | Neg u > m | Range m u $3 > i | Cast i > y to=1", 0, {0, 1, 2, 2, 3, 4, 4, 5, 6, 6}},
+        {T "Squeeze t > u | Cast u > f to=1 | Range %0 f %1 > y", 0, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}});
+}
+
+static void parts(void **state)
+{
+    AGREE(*state, {T "Sub t #1 > r | Concat #1 r > p axis=0 | Split x p > u y axis=0", 1, {0, 1, 2, 3, 4, 5, 6, 7, 8}},
+        {T "Div t #2 > h | Sub t h > r | Concat h r > p axis=0 | Split x p > u y axis=0", 0, {0, 1, 1, 2, 2, 3, 3, 4, 4, 5}},
+        {"Split x > a b y axis=0 num_outputs=3", 1, {0, 0, 1, 0, 1, 2, 1, 2, 3}},
+        {"Split x > y b c axis=0 num_outputs=3", 1, {1, 1, 1, 2, 2, 2, 3, 3, 3}},
+        {T "TopK x t > y i axis=0", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {T "Add t #2 > a | Div a #2 > h | TopK x h > v i axis=0 largest=0 | Cast i > y to=1", 2, {2, 2, 3, 3, 4, 4, 5, 5}},
+        {T "Min t #4 > m | TopK x m > y i axis=0", 1, {1, 2, 3, 4, 4, 4, 4, 4, 4}});
+}
+
+/* ---- what is computed of sizes -------------------------------------------------------------------------------------- */
+
+static void arithmetic(void **state)
+{
+    AGREE(*state, {T "Mul t #-1 > m | Add m #12 > a | ConstantOfShape a > y", 1, {11, 10, 9, 8, 7, 6, 5, 4, 3}},
+        {T "Mul t #-3 > m | Neg m > a | Sub a t > b | ConstantOfShape b > y", 0, {0, 2, 4, 6, 8, 10, 12, 14, 16, 18}},
+        {T "Sub t #5 > d | Abs d > a | ConstantOfShape a > y", 0, {5, 4, 3, 2, 1, 0, 1, 2, 3, 4}},
+        {T "Sub t #5 > d | Div d #2 > q | Add q #2 > a | ConstantOfShape a > y", 0, {0, 0, 1, 1, 2, 2, 2, 3, 3, 4}}, /* towards 0 */
+        {T "Sub t #5 > d | Mod d #3 > a | ConstantOfShape a > y", 0, {1, 2, 0, 1, 2, 0, 1, 2, 0, 1}},
+        {T "Sub #2 t > d | Mod d #4 > a | ConstantOfShape a > y", 0, {2, 1, 0, 3, 2, 1, 0, 3, 2, 1}},
+        {T "Max t #4 > a | Min a #7 > b | ConstantOfShape b > y", 0, {4, 4, 4, 4, 4, 5, 6, 7, 7, 7}},
+        {T "Clip t $2 $6 > b | ConstantOfShape b > y", 0, {2, 2, 2, 3, 4, 5, 6, 6, 6, 6}},
+        {T "Mul t t > a | Div a t > b | ConstantOfShape b > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {"Shape x > s | ReduceProd s > p keepdims=0 | Unsqueeze p #0 > a | ConstantOfShape a > y", 0, {0, 3, 6, 9, 12, 15, 18, 21, 24, 27}},
+        {"Shape x > s | ReduceSum s > a | ConstantOfShape a > y", 0, {3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
+        {"Shape x > s | ReduceMin s > a | ConstantOfShape a > y", 0, {0, 1, 2, 3, 3, 3, 3, 3, 3, 3}});
+}
+
+static void choices(void **state)
+{
+    AGREE(*state, {T "Less t #4 > l | Where l #7 t > a | ConstantOfShape a > y", 0, {7, 7, 7, 7, 4, 5, 6, 7, 8, 9}},
+        {T "GreaterOrEqual t #4 > g | Equal t #2 > e | Or g e > o | Where o t #1 > a | ConstantOfShape a > y", 0,
+            {1, 1, 2, 1, 4, 5, 6, 7, 8, 9}},
+        {T "Greater t #2 > g | LessOrEqual t #6 > l | And g l > o | Not o > n | Cast n > i to=7 | Add i t > a | ConstantOfShape a > y",
+            0, {1, 2, 3, 3, 4, 5, 6, 8, 9, 10}},
+        {T "Equal t #5 > e | Cast e > f to=1 | Add x f > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {T "Less t #0 > l | Cast l > i to=6 | Cast i > f to=1 | Sub x f > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}});
+}
+
+static void floats(void **state)
+{
+    AGREE(*state, {T "Cast t > f to=1 | Mul f %1.5 > g | Floor g > h | Cast h > a to=7 | ConstantOfShape a > y", 0,
+                      {0, 1, 3, 4, 6, 7, 9, 10, 12, 13}},
+        {T "Cast t > f to=1 | Div f %3 > g | Ceil g > h | Cast h > a to=7 | ConstantOfShape a > y", 0, {0, 1, 1, 1, 2, 2, 2, 3, 3, 3}},
+        {T "Cast t > f to=1 | Sub f %4.5 > g | Cast g > i to=7 | Abs i > a | ConstantOfShape a > y", 0,
+            {4, 3, 2, 1, 0, 0, 1, 2, 3, 4}},
+        {T "Cast t > f to=1 | Div f %3 > g | Mul x g > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {T "Cast t > f to=11 | Mul f f > g | Cast g > h to=1 | Sub x h > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {T "Sub #2 t > m | Cast m > f to=1 | Mul x f > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}});
+}
+
+static void rows(void **state)
+{
+    AGREE(*state, /* as torch writes pads: pairs of the last axis first, turned round */
+        {T "Concat #0,1 #0 t > l axis=0 | Reshape l #-1,2 > r | Slice r #-1 #-99 #0 #-1 > b | Transpose b > c | Reshape c #-1 > p | Pad x p > y",
+            1, {2, 4, 6, 8, 10, 12, 14, 16, 18}},
+        {"Shape x > s | Slice s #-1 #-99 #0 #-1 > b | Tile b #2 > c | Split c #1,3 > d e axis=0 | Gather e #0 > a | ConstantOfShape a > y",
+            0, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {T "Squeeze t > u | Expand u #2 > e | Unsqueeze e #1 > c | Squeeze c #1 > d | Slice d #1 #2 > a | ConstantOfShape a > y", 0,
+            {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}});
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {WAIT_TEST(slices), WAIT_TEST(pads), WAIT_TEST(repeats), WAIT_TEST(parts), WAIT_TEST(arithmetic),
+        WAIT_TEST(choices), WAIT_TEST(floats), WAIT_TEST(rows)};
+    return cmocka_run_group_tests(tests, aot_set_up, aot_tear_down);
+}
