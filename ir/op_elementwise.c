@@ -2,6 +2,8 @@
  * family. */
 #include "family.h"
 
+#include <math.h>
+
 bool infer_elementwise(Infer *inf)
 {
     const OpDef *def = &op_def[inf->op];
@@ -29,6 +31,17 @@ bool infer_cast(Infer *inf)
     return rule_result(inf, &out);
 }
 
+bool infer_bitcast(Infer *inf)
+{
+    Type out = *inf->in[0];
+    const DType from = (DType)out.dtype, to = (DType)ATTRS(bitcast, inf->attr)->to;
+    if (inf->nattr != 1) return infer_fail(inf, ST_VALUE, "takes a dtype and nothing else");
+    if (dtype_bytes(from) != dtype_bytes(to)) return infer_fail(inf, ST_DTYPE, "the widths of the dtypes differ");
+    if (to == DT_bool && from != to) return infer_fail(inf, ST_DTYPE, "not all bytes are bools");
+    out.dtype = (uint8_t)to;
+    return rule_result(inf, &out);
+}
+
 void vjp_cast(Vjp *v)
 {
     const Type *to = v->e->type(v->e, v->in[0]);
@@ -52,7 +65,12 @@ static Value fold_constants(const Folding *f)
         if (!value_is_constant(f->rb->to, f->in[i], &arg[i])) return 0;
     Type type = *folded_type(f, f->in[f->nin - 1]);
     DType from = (DType)dtype_info[type.dtype].compute;
-    if (def->flags & OPF_CAST) {
+    if (f->op == OP_bitcast) {
+        const DType own = (DType)type.dtype;
+        type.dtype = (uint8_t)ATTRS(bitcast, f->attr)->to;
+        r = scalar_bitcast(own, (DType)type.dtype, arg[0]);
+        if ((dtype_is_float(from) && isnan(arg[0].f)) || (dtype_is_float(type.dtype) && isnan(r.f))) return 0; /* its bits are not kept */
+    } else if (def->flags & OPF_CAST) {
         type.dtype = (uint8_t)ATTRS(cast, f->attr)->to;
         r = scalar_cast(from, (DType)type.dtype, f->nattr > 1, arg[0]);
     } else {
@@ -205,11 +223,21 @@ Value fold_cast(const Folding *f)
     return from == to && inner->attr->len == 1 && lossless(from, wide) ? inner->in[0] : 0;
 }
 
+/* There and back: the bits of NaN of narrow floats are not kept on the way. */
+Value fold_bitcast(const Folding *f)
+{
+    const DType to = (DType)ATTRS(bitcast, f->attr)->to, own = (DType)folded_type(f, f->in[0])->dtype;
+    if (own == to) return f->in[0];
+    const Node *inner = folded_maker(f, f->in[0], OP_bitcast);
+    if (!inner || folded_type(f, inner->in[0])->dtype != to) return 0;
+    return dtype_info[to].compute == to && dtype_info[own].compute == own ? inner->in[0] : 0;
+}
+
 Value fold_elementwise(const Folding *f)
 {
     Value v = fold_constants(f);
     if (v != 0) return v;
-    if (op_def[f->op].fold) return op_def[f->op].fold(f); /* cast */
+    if (op_def[f->op].fold) return op_def[f->op].fold(f); /* the casts */
     if (f->nin == 1) return fold_unary(f);
     if (f->op == OP_where) return fold_where(f);
     const Operand x = operand(f, f->in[0]), y = operand(f, f->in[1]);

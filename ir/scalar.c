@@ -192,6 +192,17 @@ Scalar scalar_cast(DType from, DType to, bool saturate, Scalar a)
     return (Scalar){.f = (dtype_is_float(from) ? a.f < 0 : dtype_info[from].kind == DK_INT && a.i < 0) ? -most : most};
 }
 
+Scalar scalar_bitcast(DType from, DType to, Scalar a)
+{
+    uint64_t room = 0;
+    if (dtype_is_float(from))
+        dtype_store_f64(from, &room, a.f);
+    else
+        dtype_store_i64(from, &room, a.i);
+    if (dtype_is_float(to)) return (Scalar){.f = dtype_load_f64(to, &room)};
+    return (Scalar){.i = dtype_load_i64(to, &room)};
+}
+
 /* ---- expressions -------------------------------------------------------------------------------- */
 
 typedef struct Walk {

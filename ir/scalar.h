@@ -80,6 +80,7 @@ typedef union Scalar {
 Scalar prim_eval(Prim p, DType t, DType to, Scalar a, Scalar b, Scalar c);
 /* A cast from one dtype to another, held in the compute type of `to` and rounded once to `to` itself. */
 Scalar scalar_cast(DType from, DType to, bool saturate, Scalar a);
+Scalar scalar_bitcast(DType from, DType to, Scalar a); /* of one width; NaN of any bits */
 /* An op's expression (arguments and result in compute types; result type `to` only matters to P_cvt with type DT_NONE). */
 Scalar scalar_eval(const ScalarTok *expr, DType t, DType to, const Scalar *args);
 

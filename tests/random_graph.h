@@ -72,6 +72,7 @@ typedef struct Maker {
 Value maker_append(Maker *k, Op op, const Value *in, uint32_t nin, const int64_t *attr, uint32_t nattr, double size); /* 0: refused */
 Value maker_tame(Maker *k, Value v);                 /* v, or something of its type with smaller numbers */
 Value maker_want(Maker *k, const Type *t);           /* a value of exactly that type, found or made */
+Value maker_bits(Maker *k);                                     /* a bit cast */
 Value maker_pick(Maker *k, bool (*fits)(const Type *)); /* any value whose type fits; 0: none */
 Type maker_shape(Maker *k, DType t);                 /* a random shape */
 Dim maker_extent(Maker *k);

@@ -475,6 +475,7 @@ Value maker_build(Maker *k, Op op)
         const bool saturate = op == OP_cast && dtype_is_float((DType)attr[0]) && random_chance(k->r, 25);
         return v == 0 ? 0 : maker_append(k, op, &v, 1, attr, saturate ? 2 : 1, k->size.at[v]);
     }
+    case OP_bitcast: return maker_bits(k);
     case OP_reshape: return reshape(k);
     case OP_broadcast: return broadcast(k);
     case OP_window: return window(k);

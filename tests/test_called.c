@@ -30,6 +30,7 @@ static void elementwise(Bad *x)
     BAD("pow", DTYPE, kiln_pow(x->i, 2.5));
     BAD("add", SHAPE, kiln_add(x->f, x->g));
     BAD("cast", DTYPE, kiln_cast(x->f, (kiln_dtype)99));
+    BAD("bitcast", DTYPE, kiln_bitcast(x->f, KILN_F64));
 }
 
 static void numeric(Bad *x)

@@ -129,6 +129,7 @@ static RunFn *const run_fn[OP_COUNT] = {
 #include "../../ir/ops.def"
 #include "../../ir/ops_undef.h"
     [OP_cast] = run_elementwise,
+    [OP_bitcast] = run_bitcast,
     [OP_constant] = run_constant,
     [OP_leaf] = run_copy,
     [OP_reshape] = run_copy,

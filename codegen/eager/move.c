@@ -130,6 +130,16 @@ bool run_copy(const Run *r)
     return true;
 }
 
+/* As it lies in memory; but narrow floats as in kernels, which make their NaNs quiet. */
+bool run_bitcast(const Run *r)
+{
+    View v = *r->in;
+    if (dtype_info[v.dtype].compute != v.dtype || dtype_info[r->out->dtype].compute != r->out->dtype) return run_lowered(r);
+    v.dtype = r->out->dtype;
+    eager_copy(&(EagerCtx){.threads = r->threads}, &v, r->out->data);
+    return true;
+}
+
 /* ---- constants ----------------------------------------------------------- */
 
 /* The bits of a constant's value (`attr`: a double's or an integer's) in type t. */

@@ -25,6 +25,7 @@ typedef struct Run {
 bool run_elementwise(const Run *r); /* also cast */
 bool run_reduce(const Run *r);      /* sum prod reduce_max reduce_min */
 bool run_copy(const Run *r);        /* copies what a movement op makes of a view, or a reshape */
+bool run_bitcast(const Run *r);
 bool run_concat(const Run *r);
 bool run_lowered(const Run *r); /* runs the kernels that the op is lowered to */
 bool run_constant(const Run *r);

@@ -240,6 +240,7 @@ int32_t build_dim(Build *b, Dim d);
 int32_t build_axis(Build *b, uint32_t axis);
 int32_t build_round(Build *b, DType type, int32_t x); /* rounds an f32 to what the narrow float holds */
 int32_t build_cast(Build *b, DType from, DType to, bool saturate, int32_t x);
+int32_t build_bitcast(Build *b, DType from, DType to, int32_t x); /* of one width */
 int32_t build_elementwise(Build *b, const Node *n, DType in, DType out, const int32_t *arg);
 int32_t build_random(Build *b, int32_t key0, int32_t key1, int32_t element);
 static inline DType build_type(const Build *b, int32_t x) { return (DType)b->draft.at[x].i.type; }

@@ -221,6 +221,29 @@ int32_t build_cast(Build *b, DType from, DType to, bool saturate, int32_t x)
     return build_round(b, to, saturate ? within_largest(b, to, x) : x);
 }
 
+static DType bits_dtype(DType t) /* unsigned, of t's width */
+{
+    static const DType of[9] = {[1] = DT_u8, [2] = DT_u16, [4] = DT_u32, [8] = DT_u64};
+    return of[dtype_bytes(t)];
+}
+
+int32_t build_bitcast(Build *b, DType from, DType to, int32_t x)
+{
+    const DType bits = bits_dtype(to);
+    if (from == to || x < 0) return x;
+    if (narrow_fns[from].narrow)
+        x = build_expr(b, narrow_fns[from].narrow, DT_f32, DT_u32, &x, 1);
+    else if (dtype_is_float(from))
+        x = build_prim(b, P_bits, bits, x, -1, -1);
+    if (!dtype_is_float(to)) return x < 0 ? x : build_prim(b, P_cvt, to, x, -1, -1);
+    if (x >= 0) x = build_prim(b, P_cvt, bits, x, -1, -1);
+    if (!narrow_fns[to].widen) return x < 0 ? x : build_prim(b, P_floatbits, to, x, -1, -1);
+    if (x >= 0) x = build_prim(b, P_cvt, DT_u32, x, -1, -1);
+    if (x >= 0) x = build_expr(b, narrow_fns[to].widen, DT_u32, DT_f32, &x, 1);
+    if (x >= 0) b->draft.at[x].narrow = (uint8_t)to;
+    return x;
+}
+
 int32_t build_random(Build *b, int32_t key0, int32_t key1, int32_t element)
 {
     return derived(b, (Instr){.kind = I_RANDOM, .type = DT_u32, .a = element, .b = key0, .c = key1}, 40);

@@ -302,6 +302,7 @@ static int32_t elementwise(Build *b, const Node *n, const IndexMap *m)
     for (uint32_t i = 0; i < n->nin; i++)
         if ((arg[i] = build_value(b, n->in[i], m)) < 0) return -1;
     DType in = (DType)graph_type(b->g, n->in[n->nin - 1])->dtype, out = (DType)graph_type(b->g, n->out)->dtype;
+    if (n->op == OP_bitcast) return build_bitcast(b, in, out, arg[0]);
     return op_def[n->op].flags & OPF_CAST ? build_cast(b, in, out, n->attr->len > 1, arg[0])
                                           : build_elementwise(b, n, in, out, arg);
 }

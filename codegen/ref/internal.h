@@ -32,6 +32,7 @@ bool frame_run(Frame *f, Status *st); /* parameters are filled already */
 /* ---- each runs a family of ops; false after an error, which st tells */
 bool ref_elementwise(Run *r);
 bool ref_cast(Run *r);
+bool ref_bitcast(Run *r);
 bool ref_move(Run *r);
 bool ref_gather(Run *r);
 bool ref_source(Run *r);

@@ -105,6 +105,7 @@ static bool run_node(Run *r)
     if (outside[op]) return outside[op](r);
     switch (op) {
     case OP_cast: return ref_cast(r);
+    case OP_bitcast: return ref_bitcast(r);
     case OP_gather: return ref_gather(r);
     case OP_argmax:
     case OP_argmin: return ref_argextreme(r);

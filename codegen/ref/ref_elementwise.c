@@ -461,3 +461,24 @@ bool ref_cast(Run *r)
     }
     return true;
 }
+
+/* The bits of a float that may err are those of no one number. */
+bool ref_bitcast(Run *r)
+{
+    RefTensor *out = &r->out[0];
+    const RefTensor *x = r->in[0];
+    const DType from = (DType)x->type.dtype, to = (DType)out->type.dtype;
+    for (int64_t i = 0; i < out->count; i++) {
+        uint64_t room = 0;
+        out->undecided[i] = x->undecided[i] | (x->f && operand(x, i).b != 0 && from != to ? DOUBT_STEP : 0);
+        if (x->f)
+            dtype_store_f64(from, &room, x->f[i]);
+        else
+            dtype_store_i64(from, &room, x->i[i]);
+        if (out->f)
+            ref_set(out, i, dtype_load_f64(to, &room), from == to ? operand(x, i).b : 0, 0);
+        else
+            out->i[i] = dtype_load_i64(to, &room);
+    }
+    return true;
+}

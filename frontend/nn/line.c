@@ -63,7 +63,7 @@ static Value line_op(Emit *e, Op op, const Value *in, uint32_t nin, const int64_
     if (l->steps == STEPS) return 0;
     RuleStep s = {.op = op, .nin = nin, .nattr = nattr, .attr = nattr ? attr[0] : 0};
     Cell out = {.type = l->cell[in[nin - 1]].type, .from = OF_STEP};
-    if (op == OP_cast) out.type.dtype = (uint8_t)ATTRS(cast, attr)->to;
+    if (op_def[op].flags & OPF_CAST) out.type.dtype = (uint8_t)ATTRS(cast, attr)->to;
     if (op_def[op].flags & OPF_TO_BOOL) out.type.dtype = DT_bool;
     for (uint32_t i = 0; i < nin; i++) {
         s.in[i] = in[i];

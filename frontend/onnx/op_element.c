@@ -119,13 +119,11 @@ bool op_bit_cast(Call *c)
     const kiln_tensor *x = tensor(c, 0);
     const OnnxDType *d = onnx_dtype(attr_int(c, "to", 0));
     if (!tensor_ok(x)) return false;
-    const bool bools = d && x->type.dtype == DT_bool && (d->dtype == DT_u8 || d->dtype == DT_i8) && d->bits == 8;
-    const bool same = bools || (d && d->dtype == x->type.dtype && d->bits >= 8);
-    if (!same && (!d || !dtype_is_int((DType)d->dtype) || !dtype_is_int((DType)x->type.dtype) ||
-                     d->bits != 8 * dtype_bytes((DType)x->type.dtype)))
-        return unsupported(
-            c, "from %s to %s, which are not integers of one width,", dtype_info[x->type.dtype].name, d ? d->name : "no dtype");
-    return give(c, 0, kiln_cast_at(c->at, operand(c, 0), (kiln_dtype)d->dtype));
+    const DType own = (DType)x->type.dtype;
+    if (!d || d->dtype == DT_NONE || c->in[0].narrow || d->bits != 8 * dtype_bytes(own) || (d->dtype == DT_bool && own != DT_bool))
+        return unsupported(c, "from %s of %u bits to %s", dtype_info[own].name,
+            c->in[0].narrow ? c->in[0].narrow : 8 * (unsigned)dtype_bytes(own), d ? d->name : "no dtype");
+    return give(c, 0, kiln_bitcast_at(c->at, operand(c, 0), (kiln_dtype)d->dtype));
 }
 
 bool op_swiglu(Call *c)

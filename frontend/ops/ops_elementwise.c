@@ -77,3 +77,22 @@ static kiln_tensor *cast(kiln_site at, const char *op, kiln_operand o, kiln_dtyp
 kiln_tensor *kiln_cast_at(kiln_site at, kiln_operand o, kiln_dtype to) { return cast(at, "cast", o, to, false); }
 
 kiln_tensor *kiln_cast_saturated_at(kiln_site at, kiln_operand o, kiln_dtype to) { return cast(at, "cast_saturated", o, to, true); }
+
+kiln_tensor *kiln_bitcast_at(kiln_site at, kiln_operand o, kiln_dtype to)
+{
+    char text[160];
+    Thread *t = op_thread(&o, 1);
+    if (!t) return NULL;
+    kiln_tensor *x = operand_named(t, at, "bitcast", o, NULL);
+    if (!tensor_ok(x)) return x;
+    if (!dtype_known((int)to)) return fail(t, at, KILN_EDTYPE, "bitcast: %d is not a dtype", (int)to);
+    const size_t from = dtype_bytes((DType)x->type.dtype), bytes = dtype_bytes((DType)to);
+    if (from != bytes)
+        return fail(t, at, KILN_EDTYPE, "bitcast: %s has elements of %zu bytes, those of %s have %zu",
+            tensor_text(x, text, sizeof text), from, dtype_info[to].name, bytes);
+    if ((DType)to == DT_bool && x->type.dtype != DT_bool)
+        return fail(t, at, KILN_EDTYPE, "bitcast: not all bytes are bools, so %s cannot be: compare it with 0",
+            tensor_text(x, text, sizeof text));
+    kiln_tensor *r = x->type.dtype == to ? x : apply1(t, at, OP_bitcast, x, ATTRS_OF(bitcast, .to = to));
+    return result_of(t, at, r, x);
+}

@@ -132,6 +132,11 @@ KILN_API kiln_tensor *kiln_cast_at(kiln_site at, kiln_operand x, kiln_dtype to);
 /* As kiln_cast to a float dtype (any other is KILN_EDTYPE), but a value beyond its largest number, infinity included, becomes that
  * number with the value's sign. NaN stays NaN. The gradient is 0 where |x| is beyond. */
 KILN_API kiln_tensor *kiln_cast_saturated_at(kiln_site at, kiln_operand x, kiln_dtype to);
+/* The bits of x's elements as elements of another dtype of the same width (else KILN_EDTYPE): a float's sign, exponent and fraction
+ * as an integer, that integer as the float, an unsigned integer as a signed one. A bool gives 0 or 1; nothing but bools gives bool.
+ * A NaN keeps its bits, but which ones a computed NaN has is the machine's; a signalling one of 16 or 8 bits comes quiet. No
+ * gradient flows. Costs a pass over x. As jax.lax.bitcast_convert_type and NumPy's view, of one width. */
+KILN_API kiln_tensor *kiln_bitcast_at(kiln_site at, kiln_operand x, kiln_dtype to);
 
 /* ---- composites, elementwise ----------------------------------------------------------------------------------
  * The gradients, first and second order, of these and of all elementwise operations are finite and right wherever the value and the
@@ -243,6 +248,7 @@ KILN_API kiln_tensor *kiln_stop_gradient_at(kiln_site at, kiln_operand x); /* x;
 #define kiln_where(cond, x, y) kiln_where_at(KILN_HERE, KILN_OPERAND(cond), KILN_OPERAND(x), KILN_OPERAND(y))
 #define kiln_cast(x, to) kiln_cast_at(KILN_HERE, KILN_OPERAND(x), (to))
 #define kiln_cast_saturated(x, to) kiln_cast_saturated_at(KILN_HERE, KILN_OPERAND(x), (to))
+#define kiln_bitcast(x, to) kiln_bitcast_at(KILN_HERE, KILN_OPERAND(x), (to))
 #define kiln_square(x) kiln_square_at(KILN_HERE, KILN_OPERAND(x))
 #define kiln_reciprocal(x) kiln_reciprocal_at(KILN_HERE, KILN_OPERAND(x))
 #define kiln_rsqrt(x) kiln_rsqrt_at(KILN_HERE, KILN_OPERAND(x))
