@@ -40,10 +40,10 @@ static Message constant(const char *name)
     return w;
 }
 
-static Message node_of_text(const char *s, Message *graph, char known[][32], int *constants)
+static Message node_of_text(const char *s, Message *graph, char known[][64], int *constants)
 {
     Message n = {.n = 0};
-    char op[32], w[32];
+    char op[32], w[64];
     bool in = true;
     for (s = word(s, op, sizeof op), s = word(s, w, sizeof w); *w; s = word(s, w, sizeof w)) {
         char *value = strchr(w, '=');
@@ -73,12 +73,12 @@ static Message node_of_text(const char *s, Message *graph, char known[][32], int
 
 static kiln_onnx *model(kiln *k, const char *nodes, int64_t version)
 {
-    static char known[64][32];
+    static char known[64][64];
     int constants = 0;
     Message g = {.n = 0}, in = value_of("x"), out = {.n = 0};
     text(&out, 1, "y");
     for (const char *s = nodes; *s;) {
-        char one[200];
+        char one[400];
         const size_t n = strcspn(s, "|");
         snprintf(one, sizeof one, "%.*s", (int)n, s);
         const Message node = node_of_text(one, &g, known, &constants);
@@ -238,6 +238,36 @@ static void parts(void **state)
         {T "Min t #4 > m | TopK x m > y i axis=0", 1, {1, 2, 3, 4, 4, 4, 4, 4, 4}});
 }
 
+/* To sizes that are plain, or depend on N; where they are what x has, its elements, which no weight of 0 touches. */
+static void resizes(void **state)
+{
+#define FOUR T "Unsqueeze x #0,1 > i | "
+#define BACK " | Squeeze r #0,1 > y"
+    AGREE(*state, {FOUR "Resize i _ _ #1,1,5,3 > r mode=:linear" BACK, 1, {5, 5, 5, 5, 5, 5, 5, 5, 5}},
+        {FOUR "Concat #1,1 t t > z axis=0 | Resize i _ _ z > r mode=:linear coordinate_transformation_mode=:align_corners" BACK, 1,
+            {1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {FOUR "Add t #5 > a | Div a #2 > h | Concat #1,1 h #3 > z axis=0 | Resize i _ _ z > r mode=:cubic" BACK, 1,
+            {3, 3, 4, 4, 5, 5, 6, 6, 7}},
+        {FOUR "Div t #2 > h | Concat #1,1 h #4 > z axis=0 | "
+              "Resize i _ _ z > r mode=:linear coordinate_transformation_mode=:pytorch_half_pixel" BACK,
+            0, {0, 0, 1, 1, 2, 2, 3, 3, 4, 4}},
+        {FOUR "Mul t #2 > d | Concat #1,1 d #3 > z axis=0 | Resize i _ _ z > r" BACK, 0, {0, 2, 4, 6, 8, 10, 12, 14, 16, 18}},
+        {FOUR "Sub #10 t > d | Concat #1,1 d #3 > z axis=0 | "
+              "Resize i _ _ z > r mode=:nearest nearest_mode=:floor coordinate_transformation_mode=:asymmetric" BACK,
+            1, {9, 8, 7, 6, 5, 4, 3, 2, 1}},
+        {FOUR "Mul t #2 > d | Concat #1,1 d #5 > z axis=0 | "
+              "Resize i %0,0,.25,0,1,1,.75,1 _ z > r mode=:linear coordinate_transformation_mode=:tf_crop_and_resize" BACK,
+            1, {2, 4, 6, 8, 10, 12, 14, 16, 18}});
+}
+
+static void diagonals(void **state)
+{
+    AGREE(*state, {T "Sub #2 t > k | Squeeze k > kk | Trilu x kk > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {T "Div t #2 > k | Trilu x k > y upper=0", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {"EyeLike x > y k=-1", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {T "Sub t #1 > e | OneHot e t %2,3 > y", 1, {1, 1, 1, 1, 1, 1, 1, 1, 1}});
+}
+
 /* ---- what is computed of sizes -------------------------------------------------------------------------------------- */
 
 static void arithmetic(void **state)
@@ -250,6 +280,8 @@ static void arithmetic(void **state)
         {T "Sub #2 t > d | Mod d #4 > a | ConstantOfShape a > y", 0, {2, 1, 0, 3, 2, 1, 0, 3, 2, 1}},
         {T "Max t #4 > a | Min a #7 > b | ConstantOfShape b > y", 0, {4, 4, 4, 4, 4, 5, 6, 7, 7, 7}},
         {T "Clip t $2 $6 > b | ConstantOfShape b > y", 0, {2, 2, 2, 3, 4, 5, 6, 6, 6, 6}},
+        {T "Mod #-1 t > b | ConstantOfShape b > y", 1, {0, 1, 2, 3, 4, 5, 6, 7, 8}},
+        {T "Div t #2 > h | Mod h t > b | ConstantOfShape b > y", 1, {0, 1, 1, 2, 2, 3, 3, 4, 4}},
         {T "Mul t t > a | Div a t > b | ConstantOfShape b > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
         {"Shape x > s | ReduceProd s > p keepdims=0 | Unsqueeze p #0 > a | ConstantOfShape a > y", 0, {0, 3, 6, 9, 12, 15, 18, 21, 24, 27}},
         {"Shape x > s | ReduceSum s > a | ConstantOfShape a > y", 0, {3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
@@ -286,13 +318,15 @@ static void rows(void **state)
             1, {2, 4, 6, 8, 10, 12, 14, 16, 18}},
         {"Shape x > s | Slice s #-1 #-99 #0 #-1 > b | Tile b #2 > c | Split c #1,3 > d e axis=0 | Gather e #0 > a | ConstantOfShape a > y",
             0, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {T "Concat #1 t > v axis=0 | OneHot $0 $2 v > o | Slice o #0 #0 > n | Concat n #-1 > m axis=0 | Reshape o m > r | Tile x r > y", 0,
+            {0, 1, 4, 9, 16, 25, 36, 49, 64, 81}},
         {T "Squeeze t > u | Expand u #2 > e | Unsqueeze e #1 > c | Squeeze c #1 > d | Slice d #1 #2 > a | ConstantOfShape a > y", 0,
             {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}});
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {WAIT_TEST(slices), WAIT_TEST(pads), WAIT_TEST(repeats), WAIT_TEST(parts), WAIT_TEST(arithmetic),
+    const struct CMUnitTest tests[] = {WAIT_TEST(slices), WAIT_TEST(pads), WAIT_TEST(repeats), WAIT_TEST(parts), WAIT_TEST(resizes), WAIT_TEST(diagonals), WAIT_TEST(arithmetic),
         WAIT_TEST(choices), WAIT_TEST(floats), WAIT_TEST(rows)};
     return cmocka_run_group_tests(tests, aot_set_up, aot_tear_down);
 }

@@ -39,7 +39,7 @@
     X(kiln_pool(A,0,&(kiln_pooling){.size={9}})) \
     X(kiln_unpool(A,B,0,KILN_SHAPE(2),false)) \
     X(kiln_fold(A,KILN_SHAPE(2),&(kiln_pooling){.size={2}})) \
-    X(kiln_resize(A,KILN_AXES(0),&(kiln_resizing){.size={4},.kind=KILN_RESIZE_CUBIC})) \
+    X(kiln_resize(A,KILN_AXES(0),&(kiln_resizing){.size={4},.kind=KILN_RESIZE_CUBIC,.antialias=true})) \
     X(kiln_grid_sample(A,B,NULL)) \
     X(kiln_affine_grid(A,KILN_SHAPE(2,2),true)) \
     X(kiln_roi_align(A,B,C,NULL)) \

@@ -66,31 +66,23 @@ bool op_scatter(Call *c)
 
 bool op_one_hot(Call *c)
 {
-    int64_t depth;
+    const Known *depth;
     int n;
+    Dim classes;
     kiln_tensor *i = tensor(c, 0), *values = tensor(c, 2);
-    if (!tensor_ok(i) || !tensor_ok(values) || !numbers(c, 1, &depth, 1, &n)) return false;
+    if (!tensor_ok(i) || !tensor_ok(values) || !sizes(c, 1, &depth, &n)) return false;
+    if (n != 1) return unsupported(c, "other than one depth");
+    if (!known_size(c, *depth, &classes)) return false;
     i = cast_to(c->t, c->at, i, DT_i64);
-    i = kiln_where_at(
-        c->at, of(kiln_lt_at(c->at, of(i), KILN_OPERAND(0))), of(kiln_add_at(c->at, of(i), KILN_OPERAND(depth))), of(i));
-    kiln_tensor *hot = kiln_one_hot_at(c->at, of(i), depth, KILN_BOOL);
+    i = kiln_where_at(c->at, of(kiln_lt_at(c->at, of(i), KILN_OPERAND(0))),
+        of(kiln_add_at(c->at, of(i), of(dim_tensor(c->t, c->at, classes, DT_i64)))), of(i));
+    if (!tensor_ok(i)) return false;
+    kiln_tensor *hot =
+        dim_is_const(classes) ? kiln_one_hot_at(c->at, of(i), classes, KILN_BOOL) : is_class(c->t, c->at, i, classes);
     const int64_t axis = attr_int(c, "axis", -1), own = axis < 0 ? axis + i->type.rank + 1 : axis;
     hot = kiln_moveaxis_at(c->at, of(hot), KILN_AXES(-1), KILN_AXES((int)own));
     kiln_tensor *off = slice_axis(c->t, c->at, values, 0, 0, 1), *on = slice_axis(c->t, c->at, values, 0, 1, 1);
     return give(c, 0, kiln_where_at(c->at, of(hot), of(on), of(off)));
-}
-
-bool op_eye_like(Call *c)
-{
-    const kiln_tensor *x = tensor(c, 0);
-    if (!tensor_ok(x)) return false;
-    const bool named = attr_int(c, "dtype", 0) != 0;
-    const OnnxDType *d = named ? attr_dtype(c, "dtype", 0) : NULL;
-    if (named && !d) return false;
-    const kiln_dtype t = (kiln_dtype)(d ? d->dtype : x->type.dtype);
-    if (x->type.rank != 2) return unsupported(c, "an operand of rank %d, where 2 is allowed,", x->type.rank);
-    if (!dim_is_const(x->type.dim[0]) || !dim_is_const(x->type.dim[1])) return unsupported(c, "a size that is a symbol");
-    return give(c, 0, kiln_eye_at(c->at, c->t->k, t, x->type.dim[0], x->type.dim[1], attr_int(c, "k", 0)));
 }
 
 /* Whole numbers from or to one that depends on a symbol, in plain steps. *y is NULL: it is none such. */

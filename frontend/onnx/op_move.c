@@ -238,15 +238,51 @@ bool op_depth(Call *c)
             c->at, operand(c, 0), attr_int(c, "blocksize", 0), 1, order));
 }
 
+/* The columns of a matrix, and its rows, moved by k. */
+static void diagonal(Call *c, const kiln_tensor *x, Known k, kiln_operand *column, kiln_operand *row)
+{
+    const Dim *size = x->type.dim + x->type.rank - 2;
+    Held by = {.size = &k, .sizes = 1};
+    *row = of(iota_of(c->t, c->at, &(Type){.dtype = DT_i64, .rank = 2, .dim = {size[0], 1}}, 0, x));
+    *row = of(kiln_add_at(c->at, *row, of(held_tensor(c, &by))));
+    *column = of(iota_of(c->t, c->at, &(Type){.dtype = DT_i64, .rank = 2, .dim = {1, size[1]}}, 1, x));
+}
+
 bool op_trilu(Call *c)
 {
-    int64_t k = 0;
-    int n;
-    if (has(c, 1) && !numbers(c, 1, &k, 1, &n)) return false;
-    return give(c, 0, (attr_int(c, "upper", 1) ? kiln_triu_at : kiln_tril_at)(c->at, operand(c, 0), k));
+    static const Known none = 0;
+    const Known *k = &none;
+    int n = 1;
+    kiln_operand column, row;
+    kiln_tensor *x = tensor(c, 0);
+    const bool upper = attr_int(c, "upper", 1) != 0;
+    if (!tensor_ok(x) || (has(c, 1) && !sizes(c, 1, &k, &n))) return false;
+    if (n != 1) return unsupported(c, "other than one k");
+    if (!known_symbol(*k)) return give(c, 0, (upper ? kiln_triu_at : kiln_tril_at)(c->at, of(x), *k));
+    if (x->type.rank < 2) return unsupported(c, "an operand of rank %d, where 2 is the least,", x->type.rank);
+    diagonal(c, x, *k, &column, &row);
+    kiln_operand kept = of((upper ? kiln_ge_at : kiln_le_at)(c->at, column, row));
+    return give(c, 0, kiln_where_at(c->at, kept, of(x), KILN_OPERAND(0)));
 }
 
 /* ---- made -------------------------------------------------------------------------------------------- */
+
+bool op_eye_like(Call *c)
+{
+    const kiln_tensor *x = tensor(c, 0);
+    if (!tensor_ok(x)) return false;
+    const bool named = attr_int(c, "dtype", 0) != 0;
+    const OnnxDType *d = named ? attr_dtype(c, "dtype", 0) : NULL;
+    if (named && !d) return false;
+    const kiln_dtype t = (kiln_dtype)(d ? d->dtype : x->type.dtype);
+    const Dim *size = x->type.dim;
+    const int64_t k = attr_int(c, "k", 0);
+    kiln_operand column, row;
+    if (x->type.rank != 2) return unsupported(c, "an operand of rank %d, where 2 is allowed,", x->type.rank);
+    if (dim_is_const(size[0]) && dim_is_const(size[1])) return give(c, 0, kiln_eye_at(c->at, c->t->k, t, size[0], size[1], k));
+    diagonal(c, x, MAX_OF(MIN_OF(k, DIM_MAX), -DIM_MAX), &column, &row);
+    return give(c, 0, kiln_cast_at(c->at, of(kiln_eq_at(c->at, column, row)), t));
+}
 
 bool op_constant(Call *c)
 {

@@ -43,11 +43,11 @@ static bool kind_of(Call *c, kiln_resizing *o)
 }
 
 /* Integers between others are cut off, as the reference has it. */
-static kiln_tensor *resized(Call *c, kiln_tensor *x, kiln_axes axes, const kiln_resizing *o)
+static kiln_tensor *resized(Call *c, kiln_tensor *x, kiln_axes axes, const kiln_resizing *o, const Dim *size)
 {
     const DType d = (DType)x->type.dtype;
-    if (o->kind == KILN_RESIZE_NEAREST || dtype_is_float(d)) return kiln_resize_sized(c->at, of(x), axes, o, sizeof *o);
-    kiln_tensor *y = kiln_resize_sized(c->at, of(cast_to(c->t, c->at, x, DT_f32)), axes, o, sizeof *o);
+    if (o->kind == KILN_RESIZE_NEAREST || dtype_is_float(d)) return resize_to(c->at, of(x), axes, o, size);
+    kiln_tensor *y = resize_to(c->at, of(cast_to(c->t, c->at, x, DT_f32)), axes, o, size);
     return tensor_ok(y) ? cast_to(c->t, c->at, y, d) : y;
 }
 
@@ -70,8 +70,8 @@ static bool scaled(Call *c, const double *scale, int n)
         else
             o.scale[axes.count] = scale[i], axes.axis[1 + axes.count++] = i;
     }
-    if (axes.count) x = resized(c, x, axes, &o);
-    if (shortened.count && tensor_ok(x)) x = resized(c, x, shortened, &shorter);
+    if (axes.count) x = resized(c, x, axes, &o, NULL);
+    if (shortened.count && tensor_ok(x)) x = resized(c, x, shortened, &shorter, NULL);
     return give(c, 0, x);
 }
 
@@ -101,44 +101,29 @@ static bool regions(Call *c, kiln_resizing *o, int n)
 }
 
 /* What stays as it is need not be resized, whatever its size. */
-static void leave_out(kiln_resizing *o, kiln_axes *axes, const bool *stays)
+static void leave_out(kiln_resizing *o, kiln_axes *axes, Dim *size, const bool *stays)
 {
     int n = 0;
     if (o->rule == KILN_RESIZE_CROP || o->aspect != KILN_RESIZE_STRETCH) return;
     for (int i = 0; i < axes->count; i++) {
         if (stays[i]) continue;
         axes->axis[1 + n] = axes->axis[1 + i];
-        o->size[n] = o->size[i], o->scale[n] = o->scale[i];
+        o->size[n] = o->size[i], o->scale[n] = o->scale[i], size[n] = size[i];
         n++;
     }
     for (int i = n; i < axes->count; i++) o->size[i] = 0, o->scale[i] = 0;
     axes->count = n;
 }
 
-/* A size that is a symbol goes by a scale: what it is of x's. 0: nothing simple. */
-static double scale_between(Call *c, Dim from, Dim to)
-{
-    for (int by = 2; by <= 16; by++) {
-        if (extent(c->t, c->at, EXTENT_MUL, from, by) == to) return by;
-        if ((by & (by - 1)) == 0 && extent(c->t, c->at, EXTENT_FLOORDIV, from, by) == to) return 1.0 / by;
-    }
-    return 0;
-}
-
-static bool sizes_given(Call *c, const kiln_tensor *x, kiln_resizing *o, const kiln_axes *axes, bool *stays)
+static bool sizes_given(Call *c, const kiln_tensor *x, const kiln_axes *axes, Dim *size, bool *stays)
 {
     const Known *want;
     int n;
     if (!sizes(c, 3, &want, &n)) return false;
     if (n != axes->count) return unsupported(c, "other than one size for each axis");
     for (int i = 0; i < n; i++) {
-        stays[i] = want[i] == known_of(x->type.dim[axes->axis[1 + i]]);
-        if (known_symbol(want[i]) && !stays[i]) {
-            o->scale[i] = scale_between(c, x->type.dim[axes->axis[1 + i]], known_dim(want[i]));
-            if (o->scale[i] == 0) return unsupported(c, "a size that is a symbol, and no multiple or part of what it was");
-        }
-        o->size[i] = known_symbol(want[i]) ? 0 : want[i];
-        if (o->size[i] < 0) return unsupported(c, "a size below 0");
+        if (!known_size(c, want[i], &size[i])) return false;
+        stays[i] = size[i] == x->type.dim[axes->axis[1 + i]];
     }
     return true;
 }
@@ -189,10 +174,11 @@ bool op_resize(Call *c)
     }
     kiln_axes axes;
     bool stays[MAX_RANK] = {false};
+    Dim size[MAX_RANK] = {0};
     if (!kind_of(c, &o) || !rule_of(c, &o) || !nearest_of(c, &o) || !resize_axes(c, x, &axes)) return false;
     if (o.cubic == 0) return unsupported(c, "a cubic_coeff_a of 0");
     if (!regions(c, &o, axes.count)) return false;
-    if (has(c, 3) ? !sizes_given(c, x, &o, &axes, stays) : !scales_given(c, x, &o, &axes, stays)) return false;
-    leave_out(&o, &axes, stays);
-    return give(c, 0, axes.count ? resized(c, x, axes, &o) : x);
+    if (has(c, 3) ? !sizes_given(c, x, &axes, size, stays) : !scales_given(c, x, &o, &axes, stays)) return false;
+    leave_out(&o, &axes, size, stays);
+    return give(c, 0, axes.count ? resized(c, x, axes, &o, has(c, 3) ? size : NULL) : x);
 }

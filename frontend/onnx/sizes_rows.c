@@ -150,6 +150,21 @@ static bool repeated(Call *c, bool tiles)
     return sizes_put(c, 0, to, like(x, (int)all, 1, 0));
 }
 
+/* The first of two numbers all along but for one place, or one in each row. */
+static bool one_hot(Call *c)
+{
+    const Held *i = &c->in[0], *pair = &c->in[2];
+    Known to[MOST];
+    int64_t at[MOST], depth[1] = {0};
+    int n, one, all = 0;
+    if (c->nin != 3 || i->rank > 1 || attr_int(c, "axis", -1) != -1 || !plain(c, 0, at, MOST, &n) || !plain(c, 1, depth, 1, &one) ||
+        one != 1 || depth[0] < 1 || depth[0] * n > MOST || pair->sizes != 2)
+        return false;
+    for (int j = 0; j < n; j++)
+        for (int64_t k = 0; k < depth[0]; k++) to[all++] = pair->size[at[j] == k || at[j] + depth[0] == k];
+    return sizes_put(c, 0, to, like(pair, all, i->rank + 1, i->rank == 1 ? (int)depth[0] : 0));
+}
+
 /* ---- taken apart ----------------------------------------------------------------------------------------------- */
 
 static bool gather(Call *c)
@@ -243,6 +258,7 @@ bool sizes_move(Call *c)
     if (is(c, "Expand")) return repeated(c, false);
     if (is(c, "Tile")) return c->node->version >= 6 && repeated(c, true);
     if (is(c, "Gather")) return gather(c);
+    if (is(c, "OneHot")) return one_hot(c);
     if (is(c, "Slice")) return slice(c);
     if (is(c, "ReduceSum")) return reduced(c, known_add, 0);
     if (is(c, "ReduceProd")) return reduced(c, known_mul, 1);

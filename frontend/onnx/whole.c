@@ -81,10 +81,20 @@ Known known_div(const Call *c, Known x, Known y)
     return known_sub(c, above, known_floordiv(c, known_max(c, known_sub(c, 0, x), 0), y));
 }
 
+/* Of a whole multiple, or of what is nearer to 0 than y is. */
+static Known remainder_of(const Call *c, Known x, Known y)
+{
+    if (known_lo(c, y) < 1) return KNOWN_BAD;
+    const Known above = known_add(c, x, y), below = known_sub(c, y, x);
+    const bool near = above != KNOWN_BAD && below != KNOWN_BAD && known_lo(c, above) >= 0 && known_lo(c, below) >= 1;
+    if (near) return known_add(c, x, known_mul(c, known_negative(c, x), y));
+    return divided_exactly(c, x, y) == KNOWN_BAD ? KNOWN_BAD : 0;
+}
+
 Known known_mod(const Call *c, Known x, Known y)
 {
     if (!fits(x) || !fits(y)) return KNOWN_BAD;
-    if (known_symbol(y)) return divided_exactly(c, x, y) == KNOWN_BAD ? KNOWN_BAD : 0;
+    if (known_symbol(y)) return remainder_of(c, x, y);
     if (y < 0) return known_sub(c, 0, known_mod(c, known_sub(c, 0, x), -y));
     return known_sub(c, x, known_mul(c, known_floordiv(c, x, y), y));
 }

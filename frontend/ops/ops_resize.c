@@ -106,14 +106,13 @@ static bool enums_ok(Thread *t, kiln_site at, const kiln_resizing *r)
     return true;
 }
 
-/* The size and scale of one axis. False: recorded. */
-static bool sized(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_resizing *r, int i, Along *a)
+/* The size and scale of one axis; a size that is given beside the options may be a symbol, or 0. False: recorded. */
+static bool sized(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_resizing *r, const Dim *given, int i, Along *a)
 {
     char text[160];
-    const Dim n = x->type.dim[a->axis];
+    const Dim n = x->type.dim[a->axis], size = given ? given[i] : r->size[i];
     const double scale = r->scale[i];
-    const int64_t size = r->size[i];
-    if (size < 0 || size > DIM_MAX || !(scale >= 0) || scale > 0x1p48 || (size == 0 && scale == 0))
+    if ((!given && (size < 0 || size > DIM_MAX || (size == 0 && scale == 0))) || !(scale >= 0) || scale > 0x1p48)
         return fail(t, at, KILN_EVALUE,
                    "resize: axis %d has the size %lld and the scale %g; one of them must be above 0, and at most 2^48", a->axis,
                    (long long)size, scale),
@@ -121,7 +120,7 @@ static bool sized(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_resi
     const double wide = scale * (double)n;
     a->n = n;
     a->given = scale;
-    a->out = size != 0 ? size : (int64_t)wide;
+    a->out = size != 0 || given ? size : (int64_t)wide;
     a->scale = scale != 0 ? scale : (double)size / (double)n;
     a->wide = scale != 0 ? wide : (double)size;
     a->roi[0] = r->roi[i][0], a->roi[1] = r->roi[i][1];
@@ -130,7 +129,7 @@ static bool sized(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_resi
         return fail(t, at, KILN_EVALUE, "resize: the region along axis %d is %g to %g; both must be finite", a->axis, a->roi[0],
                    a->roi[1]),
                false;
-    if (!dim_is_const(n)) return resize_open_fits(t, at, x, r, size, a);
+    if (!dim_is_const(n) || !dim_is_const(a->out)) return resize_open_fits(t, at, x, r, size != 0 || given, a);
     if (a->out <= DIM_MAX && (n > 0 || a->out == 0)) return true;
     return fail(t, at, KILN_ESHAPE, n > 0 ? "resize: axis %d would be too large: %s" : "resize: axis %d has no element: %s",
                a->axis, tensor_text(x, text, sizeof text)),
@@ -138,12 +137,12 @@ static bool sized(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_resi
 }
 
 /* One scale for all axes, the smallest or the largest of those that the sizes ask for. */
-static bool keep_aspect(Thread *t, kiln_site at, const kiln_resizing *r, Along *a, int count)
+static bool keep_aspect(Thread *t, kiln_site at, const kiln_resizing *r, const Dim *size, Along *a, int count)
 {
     double scale = 0;
     if (r->aspect == KILN_RESIZE_STRETCH) return true;
     for (int i = 0; i < count; i++) {
-        if (r->scale[i] != 0 || r->size[i] == 0)
+        if (r->scale[i] != 0 || (size ? size[i] : r->size[i]) == 0)
             return fail(t, at, KILN_EVALUE, "resize: an aspect is kept of sizes alone, not of scales"), false;
         const bool better = r->aspect == KILN_RESIZE_NOT_LARGER ? a[i].scale < scale : a[i].scale > scale;
         if (i == 0 || better) scale = a[i].scale;
@@ -227,7 +226,7 @@ static kiln_tensor *weighed(Thread *t, kiln_site at, kiln_tensor *x, const Along
 
 static kiln_tensor *resized(Thread *t, kiln_site at, kiln_tensor *x, const kiln_resizing *r, Along *a)
 {
-    if (!dim_is_const(a->n)) return resize_open(t, at, x, r, a);
+    if (!dim_is_const(a->n) || !dim_is_const(a->out)) return resize_open(t, at, x, r, a);
     if (a->out == 0) return slice_axis(t, at, x, a->axis, 0, 0);
     const double taps = taps_of(a, r);
     if (taps * (double)a->out > 0x1p40)
@@ -260,7 +259,7 @@ static kiln_tensor *resized(Thread *t, kiln_site at, kiln_tensor *x, const kiln_
 
 static bool stays(const Along *a, const kiln_resizing *r)
 {
-    if (!dim_is_const(a->n)) return a->given == 1 && a->out == a->n && r->rule != KILN_RESIZE_CROP;
+    if (!dim_is_const(a->n)) return a->out == a->n && (a->given == 1 || a->given == 0) && r->rule != KILN_RESIZE_CROP;
     return a->out == a->n && a->wide == (double)a->n && (r->rule != KILN_RESIZE_CROP || (a->roi[0] == 0 && a->roi[1] == 1));
 }
 
@@ -280,37 +279,42 @@ static bool options_end(Thread *t, kiln_site at, const kiln_resizing *r, int cou
     return true;
 }
 
-kiln_tensor *kiln_resize_sized(kiln_site at, kiln_operand o, kiln_axes axes, const kiln_resizing *options, size_t size)
+kiln_tensor *resize_to(kiln_site at, kiln_operand o, kiln_axes axes, const kiln_resizing *r, const Dim *size)
 {
     Thread *t;
     char text[160];
     int axis[MAX_RANK];
     Along a[MAX_RANK] = {0};
-    kiln_resizing r = {0};
-    if (options) memcpy(&r, options, MIN_OF(size, sizeof r));
     kiln_tensor *x = first_operand(at, "resize", o, &t);
     if (!tensor_ok(x)) return x;
     const int count = axes_listed(t, at, "resize", &axes, x->type.rank, axis);
-    if (count < 0 || !enums_ok(t, at, &r) || !options_end(t, at, &r, count)) return &t->k->poison;
-    if (r.kind != KILN_RESIZE_NEAREST && !dtype_is_float((DType)x->type.dtype))
+    if (count < 0 || !enums_ok(t, at, r) || !options_end(t, at, r, count)) return &t->k->poison;
+    if (r->kind != KILN_RESIZE_NEAREST && !dtype_is_float((DType)x->type.dtype))
         return fail(t, at, KILN_EDTYPE, "resize: needs floats but for KILN_RESIZE_NEAREST, use kiln_cast: %s",
             tensor_text(x, text, sizeof text));
     for (int i = 0; i < count; i++) {
         a[i].axis = axis[i];
-        if (!sized(t, at, x, &r, i, &a[i])) return &t->k->poison;
+        if (!sized(t, at, x, r, size, i, &a[i])) return &t->k->poison;
     }
-    if (!keep_aspect(t, at, &r, a, count)) return &t->k->poison;
+    if (!keep_aspect(t, at, r, size, a, count)) return &t->k->poison;
     Composite s = composite_begin(t, "resize");
     composite_beside(t, x);
     const DType d = (DType)x->type.dtype;
-    kiln_tensor *y = r.kind == KILN_RESIZE_NEAREST ? x : cast_to(t, at, x, wide_dtype(x));
+    kiln_tensor *y = r->kind == KILN_RESIZE_NEAREST ? x : cast_to(t, at, x, wide_dtype(x));
     for (bool done[MAX_RANK] = {0}; tensor_ok(y);) { /* by scales, those that shrink most first; sizes may be symbols */
         int next = -1;
         for (int i = 0; i < count; i++)
             if (!done[i] && (next < 0 || (a[i].given != 0 && a[i].given < a[next].given))) next = i;
         if (next < 0) break;
         done[next] = true;
-        if (!stays(&a[next], &r)) y = resized(t, at, y, &r, &a[next]);
+        if (!stays(&a[next], r)) y = resized(t, at, y, r, &a[next]);
     }
     return composite_end(t, &s, tensor_ok(y) ? result_of(t, at, cast_to(t, at, y, d), x) : y);
+}
+
+kiln_tensor *kiln_resize_sized(kiln_site at, kiln_operand o, kiln_axes axes, const kiln_resizing *options, size_t size)
+{
+    kiln_resizing r = {0};
+    if (options) memcpy(&r, options, MIN_OF(size, sizeof r));
+    return resize_to(at, o, axes, &r, NULL);
 }

@@ -1,8 +1,10 @@
-/* ops_resize_open: resizing along an axis whose size is a symbol: what ops_resize.c computes on the host, the same operations in
- * the same order, as operations on tensors of f64. Relies on resize.h. */
+/* ops_resize_open: resizing along an axis whose size is a symbol, or becomes one: what ops_resize.c computes on the host, the same
+ * operations in the same order, as operations on tensors of f64. Relies on resize.h. */
+#include "effect.h"
 #include "resize.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #define OP1(name, x) of(kiln_##name##_at(at, x))
 #define OP2(name, x, y) of(kiln_##name##_at(at, x, y))
@@ -18,17 +20,27 @@ static Dim scaled(Thread *t, kiln_site at, Dim n, double scale)
     return extent(t, at, EXTENT_FLOORDIV, extent(t, at, EXTENT_MUL, n, (int64_t)over), under);
 }
 
-bool resize_open_fits(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_resizing *r, int64_t size, Along *a)
+bool resize_open_fits(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_resizing *r, bool sized, Along *a)
 {
     char text[160];
     const char *why = NULL;
     if (r->antialias || r->aspect != KILN_RESIZE_STRETCH) why = "must be known where antialias or an aspect is asked for";
-    if (a->given == 0 && r->kind != KILN_RESIZE_NEAREST) why = "must be known, or a scale be given";
-    a->out = size != 0 ? size : scaled(t, at, a->n, a->given);
+    if (!sized) a->out = scaled(t, at, a->n, a->given);
     if (a->out == DIM_BAD) why = "must be known where its scale is no whole number over a power of two up to 2^20";
     if (!why) return true;
     return fail(t, at, KILN_EUNSUPPORTED, "resize: the size of axis %d %s: %s", a->axis, why, tensor_text(x, text, sizeof text)),
            false;
+}
+
+/* Nothing gives elements only where none are asked for. Returns x, with one element at least. */
+static kiln_tensor *not_of_nothing(Thread *t, kiln_site at, kiln_tensor *x, const Along *a, const kiln_operand *n, kiln_operand out)
+{
+    char type[160], text[240];
+    if (extent_lo(t, a->n) >= 1 || a->given != 0) return x;
+    snprintf(text, sizeof text, "resize: axis %d has no element: %s", a->axis, tensor_text(x, type, sizeof type));
+    kiln_operand fits = OP2(or, OP2(gt, *n, NUMBER(0)), OP2(eq, out, NUMBER(0)));
+    if (!tensor_ok(fits.as.tensor) || !effect_holds(t, at, fits.as.tensor, text)) return &t->k->poison;
+    return pad_axis(t, at, x, a->axis, 0, extent(t, at, EXTENT_SUB, extent(t, at, EXTENT_MAX, a->n, 1), a->n), kiln_of_i(0));
 }
 
 /* The size of x and of the result, the scale, and the scaled size. */
@@ -129,6 +141,8 @@ kiln_tensor *resize_open(Thread *t, kiln_site at, kiln_tensor *x, const kiln_res
     s.wide = a->given != 0 ? OP2(mul, s.n, NUMBER(a->given)) : s.out;
     kiln_operand i = of(iota_of(t, at, &(Type){.dtype = DT_f64, .rank = 1, .dim = {a->out}}, 0, x));
     kiln_operand from = source(at, &s, a, r->rule, i), last = OP2(sub, s.n, NUMBER(1)), y;
+    x = not_of_nothing(t, at, x, a, &s.n, s.out);
+    if (!tensor_ok(x)) return x;
     if (r->kind == KILN_RESIZE_NEAREST)
         y = gathered(t, at, x, a, nearest(at, from, r->nearest), last);
     else
@@ -137,5 +151,9 @@ kiln_tensor *resize_open(Thread *t, kiln_site at, kiln_tensor *x, const kiln_res
         kiln_operand no = OP2(or, OP2(lt, from, NUMBER(0)), OP2(gt, from, last));
         y = of(kiln_where_at(at, along(t, at, no, x, a), NUMBER(r->extrapolation), y));
     }
+    /* What has that size already stays as it is: infinities times 0 would not. */
+    const bool whole = r->rule != KILN_RESIZE_CROP || (a->roi[0] == 0 && a->roi[1] == 1);
+    if (a->given == 0 && whole && r->kind != KILN_RESIZE_NEAREST)
+        y = of(kiln_where_at(at, OP2(eq, s.n, s.out), gathered(t, at, x, a, i, last), y));
     return y.as.tensor;
 }

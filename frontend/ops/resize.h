@@ -15,8 +15,8 @@ typedef struct Along {
     bool *outside;  /* [out]; NULL: none is */
 } Along;
 
-/* Whether an axis whose size n is a symbol can be resized; finds `out`. False: recorded. */
-bool resize_open_fits(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_resizing *r, int64_t size, Along *a);
+/* Whether an axis can be resized whose size n, or `out`, is a symbol; finds `out` unless it is sized. False: recorded. */
+bool resize_open_fits(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_resizing *r, bool sized, Along *a);
 /* Along such an axis, to the bit what tables would give. */
 kiln_tensor *resize_open(Thread *t, kiln_site at, kiln_tensor *x, const kiln_resizing *r, const Along *a);
 

@@ -132,8 +132,8 @@ typedef struct kiln_resizing {
     double extrapolation;        /* of CROP: what stands where the region leaves x */
 } kiln_resizing;
 /* x along the axes named: with the nearest elements (any dtype), or with weighed means of 2 or 4 elements, or more with antialias (floats;
- * 16-bit floats compute in f32 and round once), axis by axis. A size that is a symbol takes a scale that is a whole number over a power of
- * two (the nearest elements a size, too), and neither antialias nor an aspect. Gradient to x. */
+ * 16-bit floats compute in f32 and round once), axis by axis. A size that is a symbol takes a size, or a scale that is a whole number over a
+ * power of two, and neither antialias nor an aspect. Gradient to x. */
 KILN_API kiln_tensor *kiln_resize_sized(kiln_site at, kiln_operand x, kiln_axes axes, const kiln_resizing *options, size_t size);
 
 /* ---- reading between elements ------------------------------------------------------------------------------------------------------ */
