@@ -167,20 +167,6 @@ static void more_than_a_text_has_room_for(void **state)
     kiln_onnx_free(m);
 }
 
-static void what_is_sparse(void **state)
-{
-    (void)state;
-    const Message nodes[] = {node("Relu", "x", "y")}, values = weight_of("few", 1, 2);
-    Message g = graph_of("x", "y", nodes, 1), sparse = {.n = 0};
-    message(&sparse, 1, &values), integer(&sparse, 3, 8);
-    message(&g, 15, &sparse), message(&g, 15, &sparse);
-    kiln_onnx *m = load(&g);
-    assert_null(kiln_onnx_function(m));
-    SAYS(kiln_error(k)->text, "onnx: a model in memory: initialiser 'few' and 1 more: sparse ones are not supported");
-    kiln_clear(k);
-    kiln_onnx_free(m);
-}
-
 static void misuse(void **state)
 {
     (void)state;
@@ -225,7 +211,7 @@ static void a_size_that_nobody_can_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {ENGINE_TEST(multiplications), ENGINE_TEST(all_at_once), ENGINE_TEST(values_of_attributes),
-        ENGINE_TEST(more_than_a_text_has_room_for), ENGINE_TEST(what_is_sparse), ENGINE_TEST(misuse),
+        ENGINE_TEST(more_than_a_text_has_room_for), ENGINE_TEST(misuse),
         ENGINE_TEST(a_size_that_nobody_can_name)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,10 +135,60 @@ static void results_have_the_stated_dtype(void **state)
     EXACTLY(given(node("LayerNormalization", "x w", "z y"), 17, x, one), KILN_F32, KILN_SHAPE(1, 1), 2); /* the mean: stash_type */
 }
 
+/* y = node(x, w), where w is an input, or a constant of the model. */
+static kiln_onnx *indexing(Message node, bool constant, const int64_t *index, int rank, const int64_t *size)
+{
+    Message g = graph_of(constant ? "x" : "x w", "y", &node, 1), w = {.n = 0};
+    int64_t count = 1;
+    for (int i = 0; i < rank; i++) integer(&w, 1, size[i]), count *= size[i];
+    integer(&w, 2, 7), text(&w, 8, "w"), bytes(&w, 9, index, sizeof *index * (size_t)count);
+    if (constant) message(&g, 5, &w);
+    const Message m = model_of(&g, 17);
+    kiln_onnx *x = kiln_onnx_load_memory(k, m.at, m.n);
+    if (!x) fail_msg("%s", kiln_error(k)->text);
+    return x;
+}
+
+static void indices_that_are_known_lie_within(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *op;
+        int64_t index[4], size[2];
+        const char *why; /* NULL: it is right */
+    } c[] = {
+        {"Gather", {1, -3}, {2, 1}, "Gather (ai.onnx 17): index -3, of input 1, is not in [-2, 2)"},
+        {"Gather", {0, 2}, {2, 1}, "Gather (ai.onnx 17): index 2, of input 1, is not in [-2, 2)"},
+        {"Gather", {1, -2}, {2, 1}, NULL},
+        {"GatherElements", {0, 1, 5, 0}, {2, 2}, "GatherElements (ai.onnx 17): index 5, of input 1, is not in [-2, 2)"},
+        {"GatherND", {0, 2, 1, 3}, {2, 2}, "GatherND (ai.onnx 17): index 3, of input 1, is not in [-3, 3)"},
+        {"GatherND", {-2, -3, 1, 2}, {2, 2}, NULL},
+    };
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_numbers(k, KILN_F32, KILN_SHAPE(2, 3), 0, 1, 2, 10, 11, 12), *y;
+    for (size_t i = 0; i < sizeof c / sizeof c[0]; i++)
+        for (int how = 0; how < 4; how++) { /* compiled, where inputs are not known, and eagerly; constants */
+            const bool constant = how & 1, eager = how & 2;
+            const int rank = c[i].op[6] ? 2 : 1;
+            kiln_onnx *m = indexing(node(c[i].op, "x w", "y"), constant, c[i].index, rank, c[i].size);
+            kiln_tensor *w = kiln_from(k, KILN_I64, rank == 2 ? KILN_SHAPE(c[i].size[0], c[i].size[1]) : KILN_SHAPE(c[i].size[0]), c[i].index,
+                c[i].size[0] * c[i].size[1]);
+            kiln_eager(k, eager);
+            const bool ok = constant ? kiln_onnx_call(m, KILN_IN(x), &y, 1) : kiln_onnx_call(m, KILN_IN(x, w), &y, 1);
+            assert_int_equal(ok, !c[i].why || (!constant && !eager));
+            if (!ok && !strstr(kiln_error(k)->text, c[i].why)) fail_msg("%s", kiln_error(k)->text);
+            if (!ok) assert_int_equal(kiln_error(k)->code, KILN_EVALUE);
+            kiln_clear(k);
+            kiln_onnx_free(m);
+        }
+    kiln_eager(k, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {ENGINE_TEST(rows_of_indices_count_from_the_end),
         ENGINE_TEST(updates_go_to_rows_from_the_end), ENGINE_TEST(indices_may_be_shorter), ENGINE_TEST(integers_are_reduced),
-        ENGINE_TEST(integers_are_multiplied), ENGINE_TEST(integers_are_shrunk), ENGINE_TEST(results_have_the_stated_dtype)};
+        ENGINE_TEST(integers_are_multiplied), ENGINE_TEST(integers_are_shrunk), ENGINE_TEST(results_have_the_stated_dtype),
+        ENGINE_TEST(indices_that_are_known_lie_within)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

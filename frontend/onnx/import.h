@@ -184,7 +184,10 @@ Known known_chosen(const Call *c, Known on, Known x, Known y); /* x where `on`, 
 
 /* What places and states are computed in beside x: f64, or else f32. */
 static inline DType at_least_f32(const kiln_tensor *x) { return x->type.dtype == DT_f64 ? DT_f64 : DT_f32; }
-kiln_tensor *from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int axis); /* indices of which those below 0 count from x's end */
+/* Of an operand that is indices, those that are known lie in [-size, size): of rows of n, each in its own. False: recorded. */
+bool indices_within(Call *c, uint32_t input, const Dim *size, int64_t n);
+kiln_tensor *from_end(
+    Call *c, kiln_tensor *x, kiln_tensor *i, int axis); /* operand 1, indices of which those below 0 count from x's end */
 /* The same of rows of coordinates, which i's last axis has: in x's axes from `first` on. */
 kiln_tensor *rows_from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int64_t first);
 
@@ -225,6 +228,10 @@ static inline uint8_t narrow_bits(int64_t type) /* of onnx.proto: Held.narrow */
     const OnnxDType *d = onnx_dtype(type);
     return d && d->dtype != DT_NONE && d->bits < 8 ? d->bits : 0;
 }
+kiln_shape shape_of(const Type *t);
+/* What x holds, which is not sparse, into room for its elements. */
+bool tensor_elements(const kiln_onnx *m, const OnnxTensor *x, char *room, Status *st);
+kiln_tensor *sparse_value(Thread *t, kiln_site at, const kiln_onnx *m, const OnnxTensor *x); /* of one that is; poison: recorded */
 kiln_tensor *tensor_value(Thread *t, kiln_site at, const kiln_onnx *m, const OnnxTensor *x); /* poison: recorded */
 /* The operand as text that a static argument may be, and back. NULL, poison: recorded. The caller frees the text. */
 char *known_text(Thread *t, kiln_site at, kiln_operand o, size_t *bytes);

@@ -35,7 +35,7 @@ static bool because(Status *st, const Status *why, const char *what, Bytes name,
     return status_fail(st, why->code, "%s %u, '%s': %s", what, number, shown(name).text, why->text);
 }
 
-static bool graph_check(const kiln_onnx *m, const OnnxGraph *g, const Names *outer, Status *st);
+static bool graph_check(const kiln_onnx *m, OnnxGraph *g, const Names *outer, Status *st);
 
 static bool tensors_check(const kiln_onnx *m, const OnnxTensor *x, uint32_t n, Status *st)
 {
@@ -46,17 +46,13 @@ static bool tensors_check(const kiln_onnx *m, const OnnxTensor *x, uint32_t n, S
     return true;
 }
 
-static bool sparse_check(const kiln_onnx *m, const OnnxSparse *x, Status *st)
-{
-    return (!x->values || tensor_check(m, x->values, st)) && (!x->indices || tensor_check(m, x->indices, st));
-}
-
 static bool attribute_check(const kiln_onnx *m, const OnnxAttribute *a, const Names *outer, Status *st)
 {
     if (a->floats.n % 4 != 0) return status_fail(st, ST_FORMAT, "a number in its list is cut off");
     if (numbers_count(a->ints) < 0) return status_fail(st, ST_FORMAT, "a number in its list is broken");
     if ((a->t && !tensor_check(m, a->t, st)) || !tensors_check(m, a->tensors.at, a->tensors.n, st)) return false;
-    if ((a->sparse && !sparse_check(m, a->sparse, st)) || (a->g && !graph_check(m, a->g, outer, st))) return false;
+    const OnnxTensor sparse = a->sparse ? sparse_whole(a->sparse) : (OnnxTensor){.type = 0};
+    if ((a->sparse && !tensor_check(m, &sparse, st)) || (a->g && !graph_check(m, a->g, outer, st))) return false;
     for (uint32_t i = 0; i < a->graphs.n; i++)
         if (!graph_check(m, &a->graphs.at[i], outer, st)) return false;
     return true;
@@ -91,8 +87,9 @@ static bool nodes_check(const kiln_onnx *m, const OnnxNode *node, uint32_t n, Na
 }
 
 /* Inputs may be initialised: then an initialiser has an input's name. */
-static bool graph_check(const kiln_onnx *m, const OnnxGraph *g, const Names *outer, Status *st)
+static bool graph_check(const kiln_onnx *m, OnnxGraph *g, const Names *outer, Status *st)
 {
+    sparse_join((Arena *)(uintptr_t)&m->arena, g);
     Names names = {.arena = (Arena *)(uintptr_t)&m->scratch, .outer = outer};
     if (g->initializer.n != 0) names_room(&names, g->initializer.n);
     for (uint32_t i = 0; i < g->input.n; i++)
@@ -103,11 +100,6 @@ static bool graph_check(const kiln_onnx *m, const OnnxGraph *g, const Names *out
     for (uint32_t i = 0; i < g->initializer.n; i++) {
         if (g->initializer.at[i].name.n == 0) return status_fail(st, ST_FORMAT, "initialiser %u has no name", i);
         names_add(&names, g->initializer.at[i].name);
-    }
-    for (uint32_t i = 0; i < g->sparse_initializer.n; i++) {
-        const OnnxSparse *x = &g->sparse_initializer.at[i];
-        if (!sparse_check(m, x, st)) return false;
-        if (x->values) names_add(&names, x->values->name);
     }
     if (!nodes_check(m, g->node.at, g->node.n, &names, st)) return false;
     for (uint32_t i = 0; i < g->output.n; i++)

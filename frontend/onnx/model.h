@@ -74,6 +74,10 @@ Shown shown(Bytes name);
 
 /* The rank and sizes of a tensor; `elements` their product. */
 bool tensor_shape(const OnnxTensor *x, Type *type, uint64_t *elements, Status *st);
+/* sparse.c: a sparse tensor as the whole one that it is; all of a graph's sparse initialisers after its others. */
+OnnxTensor sparse_whole(const OnnxSparse *x);
+void sparse_join(Arena *a, OnnxGraph *g);
+bool sparse_check(const kiln_onnx *m, const OnnxTensor *x, Status *st); /* shapes, of one of these */
 bool tensor_check(const kiln_onnx *m, const OnnxTensor *x, Status *st); /* its sizes fit what it holds, here or in another file */
 bool external_of(const OnnxTensor *x, External *e, Status *st);
 /* A file beside the model: below its folder, by no link, a regular file with one name. -1: st. The caller closes it. */

@@ -188,6 +188,7 @@ bool op_concat(Call *c)
 kiln_tensor *from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int axis)
 {
     if (!tensor_ok(x) || !tensor_ok(i) || axis < 0 || axis >= x->type.rank) return i;
+    if (!indices_within(c, 1, &x->type.dim[axis], 1)) return &c->t->k->poison;
     i = cast_to(c->t, c->at, i, DT_i64);
     kiln_tensor *turned = kiln_add_at(c->at, of(i), of(dim_tensor(c->t, c->at, x->type.dim[axis], DT_i64)));
     return kiln_where_at(c->at, of(kiln_lt_at(c->at, of(i), KILN_OPERAND(0))), of(turned), of(i));
@@ -198,6 +199,7 @@ kiln_tensor *rows_from_end(Call *c, kiln_tensor *x, kiln_tensor *i, int64_t firs
     if (!tensor_ok(x) || !tensor_ok(i) || i->type.rank < 1 || first < 0) return i;
     const Dim n = i->type.dim[i->type.rank - 1];
     if (!dim_is_const(n) || n < 1 || n > x->type.rank - first) return i; /* an error of what it is for */
+    if (!indices_within(c, 1, x->type.dim + first, n)) return &c->t->k->poison;
     Known *size = ARENA_ARRAY(c->arena, Known, n);
     for (int64_t a = 0; a < n; a++) size[a] = known_of(x->type.dim[first + a]);
     Held held = {.size = size, .sizes = (int)n, .rank = 1};
@@ -292,6 +294,12 @@ bool op_constant(Call *c)
     if (a && a->t) {
         c->out[0].narrow = narrow_bits(a->t->type);
         return give(c, 0, tensor_value(c->t, c->at, c->m, a->t));
+    }
+    const OnnxAttribute *few = attribute(c, "sparse_value");
+    if (few && few->sparse) {
+        const OnnxTensor spread = sparse_whole(few->sparse);
+        c->out[0].narrow = narrow_bits(spread.type);
+        return give(c, 0, tensor_value(c->t, c->at, c->m, &spread));
     }
     if (f) return give(c, 0, kiln_full_at(c->at, c->t->k, KILN_F32, KILN_SHAPE(), KILN_OPERAND((double)f->f)));
     if (i) return give(c, 0, kiln_full_at(c->at, c->t->k, KILN_I64, KILN_SHAPE(), KILN_OPERAND(i->i)));

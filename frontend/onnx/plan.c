@@ -313,15 +313,6 @@ static void take_initializers(Planner *w, Plan *p, const NameScope *s)
     w->m->initializers += p->initializers;
 }
 
-static bool sparse(const Planner *w, const OnnxGraph *g)
-{
-    const OnnxTensor *first = g->sparse_initializer.at[0].values;
-    char more[40] = "";
-    if (g->sparse_initializer.n > 1) snprintf(more, sizeof more, " and %u more", g->sparse_initializer.n - 1);
-    return status_fail(
-        w->st, ST_UNSUPPORTED, "initialiser '%s'%s: sparse ones are not supported", first ? shown(first->name).text : "", more);
-}
-
 /* Inputs that have an initialiser are no inputs. */
 static Plan *plan_graph(Planner *w, const OnnxGraph *g, const Source *around, NameScope *outer)
 {
@@ -330,7 +321,6 @@ static Plan *plan_graph(Planner *w, const OnnxGraph *g, const Source *around, Na
     Plan *p = ARENA_NEW(w->arena, Plan);
     w->depth++;
     if (too_deep(w)) return NULL;
-    if (g->sparse_initializer.n != 0) return sparse(w, g), NULL;
     p->graph = g;
     p->outputs = g->output.n;
     p->input = ARENA_ARRAY(w->arena, uint32_t, g->input.n + 1);

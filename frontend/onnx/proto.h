@@ -17,6 +17,7 @@ typedef struct OnnxEntry {
     Bytes key, value;
 } OnnxEntry;
 
+struct OnnxSparse;
 typedef struct OnnxTensor {
     Bytes name;
     int64_t type; /* of onnx.proto's DataType */
@@ -28,6 +29,7 @@ typedef struct OnnxTensor {
     LIST(OnnxEntry) external;
     int64_t location; /* 1: what it holds is in another file, which `external` names */
     Bytes segment;
+    const struct OnnxSparse *sparse; /* sparse.c's: it is this one, whole; nothing else of it holds elements. NULL: it is not */
 } OnnxTensor;
 
 typedef struct OnnxSparse {

@@ -73,6 +73,7 @@ bool tensor_check(const kiln_onnx *m, const OnnxTensor *x, Status *st)
 {
     Type t;
     uint64_t n;
+    if (x->sparse) return sparse_check(m, x, st);
     if (!tensor_shape(x, &t, &n, st)) return false;
     const OnnxDType *d = onnx_dtype(x->type);
     if (d->bits != 0 && n > (UINT64_MAX - 7) / d->bits) return status_fail(st, ST_FORMAT, "its bytes do not fit into 64 bits");

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static kiln_shape shape_of(const Type *t)
+kiln_shape shape_of(const Type *t)
 {
     kiln_shape s = {.rank = t->rank};
     for (int i = 0; i < t->rank; i++) s.size[1 + i] = t->dim[i];
@@ -128,6 +128,25 @@ static void unpack(char *at, uint64_t n, int bits, bool with_sign)
     }
 }
 
+bool tensor_elements(const kiln_onnx *m, const OnnxTensor *x, char *room, Status *st)
+{
+    Type type;
+    uint64_t n;
+    if (!tensor_shape(x, &type, &n, st)) return false;
+    const int bits = onnx_dtype(x->type)->bits;
+    const size_t element = dtype_bytes((DType)type.dtype), bytes = (size_t)n * element;
+    const size_t packed = bits < 8 ? ((size_t)n * (size_t)bits + 7) / 8 : bytes; /* as it lies in the model */
+    if (x->location == 1) {
+        if (!read_file(m, x, room, packed, st)) return false;
+    } else if (x->raw.n != 0) {
+        memcpy(room, x->raw.at, packed);
+    } else {
+        read_list(x, element, room, packed == bytes ? n : packed);
+    }
+    if (packed != bytes) unpack(room, n, bits, type.dtype == DT_i8);
+    return true;
+}
+
 /* Of a file of one tensor the bytes go; a model's stay. */
 kiln_tensor *tensor_value(Thread *t, kiln_site at, const kiln_onnx *m, const OnnxTensor *x)
 {
@@ -140,6 +159,7 @@ kiln_tensor *tensor_value(Thread *t, kiln_site at, const kiln_onnx *m, const Onn
         return fail(t, at, KILN_EUNSUPPORTED, "onnx: %.200s%stensor '%s' has the dtype %s, which Kiln has not",
             m->path && !t->called ? m->path : "", m->path && !t->called ? ": " : "", shown(x->name).text,
             onnx_dtype(x->type)->name);
+    if (x->sparse) return sparse_value(t, at, m, x);
     const int bits = onnx_dtype(x->type)->bits;
     const size_t element = dtype_bytes((DType)type.dtype), bytes = (size_t)n * element;
     const size_t packed = bits < 8 ? ((size_t)n * (size_t)bits + 7) / 8 : bytes; /* as it lies in the model */
@@ -153,14 +173,7 @@ kiln_tensor *tensor_value(Thread *t, kiln_site at, const kiln_onnx *m, const Onn
     if (x->location == 1 && bytes >= 4096 && packed == bytes && !t->trace) return mapped(t, at, m, x, &type, bytes);
     char *room = mem_alloc(bytes + 1);
     if (!room) return fail(t, at, KILN_EMEMORY, "onnx: no memory for the %zu bytes of tensor '%s'", bytes, shown(x->name).text);
-    bool ok = true;
-    if (x->location == 1)
-        ok = read_file(m, x, room, packed, &st);
-    else if (x->raw.n != 0)
-        memcpy(room, x->raw.at, packed);
-    else
-        read_list(x, element, room, packed == bytes ? n : packed);
-    if (packed != bytes) unpack(room, n, bits, type.dtype == DT_i8);
+    const bool ok = tensor_elements(m, x, room, &st);
     kiln_tensor *y = ok ? kiln_from_at(at, t->k, (kiln_dtype)type.dtype, shape, room, (int64_t)n)
                         : fail(t, at, (kiln_code)st.code, "onnx: tensor '%s': %s", shown(x->name).text, st.text);
     mem_free(room, bytes + 1);

@@ -11,7 +11,7 @@ extern "C" {
 
 /* A model: its file stays mapped as long as it lives, so what lies in it takes no memory of its own, and must not be cut short
  * meanwhile. Everything in it is checked before it is used: the format, versions (1 to 14), that each tensor holds what its sizes say,
- * that each value is made before it is read. Tensors in other files are found below the model's folder alone, without links. */
+ * that each value is made before it is read. Sparse tensors are made whole, of up to 4 GiB. Tensors in other files are found below the model's folder alone, without links. */
 typedef struct kiln_onnx kiln_onnx;
 /* NULL after an error, which says what is wrong where: KILN_EIO, KILN_EFORMAT, KILN_EUNSUPPORTED, KILN_EMEMORY. */
 KILN_API kiln_onnx *kiln_onnx_load_at(kiln_site at, kiln *k, const char *path);
@@ -25,7 +25,8 @@ KILN_API bool kiln_onnx_describe_json(FILE *to, const kiln_onnx *m); /* one JSON
 
 /* Calls the model: kiln_onnx_call(m, KILN_IN(x), y, 1). Inputs in the model's order, without those that the model has values for; as many
  * outputs as it has. The first call with other dtypes or sizes traces and compiles it, as any function (function.h); in an eager
- * engine (kiln_eager) it runs node by node, with the same bits. The numbers of an input from which sizes follow, such as a shape that is
+ * engine (kiln_eager) it runs node by node, with the same bits. Indices out of range, as of Gather, are errors where they are known: in
+ * an eager engine on the host, and constants everywhere; compiled code clamps them as kiln_gather does, a checked engine refuses them. The numbers of an input from which sizes follow, such as a shape that is
  * an input, are part of what is traced, and at most 4 KiB. False after an error, and then out is poison: KILN_EUNSUPPORTED names all
  * operators that Kiln does not have, or not in the version that the model imports. */
 KILN_API bool kiln_onnx_call_at(kiln_site at, kiln_onnx *m, kiln_operands in, kiln_tensor **out, int nout);
