@@ -69,7 +69,8 @@ static Value fold_constants(const Folding *f)
         const DType own = (DType)type.dtype;
         type.dtype = (uint8_t)ATTRS(bitcast, f->attr)->to;
         r = scalar_bitcast(own, (DType)type.dtype, arg[0]);
-        if ((dtype_is_float(from) && isnan(arg[0].f)) || (dtype_is_float(type.dtype) && isnan(r.f))) return 0; /* its bits are not kept */
+        /* the bits of a NaN are not kept */
+        if ((dtype_is_float(from) && isnan(arg[0].f)) || (dtype_is_float(type.dtype) && isnan(r.f))) return 0;
     } else if (def->flags & OPF_CAST) {
         type.dtype = (uint8_t)ATTRS(cast, f->attr)->to;
         r = scalar_cast(from, (DType)type.dtype, f->nattr > 1, arg[0]);

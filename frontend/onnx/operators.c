@@ -24,7 +24,9 @@ static const Operator operators[] = {
 #include "operators.def"
 };
 
-OperatorFn op_adagrad, op_adam, op_array_features, op_binarizer, op_flex_attention, op_gradient, op_momentum;
+OperatorFn op_adagrad, op_adam, op_array_features, op_binarizer, op_feature_vectorizer, op_flex_attention, op_gradient, op_imputer,
+    op_label_encoder, op_linear_classifier, op_linear_regressor, op_momentum, op_normalizer, op_one_hot_encoder, op_scaler,
+    op_svm_regressor, op_tree_classifier, op_tree_ensemble, op_tree_regressor;
 
 /* Of other domains, each in all versions up to `newest`. */
 static const struct {
@@ -37,7 +39,19 @@ static const struct {
     {"ai.onnx.preview.training", 1, {"Momentum", 1, op_momentum, false, 0, {.number = 0}}},
     {"ai.onnx.preview", 1, {"FlexAttention", 1, op_flex_attention, false, 0, {.number = 0}}},
     {"ai.onnx.ml", 5, {"ArrayFeatureExtractor", 1, op_array_features, false, 0, {.number = 0}}},
-    {"ai.onnx.ml", 5, {"Binarizer", 1, op_binarizer, false, 0, {.number = 0}}}};
+    {"ai.onnx.ml", 5, {"Binarizer", 1, op_binarizer, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"FeatureVectorizer", 1, op_feature_vectorizer, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"Imputer", 1, op_imputer, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"LabelEncoder", 2, op_label_encoder, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"LinearClassifier", 1, op_linear_classifier, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"LinearRegressor", 1, op_linear_regressor, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"Normalizer", 1, op_normalizer, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"OneHotEncoder", 1, op_one_hot_encoder, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"SVMRegressor", 1, op_svm_regressor, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"Scaler", 1, op_scaler, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"TreeEnsemble", 5, op_tree_ensemble, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"TreeEnsembleClassifier", 1, op_tree_classifier, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"TreeEnsembleRegressor", 1, op_tree_regressor, false, 0, {.number = 0}}}};
 
 static bool is_named(Bytes b, const char *name) { return bytes_equal(b, (Bytes){(const uint8_t *)name, strlen(name)}); }
 
