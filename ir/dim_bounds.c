@@ -1,7 +1,7 @@
 /* dim_bounds: the least and the greatest value of a sum over all values of its symbols. Sizes are
  * kept expanded, so (h-2)*(w-2) is h*w-2*h-2*w+4 and bounds term by term say little. Three
- * readings of the same polynomial are taken, and the tightest wins: factors that all terms share
- * are taken out; it is evaluated at the corners of the box of its atoms, which bound it (Bernstein
+ * readings of the same polynomial are taken, and the tightest wins: factors that all terms share,
+ * numbers too, are taken out; it is evaluated at the corners of the box of its atoms, which bound it (Bernstein
  * coefficients; exact where no atom is squared); and a floor division or maximum is replaced by what
  * it lies between, which relates it to the symbols inside it. Relies on dim_sum.h. The result depends
  * on the sum alone, never on how or when it was made; work and memory are bounded. */
@@ -331,11 +331,29 @@ static bool shared_power(const Poly *p, uint8_t *power)
     return any;
 }
 
+/* What divides all coefficients. */
+static int64_t shared_number(const Poly *p)
+{
+    int64_t common = 0;
+    for (uint32_t i = 0; i < p->n && common != 1; i++)
+        for (int64_t v = p->t[i].coef; v != 0;) {
+            const int64_t rest = common % v;
+            common = v, v = rest;
+        }
+    return common < 0 ? -common : common;
+}
+
 static Range range(Bounds *b, const Poly *p)
 {
     uint8_t shared[ATOMS];
     Range r = by_terms(b, p);
     if (p->n < 2 || b->depth == DEPTH || !afford(b, p->n * b->natom)) return r;
+    const int64_t by = shared_number(p);
+    if (by > 1) {
+        Poly rest = *p;
+        for (uint32_t i = 0; i < rest.n; i++) rest.t[i].coef /= by;
+        return meet(r, range_mul((Range){by, by}, range(b, &rest)));
+    }
     b->depth++;
     if (shared_power(p, shared)) {
         Poly rest = *p;

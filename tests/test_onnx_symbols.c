@@ -255,6 +255,7 @@ static void resizes(void **state)
         {FOUR "Sub #10 t > d | Concat #1,1 d #3 > z axis=0 | "
               "Resize i _ _ z > r mode=:nearest nearest_mode=:floor coordinate_transformation_mode=:asymmetric" BACK,
             1, {9, 8, 7, 6, 5, 4, 3, 2, 1}},
+        {FOUR "Resize i _ %1,1,1.3,1 > r mode=:linear" BACK, 1, {1, 2, 3, 5, 6, 7, 9, 10, 11}},
         {FOUR "Mul t #2 > d | Concat #1,1 d #5 > z axis=0 | "
               "Resize i %0,0,.25,0,1,1,.75,1 _ z > r mode=:linear coordinate_transformation_mode=:tf_crop_and_resize" BACK,
             1, {2, 4, 6, 8, 10, 12, 14, 16, 18}});
@@ -281,6 +282,10 @@ static void arithmetic(void **state)
         {T "Max t #4 > a | Min a #7 > b | ConstantOfShape b > y", 0, {4, 4, 4, 4, 4, 5, 6, 7, 7, 7}},
         {T "Clip t $2 $6 > b | ConstantOfShape b > y", 0, {2, 2, 2, 3, 4, 5, 6, 6, 6, 6}},
         {T "Mod #-1 t > b | ConstantOfShape b > y", 1, {0, 1, 2, 3, 4, 5, 6, 7, 8}},
+        {T "Mod #5 t > b | ConstantOfShape b > y", 1, {0, 1, 2, 1, 0, 5, 5, 5, 5}},
+        {T "Mod #-5 t > b | ConstantOfShape b > y", 1, {0, 1, 1, 3, 0, 1, 2, 3, 4}},
+        {T "Mod t #4 > m | Sub #4 m > l | Mod l #4 > p | Add t p > all | Mod #2 all > b | ConstantOfShape b > y", 1,
+            {2, 2, 2, 2, 2, 2, 2, 2, 2}},
         {T "Div t #2 > h | Mod h t > b | ConstantOfShape b > y", 1, {0, 1, 1, 2, 2, 3, 3, 4, 4}},
         {T "Mul t t > a | Div a t > b | ConstantOfShape b > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
         {"Shape x > s | ReduceProd s > p keepdims=0 | Unsqueeze p #0 > a | ConstantOfShape a > y", 0, {0, 3, 6, 9, 12, 15, 18, 21, 24, 27}},
@@ -306,6 +311,10 @@ static void floats(void **state)
         {T "Cast t > f to=1 | Div f %3 > g | Ceil g > h | Cast h > a to=7 | ConstantOfShape a > y", 0, {0, 1, 1, 1, 2, 2, 2, 3, 3, 3}},
         {T "Cast t > f to=1 | Sub f %4.5 > g | Cast g > i to=7 | Abs i > a | ConstantOfShape a > y", 0,
             {4, 3, 2, 1, 0, 0, 1, 2, 3, 4}},
+        {T "Cast t > f to=1 | Mul f %1.3 > g | Floor g > h | Cast h > a to=7 | ConstantOfShape a > y", 0,
+            {0, 1, 2, 3, 5, 6, 7, 9, 10, 11}},
+        {T "Cast t > f to=1 | Mul %.7 f > g | Cast g > a to=7 | ConstantOfShape a > y", 0, {0, 0, 1, 2, 2, 3, 4, 4, 5, 6}},
+        {T "Cast t > f to=1 | Mul f %.7 > g | Mul x g > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
         {T "Cast t > f to=1 | Div f %3 > g | Mul x g > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
         {T "Cast t > f to=11 | Mul f f > g | Cast g > h to=1 | Sub x h > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
         {T "Sub #2 t > m | Cast m > f to=1 | Mul x f > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}});

@@ -45,7 +45,8 @@ kiln_tensor *held_tensor(Call *c, Held *h)
     if (h->rank == 2 && tensor_ok(all))
         all = reshape_to(c->t, c->at, all, (const Dim[]){h->columns ? h->sizes / h->columns : 0, h->columns}, 2);
     if (h->sort && tensor_ok(all)) all = cast_to(c->t, c->at, all, (DType)h->sort);
-    return h->t = h->over > 1 ? kiln_div_at(c->at, of(all), KILN_OPERAND((double)h->over)) : all;
+    if (h->over > 1) all = kiln_div_at(c->at, of(all), KILN_OPERAND((double)h->over));
+    return h->t = h->times != 0 ? kiln_mul_at(c->at, of(all), KILN_OPERAND(h->times)) : all;
 }
 
 kiln_tensor *tensor(Call *c, uint32_t i)
@@ -104,7 +105,7 @@ bool sizes(Call *c, uint32_t i, const Known **at, int *n)
     if (!h->size && tensor_ok(h->t) && (!c->t->trace || h->constant) && !read_sizes(c, h)) return false;
     *at = h->size;
     *n = h->sizes;
-    if (h->size && h->over <= 1 && h->rank < 2) return true;
+    if (h->size && h->over <= 1 && h->times == 0 && h->rank < 2) return true;
     fail(c->t, c->at, KILN_EUNSUPPORTED, "onnx: input %u, '%s', must be known while the function is traced, but it is computed", i,
         shown(c->node->node->input.at[i]).text);
     return false;

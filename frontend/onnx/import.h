@@ -27,6 +27,7 @@ typedef struct Held {
     int sizes, rank;         /* how many; 0: one number, 1: a row, 2: rows of so many */
     int columns;             /* of rank 2 */
     int64_t over;            /* of floats: what the numbers are divided by; 0: nothing */
+    double times;            /* of floats: what they are multiplied by, and rounded once; 0: nothing */
     uint8_t sort;            /* the dtype of sizes that have no t yet; DT_NONE: i64 */
     const struct Many *many; /* a sequence */
     bool unseen;             /* of a survey: nobody knows what this is */

@@ -85,7 +85,7 @@ bool known_number(Call *c, uint32_t i, bool *known, int64_t *v)
     *known = false;
     if (h->many || h->nothing) return tensor_ok(tensor(c, i));
     if (!h->size && tensor_ok(h->t) && (!c->t->trace || h->constant) && !read_sizes(c, h)) return false;
-    *known = h->size && h->sizes == 1 && h->over <= 1 && !known_symbol(h->size[0]);
+    *known = h->size && h->sizes == 1 && h->over <= 1 && h->times == 0 && !known_symbol(h->size[0]);
     if (*known) *v = h->size[0];
     return true;
 }

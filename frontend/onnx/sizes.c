@@ -41,6 +41,7 @@ bool sizes_put(Call *c, uint32_t i, const Known *v, Held like)
         .rank = like.rank,
         .columns = like.columns,
         .over = like.over > 1 ? like.over : 0,
+        .times = like.times,
         .sort = (uint8_t)sort_of(&like)};
     return true;
 }
@@ -99,8 +100,10 @@ static bool worth(Call *c)
         floats |= c->in[i].size && is_float(&c->in[i]);
     }
     for (uint32_t i = 0; some && i < c->nin; i++) {
-        if (floats && c->in[i].constant && !c->in[i].size && c->in[i].t && is_float(&c->in[i])) read_floats(c, i);
-        if (has(c, i) && !c->in[i].size) return false;
+        const bool real = c->in[i].t && c->in[i].constant && is_float(&c->in[i]);
+        if (floats && real && !c->in[i].size) read_floats(c, i);
+        if (has(c, i) && !c->in[i].size && !(floats && real && is(c, "Mul"))) return false;
+        if (c->in[i].times != 0 && c->nin != 1) return false;
     }
     return some;
 }
@@ -132,8 +135,23 @@ static bool folded(Call *c, Fn *fn, bool asks)
     return sizes_put(c, 0, to, like);
 }
 
+/* By one constant float that is no whole number over a power of two, as 0.1 is none: that it is multiplied is noted. */
+static bool noted(Call *c, const Held *x, uint32_t by)
+{
+    const Held *f = &c->in[by];
+    double at[1];
+    int n;
+    if (x->over > 1 || x->sizes > 64 || f->t->type.rank > x->rank || kiln_elements(f->t) != 1 || !reals(c, by, at, 1, &n))
+        return false;
+    if (!(at[0] > 0 && at[0] < 0x1p20)) return false;
+    Held like = *x;
+    like.t = NULL, like.times = at[0];
+    return sizes_put(c, 0, x->size, like);
+}
+
 static bool multiplied(Call *c)
 {
+    if (c->nin == 2 && !c->in[0].size != !c->in[1].size) return noted(c, &c->in[!c->in[0].size], c->in[0].size != NULL);
     const int64_t a = over_of(&c->in[0]), b = over_of(&c->in[1]);
     Held like;
     Known to[65];
@@ -208,6 +226,25 @@ static Known same(const Call *c, Known x, int64_t by) { return (void)c, (void)by
 
 typedef Known Of(const Call *c, Known x, int64_t by);
 
+/* Rounded down what is multiplied by a float that was noted. */
+static bool scaled(Call *c, DType to)
+{
+    const Held *x = &c->in[0];
+    Known v[65];
+    Held like = *x;
+    for (int j = 0; j < x->sizes; j++) {
+        if (known_lo(c, x->size[j]) < 0) return false;
+        const bool single = sort_of(x) == DT_f32;
+        const Dim d = known_symbol(x->size[j]) ? extent_scaled(c->t, c->at, known_dim(x->size[j]), x->times, single) : DIM_BAD;
+        if (known_symbol(x->size[j]))
+            v[j] = d == DIM_BAD ? KNOWN_BAD : known_of(d);
+        else
+            v[j] = (Known)(single ? (double)floorf((float)x->size[j] * (float)x->times) : floor((double)x->size[j] * x->times));
+    }
+    like.t = NULL, like.times = 0, like.sort = (uint8_t)to;
+    return sizes_put(c, 0, v, like);
+}
+
 /* Whole: what comes out is not over anything. */
 static bool mapped(Call *c, Of *fn, DType to, bool whole_now)
 {
@@ -215,6 +252,8 @@ static bool mapped(Call *c, Of *fn, DType to, bool whole_now)
     Known v[65];
     Held like = *x;
     if (c->nin != 1 || x->sizes > 64) return false;
+    if (x->times != 0 && (fn == cut_off || fn == down)) return scaled(c, to);
+    if (x->times != 0 && (fn != same || to != sort_of(x))) return false;
     for (int j = 0; j < x->sizes; j++) v[j] = fn(c, x->size[j], over_of(x));
     like.t = NULL, like.sort = (uint8_t)to;
     if (whole_now) like.over = 0;

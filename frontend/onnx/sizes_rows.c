@@ -17,7 +17,7 @@ static int along(const Held *h, int axis)
 static Held like(const Held *h, int n, int rank, int columns)
 {
     const uint8_t sort = h->t ? h->t->type.dtype : h->sort;
-    return (Held){.sizes = n, .rank = rank, .columns = columns, .over = h->over, .sort = sort};
+    return (Held){.sizes = n, .rank = rank, .columns = columns, .over = h->over, .times = h->times, .sort = sort};
 }
 
 static bool as(Call *c, const Held *x, int rank, int columns) { return sizes_put(c, 0, x->size, like(x, x->sizes, rank, columns)); }
@@ -26,7 +26,7 @@ static bool as(Call *c, const Held *x, int rank, int columns) { return sizes_put
 static bool plain(const Call *c, uint32_t i, int64_t *at, int most, int *n)
 {
     const Held *h = &c->in[i];
-    if (h->sizes > most || h->over > 1) return false;
+    if (h->sizes > most || h->over > 1 || h->times != 0) return false;
     for (int j = 0; j < h->sizes; j++) {
         if (known_symbol(h->size[j])) return false;
         at[j] = h->size[j];
@@ -68,7 +68,7 @@ static bool concat(Call *c)
     Known to[MOST];
     int n = 0;
     for (uint32_t i = 0; i < c->nin; i++) {
-        if (c->in[i].rank != 1 || c->in[i].over != c->in[0].over) return false;
+        if (c->in[i].rank != 1 || c->in[i].over != c->in[0].over || c->in[i].times != 0) return false;
         for (int j = 0; j < c->in[i].sizes; j++) {
             if (n == MOST) return false;
             to[n++] = c->in[i].size[j];
@@ -238,7 +238,7 @@ static bool reduced(Call *c, Known (*fn)(const Call *c, Known x, Known y), Known
     const Held *x = &c->in[0];
     int64_t at[2];
     int n;
-    if (x->rank > 1 || x->over > 1 || !axes_of(c, 1, x->rank, at, &n)) return false;
+    if (x->rank > 1 || x->over > 1 || x->times != 0 || !axes_of(c, 1, x->rank, at, &n)) return false;
     if (n <= 0 && attr_int(c, "noop_with_empty_axes", 0)) return as(c, x, x->rank, 0);
     if (x->sizes == 0 && none == KNOWN_BAD) return false;
     Known all = x->sizes ? x->size[0] : none;

@@ -81,6 +81,20 @@ Known known_div(const Call *c, Known x, Known y)
     return known_sub(c, above, known_floordiv(c, known_max(c, known_sub(c, 0, x), 0), y));
 }
 
+/* Of a plain x that y may be nearer to 0 than: for few values of y those are told apart. */
+static Known few_remainders(const Call *c, int64_t x, Known y)
+{
+    enum { FEW = 16 };
+    const int64_t lo = known_lo(c, y), reach = x < 0 ? -x : x, hi = MIN_OF(known_hi(c, y), reach);
+    if (hi - lo >= FEW) return KNOWN_BAD;
+    Known r = x < 0 ? known_add(c, y, x) : x;
+    for (int64_t v = lo; v <= hi; v++) {
+        const int64_t is = known_mod(c, x, v), would = x < 0 ? v + x : x;
+        r = known_add(c, r, known_mul(c, known_equal(c, y, v), is - would));
+    }
+    return known_max(c, r, 0); /* which says so of it */
+}
+
 /* Of a whole multiple, or of what is nearer to 0 than y is. */
 static Known remainder_of(const Call *c, Known x, Known y)
 {
@@ -88,6 +102,7 @@ static Known remainder_of(const Call *c, Known x, Known y)
     const Known above = known_add(c, x, y), below = known_sub(c, y, x);
     const bool near = above != KNOWN_BAD && below != KNOWN_BAD && known_lo(c, above) >= 0 && known_lo(c, below) >= 1;
     if (near) return known_add(c, x, known_mul(c, known_negative(c, x), y));
+    if (!known_symbol(x)) return few_remainders(c, x, y);
     return divided_exactly(c, x, y) == KNOWN_BAD ? KNOWN_BAD : 0;
 }
 

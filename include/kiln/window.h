@@ -133,7 +133,7 @@ typedef struct kiln_resizing {
 } kiln_resizing;
 /* x along the axes named: with the nearest elements (any dtype), or with weighed means of 2 or 4 elements, or more with antialias (floats;
  * 16-bit floats compute in f32 and round once), axis by axis. A size that is a symbol takes a size, or a scale that is a whole number over a
- * power of two, and neither antialias nor an aspect. Gradient to x. */
+ * power of two, or any other if the symbol has no more than 2^16 values, and neither antialias nor an aspect. Gradient to x. */
 KILN_API kiln_tensor *kiln_resize_sized(kiln_site at, kiln_operand x, kiln_axes axes, const kiln_resizing *options, size_t size);
 
 /* ---- reading between elements ------------------------------------------------------------------------------------------------------ */
