@@ -127,7 +127,7 @@ kiln_tensor *window_room(Thread *t, kiln_site at, const Geometry *g, const kiln_
         Dim needs = dim_add(NULL, dim_mul(NULL, g->size[i] - 1, apart), 1);
         if (needs != DIM_BAD && g->ceil) needs = MAX_OF(needs - stride + 1, 1);
         if (needs != DIM_BAD && needs <= most + pad[0] + pad[1])
-            x = axis_at_least(t, at, g->op, x, g->first + i, needs - pad[0] - pad[1]);
+            x = axis_at_least(t, at, g->op, x, g->first + i, MAX_OF(needs - pad[0] - pad[1], 0));
     }
     return x;
 }
