@@ -230,8 +230,8 @@ void export_nodes(Export *x)
         if (op == OP_param || op == OP_constant || op == OP_broadcast || op == OP_iota || op == OP_dim_size) continue;
         if (op == OP_assert || (n->nout != 0 && !is[n->out])) continue; /* no model has assertions */
         x->at->now = n;
-        if (op_def[op].flags & OPF_REGION) {
-            export_region(x, n);
+        if (op_def[op].flags & OPF_REGION || op == OP_attention) {
+            op == OP_attention ? export_attended(x, n) : export_region(x, n);
             continue;
         }
         const Named y = op_def[op].flags & OPF_ELEMENTWISE && op != OP_cast ? export_elementwise(x, n) : export_structured(x, n);

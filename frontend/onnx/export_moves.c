@@ -145,41 +145,6 @@ static Named multiplied(Export *x, const Node *n)
     return NODE(x, a != to ? "MatMulInteger" : "MatMul", export_value(x, n->in[0]), export_value(x, n->in[1]));
 }
 
-/* Row r sees key j if r mod period + after >= j + before. */
-static Named causal(Export *x, const Node *n, const struct attention_attrs *a, Named scores)
-{
-    const int64_t rows = type_of(x, n->in[0])->dim[1], keys = type_of(x, n->in[1])->dim[1];
-    if (rows < 0 || keys < 0 || a->period < 1 || a->before < 0 || a->after < 0)
-        return export_wrong(x, "attention", "causal, of open sizes");
-    const Scalar zero = {.i = 0}, step = {.i = 1};
-    const Named row = NODE(
-        x, "Range", export_scalar(x, DT_i64, zero), export_scalar(x, DT_i64, (Scalar){.i = rows}), export_scalar(x, DT_i64, step));
-    const Named key = NODE(x, "Range", export_scalar(x, DT_i64, (Scalar){.i = a->before - a->after}),
-        export_scalar(x, DT_i64, (Scalar){.i = a->before - a->after + keys}), export_scalar(x, DT_i64, step));
-    const Named place = NODE(x, "Mod", row, export_scalar(x, DT_i64, (Scalar){.i = a->period}));
-    const Named sees = NODE(x, "GreaterOrEqual", export_reshape(x, place, (const Dim[]){rows, 1}, 2), key);
-    const DType t = (DType)type_of(x, n->in[0])->dtype;
-    return NODE(x, "Where", sees, scores, export_scalar(x, t, (Scalar){.f = -__builtin_inf()}));
-}
-
-static Named attended(Export *x, const Node *n)
-{
-    const struct attention_attrs *a = ATTRS(attention, n->attr->at);
-    const DType t = (DType)type_of(x, n->in[0])->dtype;
-    const int64_t turn[] = {0, 2, 1};
-    Named scores = NODE(x, "MatMul", export_value(x, n->in[0]), export_transpose(x, export_value(x, n->in[1]), turn, 3));
-    scores = NODE(x, "Mul", scores, export_scalar(x, t, (Scalar){.f = attr_f64(a->scale)}));
-    const double cap = attr_f64(a->cap);
-    if (cap != 0) {
-        const Named c = export_scalar(x, t, (Scalar){.f = cap});
-        scores = NODE(x, "Mul", NODE(x, "Tanh", NODE(x, "Div", scores, c)), c);
-    }
-    bool whole = true;
-    scores = NODE(x, "Add", scores, export_loose(x, n->in[3], &whole));
-    if (a->causal) scores = causal(x, n, a, scores);
-    return NODE(x, "MatMul", with_axis(x, "Softmax", -1, &scores, 1), export_value(x, n->in[2]));
-}
-
 Named export_structured(Export *x, const Node *n)
 {
     const int64_t *at = n->attr->at;
@@ -216,7 +181,8 @@ Named export_structured(Export *x, const Node *n)
     case OP_matmul: return multiplied(x, n);
     case OP_conv: return export_conv(x, n);
     case OP_conv_filter: return export_conv_filter(x, n);
-    case OP_attention: return attended(x, n);
+    case OP_attention_query:
+    case OP_attention_keys: return export_attention(x, n);
     default: return export_wrong(x, op_def[n->op].name, "ONNX has no such operator");
     }
 }
