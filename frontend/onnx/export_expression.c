@@ -77,12 +77,12 @@ static Named exp_less_1(Export *x, DType t, Named v)
     return NODE(x, "Where", NODE(x, "Less", NODE(x, "Abs", v), one), near, NODE(x, "Sub", NODE(x, "Exp", v), one));
 }
 
-/* 2 atanh(x / (2 + x)), which does not cancel, up to 1/2 */
+/* x log(w) / (w - 1) with w = 1 + x as it was rounded, which gives back what that lost (Kahan); x where w is 1. */
 static Named log_of_1_more(Export *x, DType t, Named v)
 {
-    const Named at = NODE(x, "Atanh", NODE(x, "Div", v, NODE(x, "Add", v, number(x, t, 2))));
-    const Named far = NODE(x, "Log", NODE(x, "Add", v, number(x, t, 1)));
-    return NODE(x, "Where", NODE(x, "Less", NODE(x, "Abs", v), number(x, t, 0.5)), NODE(x, "Add", at, at), far);
+    const Named one = number(x, t, 1), w = NODE(x, "Add", v, one), log_w = NODE(x, "Log", w), less = NODE(x, "Sub", w, one);
+    const Named near = NODE(x, "Mul", log_w, NODE(x, "Div", v, less)), far = NODE(x, "Greater", v, number(x, t, 1e9));
+    return NODE(x, "Where", NODE(x, "Equal", less, number(x, t, 0)), v, NODE(x, "Where", far, log_w, near));
 }
 
 /* The third power's root in f64; a step of Newton's where that is the dtype. */
@@ -207,10 +207,10 @@ static Named shifted(const Walk *w, DType t, bool left, Named v, Named by)
     if (u != t) v = export_cast(x, v, u), by = export_cast(x, by, u);
     const bool within = w->second && *w->second >= 0 && (double)*w->second <= most;
     const Named beyond = within ? NULL : NODE(x, "Greater", by, number(x, u, most));
-    if (beyond) by = NODE(x, "Where", beyond, number(x, u, most), by);
+    if (beyond) by = NODE(x, "Min", by, number(x, u, most));
     Named y = export_node(x, "BitShift", OPERANDS(v, by), &way, 1);
-    if (beyond && !low) y = NODE(x, "Where", beyond, number(x, u, 0), y);
     if (u != t) y = export_cast(x, y, t);
+    if (beyond && !low) y = NODE(x, "Where", beyond, number(x, t, 0), y);
     return low ? NODE(x, "Where", low, NODE(x, "BitwiseNot", y), y) : y;
 }
 

@@ -8,9 +8,10 @@ typedef enum Class {
     OF_BF16 = 1,
     OF_F8 = 2,
     OF_BOOL = 4,
-    OF_BYTES = 8,    /* i8, u8 */
-    OF_SHORTS = 16,  /* i16, u16 */
-    OF_UNSIGNED = 32 /* whatever their bits */
+    OF_BYTES = 8,     /* i8, u8 */
+    OF_SHORTS = 16,   /* i16, u16 */
+    OF_UNSIGNED = 32, /* whatever their bits */
+    OF_U64 = 64
 } Class;
 
 static bool is_of(DType t, uint32_t classes)
@@ -19,6 +20,7 @@ static bool is_of(DType t, uint32_t classes)
     if (t == DT_f8_e4m3 || t == DT_f8_e5m2) return classes & OF_F8;
     if (t == DT_bool) return classes & OF_BOOL;
     if (dtype_info[t].kind == DK_UINT && classes & OF_UNSIGNED) return true;
+    if (t == DT_u64) return classes & OF_U64;
     return dtype_is_int(t) && ((dtype_bytes(t) == 1 && classes & OF_BYTES) || (dtype_bytes(t) == 2 && classes & OF_SHORTS));
 }
 
@@ -38,7 +40,7 @@ static const struct {
     {"ConvTranspose", OF_BF16, 22}, {"Cos", OF_BF16, 22}, {"Cosh", OF_BF16, 22}, {"Round", OF_BF16, 22}, {"Sin", OF_BF16, 22},
     {"Sinh", OF_BF16, 22}, {"Softplus", OF_BF16, 22}, {"Softsign", OF_BF16, 22}, {"Tan", OF_BF16, 22}, {"TopK", OF_BF16, 24}};
 
-/* What no opset has; of operators that are not here, floats of 8 bits. */
+/* What no opset has, and of integers what ONNX Runtime does not compute; of operators that are not here, floats of 8 bits. */
 static const struct {
     const char *op;
     uint32_t of;
@@ -46,9 +48,11 @@ static const struct {
     {"Transpose", 0}, {"Unsqueeze", 0}, {"ArgMax", OF_F8 | OF_BOOL}, {"ArgMin", OF_F8 | OF_BOOL}, {"TopK", OF_F8 | OF_BOOL},
     {"CumSum", OF_F8 | OF_BOOL | OF_BYTES | OF_SHORTS}, {"MatMul", OF_F8 | OF_BOOL | OF_BYTES | OF_SHORTS},
     {"ReduceSum", OF_F8 | OF_BOOL | OF_BYTES | OF_SHORTS}, {"ReduceProd", OF_F8 | OF_BOOL | OF_BYTES | OF_SHORTS},
-    {"ReduceMax", OF_F8 | OF_SHORTS}, {"ReduceMin", OF_F8 | OF_SHORTS}, {"Neg", OF_F8 | OF_UNSIGNED}};
+    {"ReduceMax", OF_F8 | OF_SHORTS}, {"ReduceMin", OF_F8 | OF_SHORTS}, {"Neg", OF_F8 | OF_UNSIGNED}, {"Max", OF_F8 | OF_SHORTS},
+    {"Min", OF_F8 | OF_SHORTS}, {"Where", OF_F8 | OF_SHORTS | OF_U64}};
 
-/* A wider dtype has all numbers of the narrower one, and of sums and products of integers the same low bits. */
+/* A wider dtype has all numbers of the narrower one, and of sums and products of integers the same low bits; i64 has those of u64.
+ */
 DType export_has(const char *op, DType t)
 {
     uint32_t lacks = OF_F8;

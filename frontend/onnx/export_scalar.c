@@ -74,23 +74,9 @@ static Named of_bools(Export *x, Op op, const Named *in)
     case OP_gt: return NODE(x, "And", in[0], NODE(x, "Not", in[1]));
     case OP_ge: return NODE(x, "Or", in[0], NODE(x, "Not", in[1]));
     case OP_relu: return in[0];
+    case OP_where: return NODE(x, "Or", NODE(x, "And", in[0], in[1]), NODE(x, "And", NODE(x, "Not", in[0]), in[2]));
     default: return NULL;
     }
-}
-
-/* One node, which rounds once; NULL: there is none. */
-static Named of_one_node(Export *x, Op op, DType t, const Named *in, uint32_t n)
-{
-    if (t == DT_bool && op != OP_where && op != OP_eq) return of_bools(x, op, in);
-    if (op == OP_relu && dtype_info[t].kind == DK_UINT) return in[0];
-    if (op == OP_pow && !dtype_is_float(t) && t != DT_i32 && t != DT_i64)
-        return export_wrong(x, "pow", "of integers, ONNX has those of i32 and i64 alone");
-    if (same[op]) return export_node(x, same[op], in, n, NULL, 0);
-    if (of_floats[op] && dtype_is_float(t)) return export_node(x, of_floats[op], in, n, NULL, 0);
-    const char *function = export_function(op);
-    if (function && dtype_is_float(t)) return export_node(x, function, in, n, NULL, 0);
-    if (op == OP_gelu_tanh) return export_node(x, "Gelu", in, 1, &(Given){.name = "approximate", .text = "tanh"}, 1);
-    return NULL;
 }
 
 /* The second operand's integer, where all its elements are one that is known. */
@@ -101,15 +87,45 @@ static const int64_t *second(const Export *x, const Node *n)
     return by && by->op == OP_constant ? &ATTRS(constant, by->attr->at)->value : NULL;
 }
 
+/* v to a power that is known, by squares, of which integers wrap as in Kiln. */
+static Named raised(Export *x, Named v, int64_t to)
+{
+    Named y = NULL;
+    for (; to > 0; to >>= 1) {
+        if (to & 1) y = y ? NODE(x, "Mul", y, v) : v;
+        if (to > 1) v = NODE(x, "Mul", v, v);
+    }
+    return y;
+}
+
+/* One node, which rounds once; NULL: there is none. */
+static Named of_one_node(Export *x, const Node *node, DType t, const Named *in)
+{
+    const Op op = (Op)node->op;
+    const uint32_t n = node->nin;
+    const int64_t *by = second(x, node);
+    if (t == DT_bool && op != OP_eq) return of_bools(x, op, in);
+    if (op == OP_relu && dtype_info[t].kind == DK_UINT) return in[0];
+    if (op == OP_relu && !dtype_is_float(t)) return NODE(x, "Max", in[0], export_scalar(x, t, (Scalar){.i = 0}));
+    if (op == OP_pow && !dtype_is_float(t) && by && *by > 0) return raised(x, in[0], *by);
+    if (op == OP_pow && !dtype_is_float(t) && t != DT_i32 && t != DT_i64)
+        return export_wrong(x, "pow", "of integers to a power that is not known, ONNX has those of i32 and i64 alone");
+    if (same[op]) return export_node(x, same[op], in, n, NULL, 0);
+    if (of_floats[op] && dtype_is_float(t)) return export_node(x, of_floats[op], in, n, NULL, 0);
+    const char *function = export_function(op);
+    if (function && dtype_is_float(t)) return export_node(x, function, in, n, NULL, 0);
+    if (op == OP_gelu_tanh) return export_node(x, "Gelu", in, 1, &(Given){.name = "approximate", .text = "tanh"}, 1);
+    return NULL;
+}
+
 Named export_elementwise(Export *x, const Node *n)
 {
     Named in[3];
-    const Op op = (Op)n->op;
     const DType to = (DType)type_of(x, n->out)->dtype;
     DType t = (DType)type_of(x, n->in[n->nin - 1])->dtype;
     const uint32_t wrong = x->wrong.len;
     if (!operands(x, n, in)) return NULL;
-    const Named y = of_one_node(x, op, t, in, n->nin);
+    const Named y = of_one_node(x, n, t, in);
     if (y || x->wrong.len != wrong) return y;
     const bool narrow = dtype_is_float(t) && dtype_bytes(t) < 4;
     for (uint32_t i = 0; narrow && i < n->nin; i++)
