@@ -81,7 +81,7 @@ static Named symbol_size(Export *x, Dim d)
         if (!y) y = told_by_value(x, f, d, dim_is_made(dims, d) || dim_is_counted(dims, d));
         if (y) return y;
     }
-    return export_wrong(x, "a size", "no value that is there has it");
+    return export_wrong(x, "a size", "no input has it");
 }
 
 static Named computed_size(Export *x, const DimExpr *e)
@@ -100,6 +100,7 @@ static Named computed_size(Export *x, const DimExpr *e)
 static Named size_of(Export *x, Dim d)
 {
     if (d >= 0) return export_numbers(x, &d, 1);
+    if (d == DIM_BAD) return export_wrong(x, "a size", "below 0, or too large");
     for (const Level *f = x->at; f; f = f->outer) {
         const uint64_t *known = map_get(&f->size, (uint64_t)d);
         if (known) return (Named)(uintptr_t)*known;
@@ -230,8 +231,12 @@ void export_nodes(Export *x)
         if (op == OP_param || op == OP_constant || op == OP_broadcast || op == OP_iota || op == OP_dim_size) continue;
         if (op == OP_assert || (n->nout != 0 && !is[n->out])) continue; /* no model has assertions */
         x->at->now = n;
-        if (op_def[op].flags & OPF_REGION || op == OP_attention) {
-            op == OP_attention ? export_attended(x, n) : export_region(x, n);
+        void (*const several)(Export *, const Node *) = op == OP_attention               ? export_attended
+                                                        : op_def[op].role == ROLE_FACTOR ? export_factor
+                                                        : op_def[op].flags & OPF_REGION  ? export_region
+                                                                                         : NULL;
+        if (several) {
+            several(x, n);
             continue;
         }
         const Named y = op_def[op].flags & OPF_ELEMENTWISE && op != OP_cast ? export_elementwise(x, n) : export_structured(x, n);

@@ -1,7 +1,7 @@
 /* export: a traced graph as nodes of ONNX. export_node.c writes nodes and graphs of them, export.c has what all operators need,
  * export_scalar.c and export_expression.c what is elementwise, export_along.c what goes along axes, export_conv.c convolutions,
- * export_attention.c attention, export_region.c loops and branches, export_moves.c all others, export_opset.c the opset; save.c
- * makes a model and a file of them. Private to the room. */
+ * export_attention.c attention, export_factor.c factors, export_region.c loops and branches, export_moves.c all others,
+ * export_opset.c the opset; save.c makes a model and a file of them. Private to the room. */
 #ifndef KILN_FRONTEND_ONNX_EXPORT_H
 #define KILN_FRONTEND_ONNX_EXPORT_H
 
@@ -114,6 +114,7 @@ Named export_attention(Export *x, const Node *n); /* its gradients */
 void export_attended(Export *x, const Node *n);   /* names its results itself, as export_region does */
 Named export_conv(Export *x, const Node *n);
 Named export_conv_filter(Export *x, const Node *n);
-void export_region(Export *x, const Node *n); /* names its results itself */
+void export_region(Export *x, const Node *n); /* names its results itself, as export_factor does */
+void export_factor(Export *x, const Node *n);
 
 #endif

@@ -4,6 +4,7 @@
 /* ---- folds and orders ------------------------------------------------------------------------------------------------------ */
 static Named reduced(Export *x, const char *op, const Node *n)
 {
+    if (n->attr->len == 0) return export_value(x, n->in[0]); /* ONNX takes no axes for all */
     return export_node(x, op, OPERANDS(export_value(x, n->in[0]), export_numbers(x, n->attr->at, n->attr->len)),
         &(Given){.name = "keepdims", .i = 0}, 1);
 }

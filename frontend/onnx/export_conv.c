@@ -202,10 +202,16 @@ static Named turned(Export *x, Value v, uint32_t space, int64_t groups)
 /* ---- from the graph -------------------------------------------------------------------------------------------------------------
  */
 
-static bool of_nothing(Export *x, const Type *t, const char *op)
+/* Whether some place sees an element, as ONNX wants it of each axis. */
+static bool of_nothing(Export *x, const Space *s, bool transposed, const char *op)
 {
-    for (uint32_t i = 1; i + 1 < t->rank; i++)
-        if (t->dim[i] == 0) return export_wrong(x, op, "of images without elements"), true;
+    for (uint32_t i = 0; i < s->n; i++) {
+        const Dim in = s->in[i], taps = s->taps[i];
+        const bool known = dim_is_const(in) && dim_is_const(taps);
+        const int64_t whole = known ? (in - 1) * s->stride[i] + 1 : 0;
+        if (known && (in == 0 || (transposed ? whole + s->low[i] <= 0 : in + s->low[i] <= 0)))
+            return export_wrong(x, op, "of images of which no place sees an element"), true;
+    }
     return false;
 }
 
@@ -213,13 +219,13 @@ Named export_conv(Export *x, const Node *n)
 {
     const struct conv_attrs *a = ATTRS(conv, n->attr->at);
     const Type *t = type_of(x, n->in[0]), *w = type_of(x, n->in[1]);
-    if (of_nothing(x, t, "conv")) return NULL;
     const uint32_t space = t->rank - 2u, off = 3 - space; /* axes that are not there come first */
     const bool spreads = a->spread[0] > 1 || a->spread[1] > 1 || a->spread[2] > 1;
     Space s = {space, (spreads ? a->spread : a->stride) + off, a->dilation + off, a->low + off, .groups = a->groups};
     memcpy(s.in, t->dim + 1, space * sizeof *s.in);
     memcpy(s.taps, w->dim, space * sizeof *s.taps);
     memcpy(s.out, a->out, space * sizeof *s.out);
+    if (of_nothing(x, &s, spreads, "conv")) return NULL;
     const Named v = channels_moved(x, export_value(x, n->in[0]), space, true);
     if (!spreads)
         return channels_moved(
@@ -236,13 +242,13 @@ Named export_conv_filter(Export *x, const Node *n)
     const struct conv_filter_attrs *a = ATTRS(conv_filter, n->attr->at);
     const Type *t = type_of(x, n->in[0]), *g = type_of(x, n->in[1]);
     const uint32_t space = t->rank - 2u, off = 3 - space;
-    if (of_nothing(x, t, "conv_filter")) return NULL;
     Space s = {space, a->dilation + off, a->stride + off, a->low + off, .groups = a->groups};
     Dim split[MAX_RANK], merged[MAX_RANK];
     int64_t from[MAX_RANK] = {space + 2, space + 1, 0}, filters[MAX_RANK] = {space + 1, 0}, last[MAX_RANK];
     memcpy(s.in, t->dim + 1, space * sizeof *s.in);
     memcpy(s.taps, g->dim + 1, space * sizeof *s.taps);
     memcpy(s.out, a->taps, space * sizeof *s.out);
+    if (of_nothing(x, &s, false, "conv_filter")) return NULL;
     memcpy(split, t->dim, (space + 1) * sizeof *split);
     split[space + 1] = a->groups, split[space + 2] = t->dim[space + 1] / a->groups;
     merged[0] = split[space + 2], merged[1] = dim_mul(&x->at->g->module->dims, t->dim[0], a->groups);

@@ -56,22 +56,44 @@ static Named joined(Export *x, const Node *n)
 }
 
 /* [places, taps] of one axis: where each place's taps lie. */
-static Named taps_of(Export *x, int64_t places, const struct window_attrs *w, uint32_t axis)
+static Named taps_of(Export *x, Dim places, const struct window_attrs *w, uint32_t axis)
 {
-    int64_t *at = ARENA_ARRAY(x->arena, int64_t, places * w->size[axis] + 1);
-    for (int64_t p = 0; p < places; p++)
-        for (int64_t i = 0; i < w->size[axis]; i++) at[p * w->size[axis] + i] = p * w->stride[axis] + i * w->dilation[axis];
-    return export_reshape(x, export_numbers(x, at, (uint32_t)(places * w->size[axis])), (const Dim[]){places, w->size[axis]}, 2);
+    const int64_t size = w->size[axis];
+    int64_t *at = ARENA_ARRAY(x->arena, int64_t, size + 1);
+    for (int64_t i = 0; i < size; i++) at[i] = i * w->dilation[axis];
+    const Scalar zero = {.i = 0}, one = {.i = 1}, stride = {.i = w->stride[axis]};
+    const Named all = export_reshape(x, export_sizes(x, &places, 1), NULL, 0);
+    const Named place = NODE(x, "Range", export_scalar(x, DT_i64, zero), all, export_scalar(x, DT_i64, one));
+    const Named first = export_reshape(x, NODE(x, "Mul", place, export_scalar(x, DT_i64, stride)), (const Dim[]){places, 1}, 2);
+    return NODE(x, "Add", first, export_numbers(x, at, (uint32_t)size));
 }
 
 static Named windowed(Export *x, const Node *n)
 {
     const struct window_attrs *w = ATTRS(window, n->attr->at);
     const Type *out = type_of(x, n->out);
-    if (out->dim[1] < 0 || out->dim[2] < 0) return export_wrong(x, "window", "of an image whose size is open");
     Named v = with_axis(x, "Gather", 1, OPERANDS(export_value(x, n->in[0]), taps_of(x, out->dim[1], w, 0)));
     v = with_axis(x, "Gather", 3, OPERANDS(v, taps_of(x, out->dim[2], w, 1)));
     return export_transpose(x, v, (const int64_t[]){0, 1, 3, 2, 4, 5}, 6);
+}
+
+/* [n, h, w, kh, kw, c] summed up into an image [n, height, width, c]: Col2Im has channels and windows beside each other. */
+static Named windows_added(Export *x, const Node *n)
+{
+    const struct window_add_attrs *w = ATTRS(window_add, n->attr->at);
+    DimTable *dims = &x->at->g->module->dims;
+    const Type *t = type_of(x, n->in[0]), *out = type_of(x, n->out);
+    const Dim block = dim_mul(dims, dim_mul(dims, t->dim[5], w->size[0]), w->size[1]), many = dim_mul(dims, t->dim[1], t->dim[2]);
+    for (uint32_t i = 0; i < 2; i++) {
+        const Dim reach = (w->size[i] - 1) * w->dilation[i] + 1;
+        const Dim places = dim_add(dims, dim_floordiv(dims, dim_sub(dims, out->dim[1 + i], reach), w->stride[i]), 1);
+        if (places != t->dim[1 + i]) return export_wrong(x, "window_add", "into an image that has room for more windows");
+    }
+    Named v = export_transpose(x, export_value(x, n->in[0]), (const int64_t[]){0, 5, 3, 4, 1, 2}, 6);
+    v = export_reshape(x, v, (const Dim[]){t->dim[0], block, many}, 3);
+    v = export_node(x, "Col2Im", OPERANDS(v, export_sizes(x, out->dim + 1, 2), export_numbers(x, w->size, 2)),
+        (const Given[]){{.name = "strides", .ints = w->stride, .n = 2}, {.name = "dilations", .ints = w->dilation, .n = 2}}, 2);
+    return export_transpose(x, v, (const int64_t[]){0, 2, 3, 1}, 4);
 }
 
 /* ---- places --------------------------------------------------------------------------------------------------------------- */
@@ -163,6 +185,7 @@ Named export_structured(Export *x, const Node *n)
     case OP_pad: return padded(x, n);
     case OP_concat: return joined(x, n);
     case OP_window: return windowed(x, n);
+    case OP_window_add: return windows_added(x, n);
     case OP_gather:
         return with_axis(
             x, "Gather", at[0], OPERANDS(export_value(x, n->in[0]), indices(x, n->in[1], type_of(x, n->in[0])->dim[at[0]])));

@@ -153,8 +153,8 @@ KILN_API bool kiln_onnx_inspect_sized(kiln_site at, FILE *to, kiln_onnx *m, bool
  * Writes f as a model of ONNX (opset 20, or the lowest later one that has its dtypes): what it computes of its declared inputs (.inputs), or those of its latest call.
  * Inputs are x0, x1, ..., open sizes by their names, results y0, y1, ...; captured tensors and variables are initialisers, at their values
  * now. The file appears whole or not at all. False after an error: KILN_EUNSUPPORTED names all operators that ONNX does not have, each
- * with its line, or the assignment that a model cannot hold. Branches and loops are If and Loop; assertions are left out. Indices must
- * lie within: ONNX does not clamp them. */
+ * with its line, or the assignment that a model cannot hold. Branches and loops are If and Loop; assertions are left out. Indices from
+ * outside must lie within: ONNX does not clamp them. docs/tour.md lists what is refused, and what may differ. */
 KILN_API bool kiln_onnx_save_at(kiln_site at, kiln_function *f, const char *path);
 #define kiln_onnx_save(f, path) kiln_onnx_save_at(KILN_HERE, (f), (path))
 /* The same of the first graph of a module in text form (docs/ir.md), all of whose parameters are inputs. */
