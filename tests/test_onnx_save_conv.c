@@ -13,6 +13,7 @@ static const Row row[] = {
     {"plain_2d", false, {.stride = {2, 1}, .pad = {{1, 1}, {0, 2}}, .dilation = {1, 2}, .groups = 2, .channels_first = true}, {4, {4, 2, 4, 9, 11}}, {4, {4, 3, 3, 2, 6}}},
     {"plain_1d", false, {.stride = {3}, .pad = {{2, 1}}}, {3, {3, 2, 10, 3}}, {3, {3, 4, 3, 5}}},
     {"plain_3d", false, {.stride = {1, 2, 1}, .pad = {{1, 0}, {0, 0}, {0, 1}}}, {5, {5, 1, 4, 5, 3, 2}}, {5, {5, 2, 3, 2, 2, 4}}},
+    {"plain_pads", false, {.pad = {{5, 6}, {4, 0}}}, {4, {4, 1, 3, 4, 2}}, {4, {4, 2, 2, 2, 3}}}, /* more than the filters reach */
     {"plain_same", false, {.stride = {2, 2}, .same = true}, {4, {4, 1, 7, 8, 3}}, {4, {4, 3, 3, 3, 4}}},
     {"back_2d", true, {.stride = {2, 3}, .pad = {{1, 0}, {2, 1}}, .output_pad = {1, 2}}, {4, {4, 2, 4, 5, 6}}, {4, {4, 3, 4, 3, 6}}},
     {"back_groups", true, {.stride = {2, 2}, .dilation = {1, 2}, .groups = 2, .channels_first = true}, {4, {4, 2, 6, 4, 5}}, {4, {4, 3, 2, 2, 6}}},
@@ -123,7 +124,7 @@ static void open_sizes_go_round(void **state)
 static void filters_are_not_turned_twice(void **state)
 {
     open_folder(*state);
-    kiln_function *f = made("once", value, &row[4], 1, false);
+    kiln_function *f = made("once", value, &row[5], 1, false);
     written("once", f);
     assert_true(model_has("once", "ConvTranspose"));
     assert_false(model_has("once", "Slice"));

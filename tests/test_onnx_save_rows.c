@@ -121,7 +121,7 @@ static void each_row(void **state)
     open_folder(*state);
     int failures = 0, rows = 0;
     for (Op op = OP_none; op < OP_COUNT; op++) {
-        if (!(op_def[op].flags & OPF_ELEMENTWISE) || op == OP_cast) continue;
+        if (!(op_def[op].flags & OPF_ELEMENTWISE) || op_def[op].flags & OPF_CAST) continue;
         for (DType t = DT_NONE; t < DT_COUNT; t++) {
             KILN_SCOPE(k);
             if (t != DT_NONE && in_domain(op_def[op].domain, t)) failures += row_fails(op, t), rows++;
@@ -157,8 +157,33 @@ static void each_cast(void **state)
     assert_int_equal(failures, 0);
 }
 
+/* Between dtypes of one width. */
+static void each_bit_cast(void **state)
+{
+    open_folder(*state);
+    int failures = 0, casts = 0;
+    for (DType from = DT_NONE; from < DT_COUNT; from++) {
+        for (DType to = DT_NONE; to < DT_COUNT; to++) {
+            KILN_SCOPE(k);
+            char name[64], text[256];
+            const kiln_dtype dtype = (kiln_dtype)from;
+            if (from == DT_NONE || to == DT_NONE || from == DT_bool || to == DT_bool || dtype_bytes(from) != dtype_bytes(to)) continue;
+            snprintf(name, sizeof name, "bits_%s_%s", dtype_info[from].name, dtype_info[to].name);
+            snprintf(text, sizeof text, "module {}\ngraph @main(%%1: %s[%d]) -> (%%2) {\n  %%2 = bitcast(%%1) {%s} : %s[%d]\n}\n", dtype_info[from].name, N,
+                     dtype_info[to].name, dtype_info[to].name, N);
+            failures += fails(name, text, &dtype, 1, false), casts++;
+        }
+    }
+    assert_int_equal(failures, 0);
+    assert_true(casts > 20);
+}
+
+/* Nothing is compiled: the functions are many, and called once. */
+static int never_setup(void **state) { return !(*state = kiln_open(&(kiln_options){.compile = KILN_NEVER})); }
+#define NEVER_TEST(f) cmocka_unit_test_setup_teardown(f, never_setup, front_teardown)
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {FRONT_TEST(each_row), FRONT_TEST(each_cast)};
+    const struct CMUnitTest tests[] = {NEVER_TEST(each_row), NEVER_TEST(each_cast), NEVER_TEST(each_bit_cast)};
     return cmocka_run_group_tests_name("onnx_save_rows", tests, NULL, close_folder);
 }

@@ -239,7 +239,8 @@ void export_nodes(Export *x)
             several(x, n);
             continue;
         }
-        const Named y = op_def[op].flags & OPF_ELEMENTWISE && op != OP_cast ? export_elementwise(x, n) : export_structured(x, n);
+        const Named y = op_def[op].flags & OPF_ELEMENTWISE && !(op_def[op].flags & OPF_CAST) ? export_elementwise(x, n)
+                                                                                             : export_structured(x, n);
         if (n->nout != 0) x->at->name[n->out] = y;
     }
     x->at->now = NULL;

@@ -167,6 +167,16 @@ static Named multiplied(Export *x, const Node *n)
     return NODE(x, a != to ? "MatMulInteger" : "MatMul", export_value(x, n->in[0]), export_value(x, n->in[1]));
 }
 
+/* Integers of one width have each other's bits by a Cast, which all opsets have. */
+static Named bits_of(Export *x, const Node *n)
+{
+    const DType from = (DType)type_of(x, n->in[0])->dtype, to = (DType)type_of(x, n->out)->dtype;
+    const Named v = export_value(x, n->in[0]);
+    if (from == to) return v;
+    if (dtype_is_int(from) && dtype_is_int(to)) return export_cast(x, v, to);
+    return export_node(x, "BitCast", &v, 1, &(Given){.name = "to", .i = export_number(to)}, 1);
+}
+
 Named export_structured(Export *x, const Node *n)
 {
     const int64_t *at = n->attr->at;
@@ -174,6 +184,7 @@ Named export_structured(Export *x, const Node *n)
     case OP_cast:
         return export_converted(
             x, export_value(x, n->in[0]), (DType)type_of(x, n->in[0])->dtype, (DType)ATTRS(cast, at)->to, n->attr->len > 1);
+    case OP_bitcast: return bits_of(x, n);
     case OP_leaf:
     case OP_set_size:
     case OP_custom: return export_value(x, n->in[0]);

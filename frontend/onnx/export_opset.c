@@ -11,11 +11,13 @@ typedef enum Class {
     OF_BYTES = 8,     /* i8, u8 */
     OF_SHORTS = 16,   /* i16, u16 */
     OF_UNSIGNED = 32, /* whatever their bits */
-    OF_U64 = 64
+    OF_U64 = 64,
+    OF_ALL = 128
 } Class;
 
 static bool is_of(DType t, uint32_t classes)
 {
+    if (classes & OF_ALL) return true;
     if (t == DT_bf16) return classes & OF_BF16;
     if (t == DT_f8_e4m3 || t == DT_f8_e5m2) return classes & OF_F8;
     if (t == DT_bool) return classes & OF_BOOL;
@@ -38,13 +40,14 @@ static const struct {
 } later[] = {{"Pad", OF_F8, 21}, {"Transpose", OF_F8, 21}, {"Unsqueeze", OF_F8, 21}, {"Acos", OF_BF16, 22}, {"Acosh", OF_BF16, 22},
     {"Asin", OF_BF16, 22}, {"Asinh", OF_BF16, 22}, {"Atan", OF_BF16, 22}, {"Atanh", OF_BF16, 22}, {"Conv", OF_BF16, 22},
     {"ConvTranspose", OF_BF16, 22}, {"Cos", OF_BF16, 22}, {"Cosh", OF_BF16, 22}, {"Round", OF_BF16, 22}, {"Sin", OF_BF16, 22},
-    {"Sinh", OF_BF16, 22}, {"Softplus", OF_BF16, 22}, {"Softsign", OF_BF16, 22}, {"Tan", OF_BF16, 22}, {"TopK", OF_BF16, 24}};
+    {"Sinh", OF_BF16, 22}, {"Softplus", OF_BF16, 22}, {"Softsign", OF_BF16, 22}, {"Tan", OF_BF16, 22}, {"TopK", OF_BF16, 24},
+    {"BitCast", OF_ALL, 26}};
 
 /* What no opset has, and of integers what ONNX Runtime does not compute; of operators that are not here, floats of 8 bits. */
 static const struct {
     const char *op;
     uint32_t of;
-} lacking[] = {{"Cast", 0}, {"Identity", 0}, {"IsNaN", 0}, {"Pad", 0}, {"Reshape", 0}, {"Shape", 0}, {"Squeeze", 0},
+} lacking[] = {{"BitCast", 0}, {"Cast", 0}, {"Identity", 0}, {"IsNaN", 0}, {"Pad", 0}, {"Reshape", 0}, {"Shape", 0}, {"Squeeze", 0},
     {"Transpose", 0}, {"Unsqueeze", 0}, {"ArgMax", OF_F8 | OF_BOOL}, {"ArgMin", OF_F8 | OF_BOOL}, {"TopK", OF_F8 | OF_BOOL},
     {"CumSum", OF_F8 | OF_BOOL | OF_BYTES | OF_SHORTS}, {"MatMul", OF_F8 | OF_BOOL | OF_BYTES | OF_SHORTS},
     {"ReduceSum", OF_F8 | OF_BOOL | OF_BYTES | OF_SHORTS}, {"ReduceProd", OF_F8 | OF_BOOL | OF_BYTES | OF_SHORTS},
@@ -82,7 +85,7 @@ DType export_meets(Export *x, const char *op, const Named *in, const Given *attr
     const DType t = export_dtype(x, in[is_op(op, "Where")]);
     for (size_t i = 0; i < sizeof later / sizeof *later; i++)
         if (is_op(op, later[i].op) && is_of(t, later[i].of)) x->opset = MAX_OF(x->opset, later[i].since);
-    if (is_op(op, "Cast")) return onnx_dtype((int)attr[0].i)->dtype;
+    if (is_op(op, "Cast") || is_op(op, "BitCast")) return onnx_dtype((int)attr[0].i)->dtype;
     for (size_t i = 0; i < sizeof other / sizeof *other; i++)
         if (strcmp(other[i].op, op) == 0) return other[i].result;
     return t;
@@ -91,6 +94,6 @@ DType export_meets(Export *x, const char *op, const Named *in, const Given *attr
 /* The format of the file that came with the opset. */
 uint32_t export_format(uint32_t opset)
 {
-    static const uint32_t format[] = {9, 10, 10, 11, 12}; /* of 20 and up */
+    static const uint32_t format[] = {9, 10, 10, 11, 12, 13, 13}; /* of 20 and up */
     return format[opset - EXPORT_OPSET];
 }
