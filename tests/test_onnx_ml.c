@@ -186,6 +186,38 @@ static void linear_models(void **state)
     refuses(with_text(REALS(ml("LinearRegressor", "x", "y"), "coefficients", 1, 2), "post_transform", "CUBE"), x, 3, "CUBE");
 }
 
+/* A vector of each class, and one feature. */
+static Message vectors(int classes, const float *vector, const float *by, const float *rho)
+{
+    static const int64_t one[3] = {1, 1, 1}, label[3] = {5, 7, 9};
+    Message n = with_wholes(with_wholes(ml("SVMClassifier", "x", "y z"), "vectors_per_class", one, classes), "classlabels_ints", label, classes);
+    n = with_reals(with_reals(n, "support_vectors", vector, classes), "coefficients", by, (classes - 1) * classes);
+    return with_reals(n, "rho", rho, classes * (classes - 1) / 2);
+}
+
+static void support_vectors(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    const float two_vectors[] = {1, -1}, two_by[] = {0.5f, -0.25f}, two_rho[] = {0.125f}, three_vectors[] = {1, 2, 3};
+    const float three_by[] = {1, -1, 0, 0, 1, -1}, three_rho[] = {0, -0.5f, 0};
+    kiln_tensor *x = kiln_f32(k, KILN_SHAPE(2, 1), 2, -1), *labels = kiln_i64(k, KILN_SHAPE(2), 5, 7);
+    const Message n = vectors(2, two_vectors, two_by, two_rho);
+    GIVES2(n, x, labels, kiln_f32(k, KILN_SHAPE(2, 2), -1.625, 1.625, 0.625, -0.625));
+    const double p = 1 / (1 + exp(-1.625)), q = 1 / (1 + exp(0.625));
+    GIVES2(with_text(n, "post_transform", "LOGISTIC"), x, labels, kiln_f32(k, KILN_SHAPE(2, 2), 1 - p, p, 1 - q, q));
+    GIVES2(REALS(REALS(n, "prob_a", -1), "prob_b", 0), x, labels, kiln_f32(k, KILN_SHAPE(2, 2), p, 1 - p, q, 1 - q));
+    GIVES2(vectors(3, three_vectors, three_by, three_rho), kiln_f32(k, KILN_SHAPE(2, 1), 1, -1), kiln_i64(k, KILN_SHAPE(2), 9, 5),
+        kiln_f32(k, KILN_SHAPE(2, 3), -1, -0.5, -1, 1, -0.5, 1));
+    refuses(REALS(n, "prob_a", -1), x, 1, "prob_b lists 0 numbers, not 1");
+    refuses(REALS(vectors(3, three_vectors, three_by, three_rho), "prob_a", -1, 0, 0), x, 1, "probabilities of more than two classes");
+    refuses(n, kiln_f32(k, KILN_SHAPE(1, 2), 2, -1), 1, "support_vectors lists 2 numbers, not 4");
+    refuses(WHOLES(WHOLES(ml("SVMClassifier", "x", "y"), "vectors_per_class", -1, 3), "classlabels_ints", 1, 2), x, 1, "vectors_per_class of -1");
+    refuses(WHOLES(WHOLES(ml("SVMClassifier", "x", "y"), "vectors_per_class", 1 << 27, 1 << 27), "classlabels_ints", 1, 2), x, 1,
+        "support vectors of 2 classes");
+    refuses(WHOLES(ml("SVMClassifier", "x", "y"), "classlabels_ints", 1, 2), x, 1, "a classifier without support vectors");
+}
+
 /* ---- trees ------------------------------------------------------------------------------------------------------ */
 
 /* Two trees: 0 is x0 <= 1 ? (x1 < 0 ? 1 : 2) : 3, with weights 10, 20, 30 for target 0, and 1 is one leaf, 5 for target 1. */
@@ -322,7 +354,8 @@ static void ensembles(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ENGINE_TEST(features), ENGINE_TEST(encoders), ENGINE_TEST(linear_models), ENGINE_TEST(trees),
+    const struct CMUnitTest tests[] = {ENGINE_TEST(features), ENGINE_TEST(encoders), ENGINE_TEST(linear_models), ENGINE_TEST(support_vectors),
+        ENGINE_TEST(trees),
         ENGINE_TEST(hostile_trees), ENGINE_TEST(ensembles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

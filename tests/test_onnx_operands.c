@@ -184,11 +184,36 @@ static void indices_that_are_known_lie_within(void **state)
     kiln_eager(k, false);
 }
 
+static void bits_are_cast(void **state)
+{
+    (void)state;
+    KILN_SCOPE(k);
+    kiln_tensor *x = kiln_f32(k, KILN_SHAPE(2), 1, -2.5), *y;
+    EXACTLY(given(with_integer(node("BitCast", "x", "y"), "to", 6), 26, x, NULL), KILN_I32, KILN_SHAPE(2), 1065353216, -1071644672);
+    EXACTLY(given(with_integer(node("BitCast", "x", "y"), "to", 1), 26, kiln_i32(k, KILN_SHAPE(1), -1071644672), NULL), KILN_F32,
+        KILN_SHAPE(1), -2.5);
+    EXACTLY(given(with_integer(node("BitCast", "x", "y"), "to", 5), 26, kiln_cast(x, KILN_F16), NULL), KILN_I16, KILN_SHAPE(2), 0x3c00,
+        -0x3f00);
+    static const struct {
+        int64_t to;
+        const char *why;
+    } bad[] = {{7, "from f32 of 32 bits to int64"}, {8, "from f32 of 32 bits to string"}, {99, "from f32 of 32 bits to no dtype"}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const Message n = with_integer(node("BitCast", "x", "y"), "to", bad[i].to), g = graph_of("x", "y", &n, 1), m = model_of(&g, 26);
+        kiln_onnx *one = kiln_onnx_load_memory(k, m.at, m.n);
+        assert_false(kiln_onnx_call(one, KILN_IN(x), &y, 1));
+        if (!strstr(kiln_error(k)->text, bad[i].why)) fail_msg("%s", kiln_error(k)->text);
+        kiln_clear(k);
+        kiln_onnx_free(one);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {ENGINE_TEST(rows_of_indices_count_from_the_end),
         ENGINE_TEST(updates_go_to_rows_from_the_end), ENGINE_TEST(indices_may_be_shorter), ENGINE_TEST(integers_are_reduced),
         ENGINE_TEST(integers_are_multiplied), ENGINE_TEST(integers_are_shrunk), ENGINE_TEST(results_have_the_stated_dtype),
+        ENGINE_TEST(bits_are_cast),
         ENGINE_TEST(indices_that_are_known_lie_within)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,7 +96,7 @@ static void hostile_ones_are_refused(void **state)
         {{{2, 3}, 2, {1, 2, 3}, 3, 11, {0, 2, 5}, {3}, 1}, "its indices are double, not int64"},
         {{{1, 2}, 2, {1, 2, 3}, 3, 7, {0, 1, 1}, {3}, 1}, "it lists 3 of 2 elements"},
         {{{(int64_t)1 << 40, (int64_t)1 << 40}, 2, {1}, 1, 7, {0}, {1}, 1}, "the product of its sizes does not fit into 60 bits"},
-        {{{(int64_t)1 << 20, (int64_t)1 << 20}, 2, {1}, 1, 7, {0}, {1}, 1}, "it is sparse, and whole it has more than 4294967296 bytes"},
+        {{{(int64_t)1 << 20, (int64_t)1 << 20}, 2, {1}, 1, 7, {0}, {1}, 1}, "it is sparse, and 1 elements are too few of 1099511627776 for Kiln to make it whole"},
         {{{-1, 2}, 2, {1}, 1, 7, {0}, {1}, 1}, "a size is below 0"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

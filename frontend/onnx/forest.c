@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { MOST_DEPTH = 256, MOST_NODES = 1 << 24, MOST_WEIGHTS = 1 << 26 };
+enum { MOST_DEPTH = 256, MOST_NODES = 1 << 24, MOST_WEIGHTS = 1 << 26, MOST_UNSCORED = 1024 };
 
 static bool broken(Call *c, const char *what, int64_t node)
 {
@@ -42,11 +42,13 @@ static bool is_forest(Call *c, Forest *f)
     return true;
 }
 
-static bool room(Call *c, Forest *f)
+/* weights: how many the file lists; targets beyond them would all be 0, and take memory that no file has bytes for. */
+static bool room(Call *c, Forest *f, int64_t weights)
 {
     int64_t all;
     if (f->nodes > MOST_NODES) return unsupported(c, "%lld nodes of trees", (long long)f->nodes);
-    if (f->targets < 1 || __builtin_mul_overflow(f->nodes, f->targets, &all) || all > MOST_WEIGHTS)
+    if (f->targets < 1 || __builtin_mul_overflow(f->nodes, f->targets, &all) || all > MOST_WEIGHTS ||
+        (f->targets > weights && f->targets > MOST_UNSCORED))
         return unsupported(c, "%lld nodes of trees for %lld targets", (long long)f->nodes, (long long)f->targets);
     const size_t n = (size_t)f->nodes + 1;
     f->feature = arena_zeros(c->arena, n, sizeof *f->feature);
@@ -181,7 +183,8 @@ bool forest_lists(Call *c, const char *weights, int64_t targets, int64_t feature
     Lists l;
     if (!node_lists(c, &l)) return false;
     *f = (Forest){.nodes = l.tree.n, .targets = targets};
-    if (!room(c, f)) return false;
+    const OnnxAttribute *ids = attribute(c, strcmp(weights, "class") == 0 ? "class_ids" : "target_ids");
+    if (!room(c, f, ids ? numbers_count(ids->ints) : 0)) return false;
     Named *named = ARENA_ARRAY(c->arena, Named, f->nodes + 1);
     bool *child = arena_zeros(c->arena, (size_t)f->nodes + 1, sizeof *child);
     for (int64_t i = 0; i < f->nodes; i++) named[i] = (Named){l.tree.at[i], l.node.at[i], i};
@@ -246,7 +249,7 @@ bool forest_leaves(Call *c, int64_t features, Forest *f)
     if (!leaf_lists(c, &l)) return false;
     const int64_t n = l.feature.n;
     *f = (Forest){.nodes = n + l.target.n, .trees = l.root.n, .targets = attr_int(c, "n_targets", 1)};
-    if (!room(c, f)) return false;
+    if (!room(c, f, l.weight.n)) return false;
     f->root = l.root.at;
     for (int64_t t = 0; t < f->trees; t++)
         if (f->root[t] < 0 || f->root[t] >= n) return broken(c, "is a root, and there is none", f->root[t]);

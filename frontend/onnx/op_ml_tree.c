@@ -4,16 +4,29 @@
 
 #include "forest.h"
 
-static kiln_tensor *of_nodes(Call *c, const int64_t *v, int64_t n, kiln_tensor *at)
+/* A number of each node, made once for all levels. */
+typedef struct Tables {
+    kiln_tensor *feature, *yes, *no, *split;
+    kiln_tensor *mode, *missing; /* NULL: nobody asks */
+    bool seen[BRANCHES];         /* modes that nodes have */
+} Tables;
+
+static bool tables_of(Call *c, const Forest *f, DType d, Tables *t)
 {
-    return kiln_gather_at(c->at, of(ml_indices(c, v, n)), of(at), 0);
+    int modes = 0;
+    *t = (Tables){.feature = ml_indices(c, f->feature, f->nodes),
+        .yes = ml_indices(c, f->yes, f->nodes),
+        .no = ml_indices(c, f->no, f->nodes)};
+    t->split = kiln_from_doubles_at(c->at, c->t->k, (kiln_dtype)d, KILN_SHAPE(f->nodes), f->split, f->nodes);
+    for (int64_t i = 0; i < f->nodes; i++)
+        if (f->mode[i] >= 0) t->seen[f->mode[i]] = true;
+    for (int m = 0; m < BRANCHES; m++) modes += t->seen[m];
+    if (modes > 1) t->mode = ml_indices(c, f->mode, f->nodes);
+    if (f->misses) t->missing = kiln_from_doubles_at(c->at, c->t->k, KILN_BOOL, KILN_SHAPE(f->nodes), f->missing, f->nodes);
+    return !kiln_failed(c->t->k);
 }
 
-static kiln_tensor *numbers_of_nodes(Call *c, DType d, const double *v, int64_t n, kiln_tensor *at)
-{
-    kiln_tensor *all = kiln_from_doubles_at(c->at, c->t->k, (kiln_dtype)d, KILN_SHAPE(n), v, n);
-    return kiln_gather_at(c->at, of(all), of(at), 0);
-}
+static kiln_tensor *of_nodes(Call *c, kiln_tensor *table, kiln_tensor *at) { return kiln_gather_at(c->at, of(table), of(at), 0); }
 
 static kiln_tensor *holds(Call *c, Branch mode, kiln_tensor *x, kiln_tensor *y)
 {
@@ -23,25 +36,19 @@ static kiln_tensor *holds(Call *c, Branch mode, kiln_tensor *x, kiln_tensor *y)
 }
 
 /* Where each row stands a level lower. */
-static kiln_tensor *go_down(Call *c, const Forest *f, kiln_tensor *x, kiln_tensor *at)
+static kiln_tensor *go_down(Call *c, const Tables *t, kiln_tensor *x, kiln_tensor *at)
 {
-    bool seen[BRANCHES] = {false};
-    kiln_tensor *v = kiln_take_along_at(c->at, of(x), of(of_nodes(c, f->feature, f->nodes, at)), 1);
-    kiln_tensor *split = numbers_of_nodes(c, (DType)x->type.dtype, f->split, f->nodes, at), *go = NULL, *mode = NULL;
+    kiln_tensor *v = kiln_take_along_at(c->at, of(x), of(of_nodes(c, t->feature, at)), 1), *split = of_nodes(c, t->split, at);
+    kiln_tensor *go = NULL, *mode = t->mode ? of_nodes(c, t->mode, at) : NULL;
     if (!tensor_ok(v) || !tensor_ok(split)) return &c->t->k->poison;
-    for (int64_t i = 0; i < f->nodes; i++)
-        if (f->mode[i] >= 0) seen[f->mode[i]] = true;
     for (int m = 0; m < BRANCHES; m++) {
-        if (!seen[m]) continue;
+        if (!t->seen[m]) continue;
         kiln_tensor *is = holds(c, (Branch)m, v, split);
-        if (go && !mode) mode = of_nodes(c, f->mode, f->nodes, at);
         go = !go ? is : kiln_where_at(c->at, of(kiln_eq_at(c->at, of(mode), KILN_OPERAND(m))), of(is), of(go));
     }
-    if (f->misses) {
-        kiln_tensor *track = kiln_gt_at(c->at, of(numbers_of_nodes(c, DT_f32, f->missing, f->nodes, at)), KILN_OPERAND(0));
-        go = kiln_or_at(c->at, of(go), of(kiln_and_at(c->at, of(kiln_isnan_at(c->at, of(v))), of(track))));
-    }
-    return kiln_where_at(c->at, of(go), of(of_nodes(c, f->yes, f->nodes, at)), of(of_nodes(c, f->no, f->nodes, at)));
+    if (t->missing)
+        go = kiln_or_at(c->at, of(go), of(kiln_and_at(c->at, of(kiln_isnan_at(c->at, of(v))), of(of_nodes(c, t->missing, at)))));
+    return kiln_where_at(c->at, of(go), of(of_nodes(c, t->yes, at)), of(of_nodes(c, t->no, at)));
 }
 
 /* The leaf of each row in each tree, i64[n, trees]. */
@@ -49,8 +56,10 @@ static kiln_tensor *leaves(Call *c, const Forest *f, kiln_tensor *x)
 {
     const Type start = {.dtype = DT_i64, .rank = 2, .dim = {x->type.dim[0], f->trees}};
     kiln_tensor *root = kiln_reshape_at(c->at, of(ml_indices(c, f->root, f->trees)), KILN_SHAPE(1, f->trees));
+    Tables t;
+    if (!tables_of(c, f, (DType)x->type.dtype, &t)) return &c->t->k->poison;
     kiln_tensor *at = tensor_ok(root) ? broadcast_to(c->t, c->at, root, &start) : root;
-    for (int64_t l = 0; l < f->depth && tensor_ok(at); l++) at = go_down(c, f, x, at);
+    for (int64_t l = 0; l < f->depth && tensor_ok(at); l++) at = go_down(c, &t, x, at);
     return at;
 }
 

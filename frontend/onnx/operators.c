@@ -26,7 +26,7 @@ static const Operator operators[] = {
 
 OperatorFn op_adagrad, op_adam, op_array_features, op_binarizer, op_feature_vectorizer, op_flex_attention, op_gradient, op_imputer,
     op_label_encoder, op_linear_classifier, op_linear_regressor, op_momentum, op_normalizer, op_one_hot_encoder, op_scaler,
-    op_svm_regressor, op_tree_classifier, op_tree_ensemble, op_tree_regressor;
+    op_svm_classifier, op_svm_regressor, op_tree_classifier, op_tree_ensemble, op_tree_regressor;
 
 /* Of other domains, each in all versions up to `newest`. */
 static const struct {
@@ -47,6 +47,7 @@ static const struct {
     {"ai.onnx.ml", 5, {"LinearRegressor", 1, op_linear_regressor, false, 0, {.number = 0}}},
     {"ai.onnx.ml", 5, {"Normalizer", 1, op_normalizer, false, 0, {.number = 0}}},
     {"ai.onnx.ml", 5, {"OneHotEncoder", 1, op_one_hot_encoder, false, 0, {.number = 0}}},
+    {"ai.onnx.ml", 5, {"SVMClassifier", 1, op_svm_classifier, false, 0, {.number = 0}}},
     {"ai.onnx.ml", 5, {"SVMRegressor", 1, op_svm_regressor, false, 0, {.number = 0}}},
     {"ai.onnx.ml", 5, {"Scaler", 1, op_scaler, false, 0, {.number = 0}}},
     {"ai.onnx.ml", 5, {"TreeEnsemble", 5, op_tree_ensemble, false, 0, {.number = 0}}},

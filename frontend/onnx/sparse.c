@@ -2,7 +2,9 @@
  * whole. Their places are anybody's numbers, so each is looked at before anything is written there. Relies on import.h. */
 #include "import.h"
 
-#define MOST_BYTES ((uint64_t)1 << 32) /* of one made whole: a few bytes of a file may ask for any number of zeros */
+/* A few bytes of a file may ask for any number of zeros: of one made whole there may be so many for each that is listed, beside
+ * some. */
+enum { ZEROS = 256, MOST_SMALL = 1 << 24 };
 
 OnnxTensor sparse_whole(const OnnxSparse *x)
 {
@@ -48,9 +50,10 @@ bool sparse_check(const kiln_onnx *m, const OnnxTensor *x, Status *st)
     uint64_t n, listed;
     if (!s->values) return status_fail(st, ST_FORMAT, "it is sparse and has no values");
     if (!tensor_shape(x, &whole, &n, st) || !shapes_fit(s, &whole, &listed, st)) return false;
-    if (whole.dtype != DT_NONE && n > MOST_BYTES / dtype_bytes((DType)whole.dtype))
-        return status_fail(
-            st, ST_UNSUPPORTED, "it is sparse, and whole it has more than %llu bytes", (unsigned long long)MOST_BYTES);
+    const uint64_t bytes = whole.dtype == DT_NONE ? 1 : dtype_bytes((DType)whole.dtype);
+    if (n > (MOST_SMALL + ZEROS * (MIN_OF(listed, n) * (bytes + sizeof(int64_t)))) / bytes)
+        return status_fail(st, ST_UNSUPPORTED, "it is sparse, and %llu elements are too few of %llu for Kiln to make it whole",
+            (unsigned long long)listed, (unsigned long long)n);
     if (listed > n)
         return status_fail(st, ST_FORMAT, "it lists %llu of %llu elements", (unsigned long long)listed, (unsigned long long)n);
     return tensor_check(m, s->values, st) && (!s->indices || tensor_check(m, s->indices, st));

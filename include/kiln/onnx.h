@@ -11,7 +11,8 @@ extern "C" {
 
 /* A model: its file stays mapped as long as it lives, so what lies in it takes no memory of its own, and must not be cut short
  * meanwhile. Everything in it is checked before it is used: the format, versions (1 to 14), that each tensor holds what its sizes say,
- * that each value is made before it is read. Sparse tensors are made whole, of up to 4 GiB. Tensors in other files are found below the model's folder alone, without links. */
+ * that each value is made before it is read. Sparse tensors are made whole, of
+ * up to 16 MiB, or of some 700 elements for each that is listed. Tensors in other files are found below the model's folder alone, without links. */
 typedef struct kiln_onnx kiln_onnx;
 /* NULL after an error, which says what is wrong where: KILN_EIO, KILN_EFORMAT, KILN_EUNSUPPORTED, KILN_EMEMORY. */
 KILN_API kiln_onnx *kiln_onnx_load_at(kiln_site at, kiln *k, const char *path);
