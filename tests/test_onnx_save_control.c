@@ -144,8 +144,36 @@ static void open_sizes_go_round(void **state)
     all_go_round(true, true);
 }
 
+static void calls(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)e;
+    out[0] = kiln_add(kiln_call((kiln_function *)user, in[0]), kiln_call((kiln_function *)user, kiln_mul(in[0], 2)));
+}
+static void two_sines(kiln *e, kiln_tensor *const *in, kiln_tensor **out, void *user)
+{
+    (void)e, (void)user;
+    out[0] = kiln_sin(kiln_mul(kiln_sin(in[0]), w));
+}
+
+/* What a body calls is part of it; gradients of functions are functions, whose inputs are those of their latest call. */
+static void functions_of_functions(void **state)
+{
+    open_folder(*state);
+    KILN_SCOPE(k);
+    w = filled(S(3));
+    kiln_function *inner = kiln_function_new(k, two_sines, NULL, &(kiln_function_options){.name = "inner", .inputs_count = 1});
+    kiln_function *f = kiln_function_new(k, calls, inner, &(kiln_function_options){.name = "calls", .inputs = {KILN_SPEC(KILN_F32, 4, 3)}});
+    written("calls", f);
+    read_again("calls", 0, f, KILN_IN(filled(S(4, 3))), 1, 0);
+    kiln_function *g = kiln_grad(f);
+    kiln_call(g, filled(S(4, 3)));
+    written("calls_gradient", g);
+    read_again("calls_gradient", 0, g, KILN_IN(filled(S(4, 3))), 1, 0);
+    kiln_function_free(f), kiln_function_free(inner);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {FRONT_TEST(values_go_round), FRONT_TEST(gradients_go_round), FRONT_TEST(open_sizes_go_round)};
+    const struct CMUnitTest tests[] = {FRONT_TEST(values_go_round), FRONT_TEST(gradients_go_round), FRONT_TEST(open_sizes_go_round), FRONT_TEST(functions_of_functions)};
     return cmocka_run_group_tests_name("onnx_save_control", tests, NULL, close_folder);
 }

@@ -118,7 +118,7 @@ Named export_sizes(Export *x, const Dim *d, uint32_t n)
     if (known) return export_numbers(x, d, n);
     Named *part = ARENA_ARRAY(x->arena, Named, n);
     for (uint32_t i = 0; i < n; i++) part[i] = size_of(x, d[i]);
-    return export_node(x, "Concat", part, n, &(Given){.name = "axis", .i = 0}, 1);
+    return n == 1 ? part[0] : export_node(x, "Concat", part, n, &(Given){.name = "axis", .i = 0}, 1);
 }
 
 /* ---- what many need ------------------------------------------------------------------------------------------------------- */
@@ -166,7 +166,9 @@ static Named counted_up(Export *x, const Node *n)
     for (uint32_t i = 0; i < t->rank; i++) beside[i] = i == (uint32_t)a->axis ? size : 1;
     const Named end = size >= 0 ? export_scalar(x, DT_i64, (Scalar){.i = size}) : export_reshape(x, size_of(x, size), NULL, 0);
     Named y = NODE(x, "Range", export_scalar(x, DT_i64, (Scalar){.i = 0}), end, export_scalar(x, DT_i64, (Scalar){.i = 1}));
-    y = export_reshape(x, export_cast(x, y, (DType)t->dtype), beside, t->rank);
+    y = (DType)t->dtype == DT_i64 ? y : export_cast(x, y, (DType)t->dtype);
+    if (t->rank == 1) return y;
+    y = export_reshape(x, y, beside, t->rank);
     return NODE(x, "Expand", y, export_sizes(x, t->dim, t->rank));
 }
 

@@ -122,17 +122,20 @@ static bool within(const Export *x, Value at, Dim size)
     }
 }
 
-/* Indices into so many elements, moved into them as Kiln does. */
+/* Indices into so many elements, moved into them as Kiln does. Those of u64 may be beyond i64. */
 static Named indices(Export *x, Value at, Dim size)
 {
     const DType t = (DType)type_of(x, at)->dtype;
-    Named v = export_value(x, at);
-    if (!within(x, at, size)) {
-        const Named all = export_reshape(x, export_sizes(x, &size, 1), NULL, 0);
-        const Named last = NODE(x, "Sub", all, export_scalar(x, DT_i64, (Scalar){.i = 1}));
-        v = NODE(x, "Clip", v, export_scalar(x, t, (Scalar){.i = 0}), t == DT_i64 ? last : export_cast(x, last, t));
-    }
-    return t == DT_i64 ? v : export_cast(x, v, DT_i64);
+    const Scalar zero = {.i = 0}, one = {.i = 1}, last = {.i = size - 1};
+    Named v = export_value(x, at), most = NULL;
+    if (within(x, at, size)) return t == DT_i64 ? v : export_cast(x, v, DT_i64);
+    if (size > 0)
+        most = export_scalar(x, DT_i64, last);
+    else
+        most = NODE(x, "Sub", export_reshape(x, export_sizes(x, &size, 1), NULL, 0), export_scalar(x, DT_i64, one));
+    if (t == DT_u64) v = NODE(x, "Min", v, export_cast(x, most, t));
+    if (t != DT_i64) v = export_cast(x, v, DT_i64);
+    return t == DT_u64 ? v : NODE(x, "Clip", v, export_scalar(x, DT_i64, zero), most);
 }
 
 static Named scattered(Export *x, const Node *n)
