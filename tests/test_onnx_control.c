@@ -170,9 +170,30 @@ static void attention_that_graphs_change(void **state)
     kiln_onnx_free(m);
 }
 
+/* A loop over constants alone is run while the model is traced: z, three times or never, is what it was. */
+static void loops_of_constants(void **state)
+{
+    (void)state;
+    const Message body = GRAPH("i go a", "go2 b", node("Identity", "go", "go2"), node("Identity", "a", "b"));
+    for (int64_t turns = 0; turns < 4; turns += 3) {
+        KILN_SCOPE(k);
+        Message g = GRAPH("x", "y", with_integer(node("Constant", "", "n"), "value_int", turns), with_graph(node("Loop", "n _ z", "l"), "body", &body),
+            node("Identity", "l", "y"));
+        Message z = {.n = 0};
+        const float value = 2.5f;
+        integer(&z, 2, 1), text(&z, 8, "z"), bytes(&z, 9, &value, sizeof value), message(&g, 5, &z);
+        const Message whole = model_of(&g, 17);
+        kiln_onnx *m = kiln_onnx_load_memory(k, whole.at, whole.n);
+        assert_non_null(m);
+        BOTH(eager) EXACTLY(call(m, KILN_IN(kiln_f32(k, KILN_SHAPE(1), 2))), KILN_F32, KILN_SHAPE(), 2.5);
+        kiln_eager(k, false);
+        kiln_onnx_free(m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {ENGINE_TEST(branches), ENGINE_TEST(loops_that_count), ENGINE_TEST(loops_that_ask),
-        ENGINE_TEST(loops_that_grow), ENGINE_TEST(scans), ENGINE_TEST(what_cannot_be), ENGINE_TEST(attention_that_graphs_change)};
+        ENGINE_TEST(loops_that_grow), ENGINE_TEST(scans), ENGINE_TEST(loops_of_constants), ENGINE_TEST(what_cannot_be), ENGINE_TEST(attention_that_graphs_change)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,11 +40,26 @@ static void keep(const Thread *t, Held *h)
     h->constant = true;
 }
 
+/* A result that shows what an operand or a weight holds is that one, which outlives the node's own handles: a trace takes in what
+ * was there before it by the handle that it saw. */
+static void pass_on(const Call *c, Held *h)
+{
+    const Plan *p = c->env->plan;
+    if (!tensor_ok(h->t)) return;
+    for (uint32_t i = 0; i < p->names + c->m->initializers; i++) {
+        kiln_tensor *x = i < p->names ? c->env->value[i].t : c->m->weight[i - p->names];
+        if (x && tensor_ok(x) && x->uid == h->t->uid && type_equal(&x->type, &h->t->type)) {
+            h->t = x;
+            return;
+        }
+    }
+}
+
 static bool run_now(Call *c)
 {
     kiln_eagerly now = kiln_eagerly_open(c->t->k);
     const bool ok = c->node->op->fn(c);
-    for (uint32_t i = 0; ok && i < c->nout; i++) keep(c->t, &c->out[i]);
+    for (uint32_t i = 0; ok && i < c->nout; i++) pass_on(c, &c->out[i]), keep(c->t, &c->out[i]);
     kiln_eagerly_close(&now);
     return ok;
 }
