@@ -115,7 +115,8 @@ bool known_size(Call *c, Known v, Dim *size)
 {
     *size = known_dim(v);
     if (known_hi(c, v) >= 0) return true;
-    fail(c->t, c->at, KILN_EVALUE, "onnx: a size is %lld", (long long)known_hi(c, v));
+    fail(c->t, c->at, KILN_EVALUE, known_symbol(v) ? "onnx: a size is %lld at most" : "onnx: a size is %lld",
+        (long long)known_hi(c, v));
     return false;
 }
 
@@ -125,7 +126,9 @@ bool numbers(Call *c, uint32_t i, int64_t *at, int most, int *n)
     if (!sizes(c, i, &v, n)) return false;
     if (*n > most) return unsupported(c, "input %u of %d numbers, where %d are allowed,", i, *n, most);
     for (int j = 0; j < *n; j++) {
-        if (known_symbol(v[j])) return unsupported(c, "a number that depends on a size that is a symbol");
+        if (known_symbol(v[j]))
+            return unsupported(
+                c, "input %u, '%s', that depends on a size that is a symbol,", i, shown(c->node->node->input.at[i]).text);
         at[j] = v[j];
     }
     return true;

@@ -183,6 +183,9 @@ Known known_less(const Call *c, Known x, Known y);        /* the same */
 Known known_equal(const Call *c, Known x, Known y);
 Known known_chosen(const Call *c, Known on, Known x, Known y); /* x where `on`, which is 1 or 0, is 1 */
 
+/* x's parts of these sizes along the axis, which they make up (op_part.c). False: recorded. */
+bool split_by(Call *c, kiln_tensor *x, int axis, const Known *size, uint32_t n, kiln_tensor **out);
+
 /* What places and states are computed in beside x: f64, or else f32. */
 static inline DType at_least_f32(const kiln_tensor *x) { return x->type.dtype == DT_f64 ? DT_f64 : DT_f32; }
 /* Of an operand that is indices, those that are known lie in [-size, size): of rows of n, each in its own. False: recorded. */

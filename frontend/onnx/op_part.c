@@ -88,21 +88,22 @@ bool op_slice(Call *c)
 
 /* ---- Split -------------------------------------------------------------------------------------------------- */
 
-static bool split_by(Call *c, kiln_tensor *x, int axis, const Known *size)
+bool split_by(Call *c, kiln_tensor *x, int axis, const Known *size, uint32_t n, kiln_tensor **out)
 {
     Known first = 0;
-    for (uint32_t i = 0; i < c->nout; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         Dim d;
-        if (!known_size(c, size[i], &d) || first == KNOWN_BAD) return false;
+        if (!known_size(c, size[i], &d)) return false;
         if (known_lo(c, size[i]) < 0) return unsupported(c, "part %u, whose size may be below 0,", i);
         first = known_add(c, first, size[i]);
     }
     if (known_sub(c, first, known_of(x->type.dim[axis])) != 0)
         return unsupported(c, "parts that do not make up axis %d whatever the symbols are", axis);
     first = 0;
-    for (uint32_t i = 0; i < c->nout; i++) {
-        if (!give(c, i, slice_axis(c->t, c->at, x, axis, known_dim(first), known_dim(size[i])))) return false;
+    for (uint32_t i = 0; i < n; i++) {
+        out[i] = slice_axis(c->t, c->at, x, axis, known_dim(first), known_dim(size[i]));
         first = known_add(c, first, size[i]);
+        if (!tensor_ok(out[i])) return false;
     }
     return true;
 }
@@ -130,11 +131,12 @@ bool op_split(Call *c)
     if (!tensor_ok(x) || (has(c, 1) ? !sizes(c, 1, &size, &n) : !attr_ints(c, "split", own, MOST, &n))) return false;
     if (c->nout == 0 || c->nout > MOST || (n >= 0 && n != (int)c->nout)) return unsupported(c, "other parts than it has results");
     if (!axis_within(c, &axis, x->type.rank)) return false;
-    if (n >= 0 && !plain(size, n)) return split_by(c, x, (int)axis, size);
     const Dim all = x->type.dim[axis];
     if (n < 0 && (dim_is_const(all) || (c->node->version >= 18 && extent(c->t, c->at, EXTENT_EXACT, all, c->nout) == DIM_BAD)))
         return split_evenly(c, x, (int)axis);
-    if (!kiln_split_at(c->at, of(x), (int)axis, n >= 0 ? size : NULL, (int)c->nout, out)) return false;
+    const bool ok = n >= 0 && !plain(size, n) ? split_by(c, x, (int)axis, size, c->nout, out)
+                                              : kiln_split_at(c->at, of(x), (int)axis, n >= 0 ? size : NULL, (int)c->nout, out);
+    if (!ok) return false;
     for (uint32_t i = 0; i < c->nout; i++)
         if (!give(c, i, out[i])) return false;
     return true;

@@ -99,18 +99,24 @@ bool op_split_to_sequence(Call *c)
     if (!tensor_ok(x) || (has(c, 1) && !sizes(c, 1, &split, &n))) return false;
     int64_t axis = attr_int(c, "axis", 0);
     if (!axis_within(c, &axis, x->type.rank)) return false;
-    if (!dim_is_const(x->type.dim[axis])) return unsupported(c, "parts of a size that is a symbol");
     const int64_t size = x->type.dim[axis], each = !split ? 1 : c->in[1].rank == 0 ? split[0] : 0;
     const bool even = !split || c->in[1].rank == 0;
-    if (even && known_symbol(each)) return unsupported(c, "parts of a size that is a symbol");
+    if (even && (known_symbol(each) || !dim_is_const(size)))
+        return unsupported(c, "as many parts as follow from a size that is a symbol, along axis %lld,", (long long)axis);
     if (even && each <= 0) return unsupported(c, "parts of size %lld", (long long)each);
     const int64_t parts = even ? (size + each - 1) / each : n;
     if (parts > MOST) return unsupported(c, "%lld parts, where %d are allowed,", (long long)parts, MOST);
     int64_t *at = ARENA_ARRAY(c->arena, int64_t, parts + 1);
     kiln_tensor **out = ARENA_ARRAY(c->arena, kiln_tensor *, parts + 1);
-    for (int64_t i = 0; i < parts; i++) at[i] = even ? MIN_OF(each, size - i * each) : split[i];
+    bool open = false;
+    for (int64_t i = 0; i < parts; i++) {
+        at[i] = even ? MIN_OF(each, size - i * each) : split[i];
+        open |= known_symbol(at[i]);
+    }
     Held *to = room(c, 0, (uint32_t)parts);
-    if (parts != 0 && !kiln_split_at(c->at, of(x), (int)axis, at, (int)parts, out)) return false;
+    if (open ? !split_by(c, x, (int)axis, at, (uint32_t)parts, out)
+             : parts != 0 && !kiln_split_at(c->at, of(x), (int)axis, at, (int)parts, out))
+        return false;
     for (int64_t i = 0; i < parts; i++) {
         to[i].t = split || attr_int(c, "keepdims", 1) ? out[i] : kiln_squeeze_dims_at(c->at, of(out[i]), KILN_AXES((int)axis));
         if (!tensor_ok(to[i].t)) return false;

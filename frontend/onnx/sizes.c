@@ -136,9 +136,10 @@ static bool folded(Call *c, Fn *fn, bool asks)
 }
 
 /* By one constant float that is no whole number over a power of two, as 0.1 is none: that it is multiplied is noted. */
-static bool noted(Call *c, const Held *x, uint32_t by)
+static bool noted(Call *c, bool first)
 {
-    const Held *f = &c->in[by];
+    const uint32_t by = first ? 0 : 1;
+    const Held *f = &c->in[by], *x = &c->in[1 - by];
     double at[1];
     int n;
     if (x->over > 1 || x->sizes > 64 || f->t->type.rank > x->rank || kiln_elements(f->t) != 1 || !reals(c, by, at, 1, &n))
@@ -151,7 +152,7 @@ static bool noted(Call *c, const Held *x, uint32_t by)
 
 static bool multiplied(Call *c)
 {
-    if (c->nin == 2 && !c->in[0].size != !c->in[1].size) return noted(c, &c->in[!c->in[0].size], c->in[0].size != NULL);
+    if (c->nin == 2 && !c->in[0].size != !c->in[1].size) return noted(c, !c->in[0].size);
     const int64_t a = over_of(&c->in[0]), b = over_of(&c->in[1]);
     Held like;
     Known to[65];

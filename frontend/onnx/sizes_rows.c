@@ -183,6 +183,38 @@ static bool gather(Call *c)
     return picked(x, (int)axis, place, n, at->rank == 1, to, &h) && sizes_put(c, 0, to, h);
 }
 
+/* At plain places. */
+static bool gather_each(Call *c)
+{
+    const Held *x = &c->in[0], *at = &c->in[1];
+    Known to[MOST];
+    int64_t i[MOST];
+    int n;
+    if (c->nin != 2 || x->rank != 1 || at->rank != 1 || !plain(c, 1, i, MOST, &n)) return false;
+    for (int j = 0; j < n; j++) {
+        if (i[j] < -x->sizes || i[j] >= x->sizes) return false;
+        to[j] = x->size[i[j] < 0 ? i[j] + x->sizes : i[j]];
+    }
+    return sizes_put(c, 0, to, like(x, n, 1, 0));
+}
+
+static bool scatter_each(Call *c)
+{
+    const Held *x = &c->in[0], *from = &c->in[2];
+    Known to[MOST];
+    int64_t i[MOST];
+    int n;
+    if (c->nin != 3 || x->rank != 1 || x->sizes > MOST || from->rank != 1 || from->over != x->over || from->times != x->times ||
+        attribute(c, "reduction") || !plain(c, 1, i, MOST, &n) || n != from->sizes)
+        return false;
+    memcpy(to, x->size, (size_t)x->sizes * sizeof *to);
+    for (int j = 0; j < n; j++) {
+        if (i[j] < -x->sizes || i[j] >= x->sizes) return false;
+        to[i[j] < 0 ? i[j] + x->sizes : i[j]] = from->size[j];
+    }
+    return sizes_put(c, 0, to, like(x, x->sizes, 1, 0));
+}
+
 static int places_of(int64_t from, int64_t to, int64_t step, int n, int *place)
 {
     int many = 0;
@@ -258,6 +290,8 @@ bool sizes_move(Call *c)
     if (is(c, "Expand")) return repeated(c, false);
     if (is(c, "Tile")) return c->node->version >= 6 && repeated(c, true);
     if (is(c, "Gather")) return gather(c);
+    if (is(c, "GatherElements")) return gather_each(c);
+    if (is(c, "ScatterElements")) return scatter_each(c);
     if (is(c, "OneHot")) return one_hot(c);
     if (is(c, "Slice")) return slice(c);
     if (is(c, "ReduceSum")) return reduced(c, known_add, 0);

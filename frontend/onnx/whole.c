@@ -53,6 +53,7 @@ Known known_max(const Call *c, Known x, Known y)
 Known known_min(const Call *c, Known x, Known y)
 {
     const Known less = known_max(c, x, y);
+    if (less == KNOWN_BAD) return KNOWN_BAD;
     return less == x ? y : less == y ? x : known_sub(c, y, known_max(c, known_sub(c, y, x), 0));
 }
 

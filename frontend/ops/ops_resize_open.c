@@ -22,7 +22,7 @@ static int64_t product(double by, bool single, int64_t n)
 /* Whether that is what it gives for all values of n. */
 static bool always(const Ratio *r, double by, bool single, int64_t lo, int64_t hi)
 {
-    for (int64_t n = lo; n <= hi; n++)
+    for (int64_t n = hi; n >= lo; n--) /* what is nearly right is wrong there first */
         if ((r->over * n + r->more) < 0 || (r->over * n + r->more) / r->under != product(by, single, n)) return false;
     return true;
 }
