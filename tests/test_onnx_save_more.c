@@ -91,6 +91,7 @@ BODY(indexed, kiln_slice(kiln_flip(X, KILN_AXES(1)), 1, 1, 6, 2))
 BODY(einsum_, kiln_einsum("ij,kj->ik", KILN_IN(X, X)))
 BODY(outer_, kiln_outer(kiln_sum(X, KILN_AXES(0)), kiln_sum(X, KILN_AXES(1))))
 BODY(byte_product, kiln_matmul_integer(kiln_cast(X, KILN_I8), kiln_cast(kiln_transpose(X, KILN_ALL), KILN_I8), 1, NULL))
+BODY(short_product, kiln_matmul_integer(kiln_cast(X, KILN_I8), kiln_cast(kiln_transpose(kiln_abs(X), KILN_ALL), KILN_U8), NULL, NULL))
 BODY(average_pool, kiln_pool(kiln_reshape(X, S(1, 4, 6, 1)), KILN_POOL_AVERAGE, &(kiln_pooling){.size = {3, 2}, .stride = {1, 2}, .pad = {{1, 1}}}))
 BODY(pool_places, kiln_pool_indices(kiln_reshape(X, S(1, 1, 4, 6)), &out[0], KILN_INDEX_WHOLE, &(kiln_pooling){.size = {2, 2}, .channels_first = true}))
 BODY(resized, kiln_resize(kiln_reshape(X, S(1, 4, 6, 1)), KILN_AXES(1, 2), &(kiln_resizing){.size = {7, 9}}))
@@ -124,7 +125,7 @@ static const Row row[] = {
     ROW(bool_order, 0), ROW(bool_compare, 0), ROW(bool_folds, 0), ROW(bool_places, 0), ROW(counts, 0), ROW(bool_moves, 0),
     ROW(cumprod_, 2e-6), ROW(cumprod_back, 2e-6), ROW(cummax_, 0), ROW(logcumsumexp_, 2e-6), ROW(recurrence_, 2e-6), ROW(recurrence_back, 2e-6), ROW(sorted_bits, 0), ROW(arg_ties, 0), ROW(order_ties, 0), ROW(top_k_, 0), ROW(median_, 0), ROW(moments, 1e-6), ROW(searched, 0), ROW(binned, 0), ROW(histogram_, 0),
     ROW(taken_along, 0), ROW(gathered_nd, 0), ROW(scattered_nd, 0), ROW(scattered_most, 0), ROW(triangles, 0), ROW(diagonals, 0), ROW(rolled, 0), ROW(tiled, 0), ROW(repeated, 0), ROW(one_hot_, 0), ROW(reflected, 0), ROW(indexed, 0),
-    ROW(einsum_, 0), ROW(outer_, 0), ROW(byte_product, 0), ROW(average_pool, 1e-6), ROW(pool_places, 0), ROW(resized, 1e-6), ROW(transformed, 1e-5), ROW(normed, 1e-6), ROW(cross_entropy_, 1e-6),
+    ROW(einsum_, 0), ROW(outer_, 0), ROW(byte_product, 0), ROW(short_product, 0), ROW(average_pool, 1e-6), ROW(pool_places, 0), ROW(resized, 1e-6), ROW(transformed, 1e-5), ROW(normed, 1e-6), ROW(cross_entropy_, 1e-6),
     ROW(nonzero_, 0), ROW(compressed, 0), ROW(compressed_sum, 0), ROW(unique_, 0), ROW(masked_, 0), ROW(suppressed, 0), ROW(cholesky_, 1e-5), ROW(solved, 1e-5), ROW(inverted, 1e-5), ROW(determinant, 1e-5)};
 enum { ROWS = sizeof row / sizeof *row };
 

@@ -18,7 +18,7 @@ typedef struct Tally {
 
 /* What ONNX does not have. */
 static const char *const reasons[] = {"random_bits (", "eigh (", "eigvalsh (", "svd (", "svdvals (", "conv (of images", "conv_filter (of images",
-    "window_add (into", "a size (no input", "print (", "callback (", "pow (of integers", "cast (that saturates"};
+    "window_add (into", "a size (no input", "a size (below 0", "print (", "callback (", "pow (of integers", "cast (that saturates"};
 
 static bool has_reason(const char *text)
 {

@@ -151,7 +151,7 @@ static Named transposed(Export *x, Named v, Named w, DType t, const Space *s)
         pads[i] = MAX_OF(lead, 0), before[i] = MAX_OF(-lead, 0);
         if (difference(dims, whole, sum(dims, s->out[i], s->stride[i], lead), &trail)) {
             pads[s->n + i] = MAX_OF(trail, 0);
-            if (trail < 0 && -trail < MAX_OF(s->stride[i], s->dilation[i])) more[i] = -trail;
+            if (trail < 0 && -trail < s->stride[i]) more[i] = -trail;
         }
         have[i] = dim_sub(dims, dim_add(dims, whole, more[i]), s->stride[i] + pads[i] + pads[s->n + i]);
     }
@@ -207,9 +207,12 @@ static bool of_nothing(Export *x, const Space *s, bool transposed, const char *o
 {
     for (uint32_t i = 0; i < s->n; i++) {
         const Dim in = s->in[i], taps = s->taps[i];
-        const bool known = dim_is_const(in) && dim_is_const(taps);
+        const bool known = dim_is_const(in) && dim_is_const(taps) && dim_is_const(s->out[i]);
         const int64_t whole = known ? (in - 1) * s->stride[i] + 1 : 0;
-        if (known && (in == 0 || (transposed ? whole + s->low[i] <= 0 : in + s->low[i] <= 0)))
+        const int64_t before =
+            transposed && known ? s->low[i] - (taps - 1) * s->dilation[i] : 0; /* places before the first that does */
+        if (known && (in == 0 || taps == 0 || (transposed && before >= s->out[i]) ||
+                         (transposed ? whole + s->low[i] <= 0 : in + s->low[i] <= 0)))
             return export_wrong(x, op, "of images of which no place sees an element"), true;
     }
     return false;

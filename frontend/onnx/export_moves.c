@@ -162,12 +162,14 @@ static Named scattered(Export *x, const Node *n)
 }
 
 /* ---- products ----------------------------------------------------------------------------------------------------------- */
+/* Sums of i32: of bytes ONNX has them, other integers are widened before. */
 static Named multiplied(Export *x, const Node *n)
 {
-    const DType a = (DType)type_of(x, n->in[0])->dtype, to = (DType)type_of(x, n->out)->dtype;
-    const bool bytes = a == DT_i8 || a == DT_u8;
-    if (a != to && !bytes) return export_wrong(x, "matmul", "of 16-bit integers");
-    return NODE(x, a != to ? "MatMulInteger" : "MatMul", export_value(x, n->in[0]), export_value(x, n->in[1]));
+    const DType t = (DType)type_of(x, n->in[0])->dtype, to = (DType)type_of(x, n->out)->dtype;
+    const bool bytes = t == DT_i8 || t == DT_u8;
+    Named a = export_value(x, n->in[0]), b = export_value(x, n->in[1]);
+    if (t != to && !bytes) a = export_cast(x, a, to), b = export_cast(x, b, to);
+    return NODE(x, t != to && bytes ? "MatMulInteger" : "MatMul", a, b);
 }
 
 /* Integers of one width have each other's bits by a Cast, which all opsets have. */

@@ -211,6 +211,21 @@ static int padding_of(const Call *c)
     return WITH_NUMBER;
 }
 
+/* The number, of integers exactly. */
+static kiln_operand fill_of(Call *c, uint32_t i)
+{
+    kiln_tensor *x = tensor(c, i);
+    const DType d = tensor_ok(x) ? (DType)x->type.dtype : DT_f32;
+    uint64_t bits = 0;
+    if (dtype_is_float(d)) return KILN_OPERAND(kiln_item_at(c->at, of(x)));
+    const DType wide = d == DT_u64 ? DT_u64 : DT_i64;
+    kiln_eagerly now = kiln_eagerly_open(c->t->k);
+    kiln_read_at(c->at, of(cast_to(c->t, c->at, x, wide)), &bits, sizeof bits);
+    kiln_eagerly_close(&now);
+    if (d == DT_bool) return kiln_of_bool(bits != 0);
+    return d == DT_u64 ? kiln_of_u(bits) : kiln_of_i((int64_t)bits);
+}
+
 bool op_pad(Call *c)
 {
     int64_t own[2 * MAX_RANK], axis[MAX_RANK];
@@ -234,8 +249,7 @@ bool op_pad(Call *c)
     if (c->node->version < 11)
         fill = KILN_OPERAND(attr_float(c, "value", 0));
     else if (how == WITH_NUMBER && has(c, 2))
-        fill = KILN_OPERAND(kiln_item_at(c->at, operand(c, 2)));
-    if (x->type.dtype == DT_bool && has(c, 2)) fill = kiln_of_bool(fill.as.f != 0);
+        fill = fill_of(c, 2);
     return give(c, 0, padded_axes(c, x, low, high, how, fill));
 }
 
