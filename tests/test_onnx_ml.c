@@ -341,7 +341,21 @@ static void ensembles(void **state)
     refuses(ensemble(1, 2, 0, 4), x, 5, "node 0 of its trees is reached by no root");
     refuses(ensemble(0, 3, 0, 4), x, 5, "node 1 of its trees has a leaf that there is not");
     refuses(ensemble(0, -1, 0, 4), x, 5, "node 1 of its trees has a leaf that there is not");
-    refuses(ensemble(0, 2, 0, 6), x, 5, "BRANCH_MEMBER");
+    refuses(ensemble(0, 2, 0, 6), x, 5, "membership_values lists 0 sets for 1 nodes of trees");
+    static const float set[] = {-2, 4, NAN};
+    const Message members = numbers_tensor("membership_values", 1, set, 3, sizeof set);
+    Message either = ensemble(0, 2, 0, 6), more = either;
+    message(&either, 5, &members); /* x1 is -2 or 4, but where x0 > 1 that is not asked */
+    BOTH(eager) {
+        kiln_onnx *m = model(either, "x", "y", 5);
+        EXACTLY(call(m, KILN_IN(x)), KILN_F32, KILN_SHAPE(3, 1), 30, 10, 20);
+        kiln_onnx_free(m);
+    }
+    kiln_eager(k, false);
+    static const float sets[] = {-2, NAN, 4, NAN};
+    const Message two_sets = numbers_tensor("membership_values", 1, sets, 4, sizeof sets);
+    message(&more, 5, &two_sets);
+    refuses(more, x, 5, "membership_values lists 2 sets for 1 nodes of trees");
     refuses(ensemble(0, 2, 0, 7), x, 5, "node 1 of its trees has a mode that there is not");
     /* node 1 is its own child */
     Message n = ensemble(0, 1, 0, 4);

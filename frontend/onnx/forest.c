@@ -1,9 +1,10 @@
 /* forest: see forest.h. All numbers come from a file, so none is an index before it was looked at. */
 #include "forest.h"
 
+#include <math.h>
 #include <stdlib.h>
 
-enum { MOST_DEPTH = 256, MOST_NODES = 1 << 24, MOST_WEIGHTS = 1 << 26, MOST_UNSCORED = 1024 };
+enum { MOST_DEPTH = 256, MOST_NODES = 1 << 24, MOST_WEIGHTS = 1 << 26, MOST_UNSCORED = 1024, MOST_MEMBERS = 1 << 22 };
 
 static bool broken(Call *c, const char *what, int64_t node)
 {
@@ -134,7 +135,7 @@ static bool mode_of(Call *c, Bytes word, int64_t *to)
     static const char *const name[] = {"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "LEAF"};
     for (size_t i = 0; i < COUNT_OF(name); i++)
         if (bytes_equal(word, (Bytes){(const uint8_t *)name[i], strlen(name[i])})) {
-            *to = i == BRANCHES ? -1 : (int64_t)i;
+            *to = i + 1 == COUNT_OF(name) ? -1 : (int64_t)i;
             return true;
         }
     return unsupported(c, "the mode '%s' of a tree's node", shown(word).text);
@@ -234,6 +235,36 @@ static bool leaf_lists(Call *c, Leaves *l)
            ml_length(c, "leaf_targetids", l->target.n, l->weight.n);
 }
 
+/* The sets stand one after the other, each ended by a NaN, in the order of the nodes that ask for them. */
+static bool take_sets(Call *c, Forest *f)
+{
+    Reals all;
+    int64_t asking = 0, sets = 0, size = 0, cells, at = 0;
+    for (int64_t i = 0; i < f->nodes; i++) asking += f->mode[i] == BRANCH_MEMBER;
+    if (asking == 0) return true;
+    if (!ml_reals_or(c, "", "membership_values", &all)) return false;
+    for (int64_t i = 0; i < all.n; i++) {
+        size = isnan(all.at[i]) ? 0 : size + 1;
+        f->most = MAX_OF(f->most, size);
+        sets += size == 0 || i + 1 == all.n;
+    }
+    if (sets != asking || f->most == 0) {
+        fail(c->t, c->at, KILN_EFORMAT, "onnx: membership_values lists %lld sets for %lld nodes of trees", (long long)sets,
+            (long long)asking);
+        return false;
+    }
+    if (__builtin_mul_overflow(f->nodes, f->most, &cells) || cells > MOST_MEMBERS)
+        return unsupported(c, "sets of up to %lld values for %lld nodes of trees", (long long)f->most, (long long)f->nodes);
+    f->member = ARENA_ARRAY(c->arena, double, cells);
+    for (int64_t i = 0; i < cells; i++) f->member[i] = (double)NAN;
+    for (int64_t i = 0; i < f->nodes; i++) {
+        if (f->mode[i] != BRANCH_MEMBER) continue;
+        for (double *to = f->member + i * f->most; at < all.n && !isnan(all.at[at]); at++) *to++ = all.at[at];
+        at++; /* the NaN */
+    }
+    return true;
+}
+
 /* Leaves come after the n other nodes. */
 static bool child_of(Call *c, const Forest *f, int64_t n, int64_t i, int64_t id, int64_t is_leaf, int64_t *to)
 {
@@ -254,7 +285,6 @@ bool forest_leaves(Call *c, int64_t features, Forest *f)
     for (int64_t t = 0; t < f->trees; t++)
         if (f->root[t] < 0 || f->root[t] >= n) return broken(c, "is a root, and there is none", f->root[t]);
     for (int64_t i = 0; i < n; i++) {
-        if (l.mode.at[i] == 6) return unsupported(c, "the mode BRANCH_MEMBER of a tree's node");
         if (!(l.mode.at[i] >= 0 && l.mode.at[i] < BRANCHES)) return broken(c, "has a mode that there is not", i);
         f->mode[i] = (int64_t)l.mode.at[i];
         f->split[i] = l.split.at[i];
@@ -268,5 +298,5 @@ bool forest_leaves(Call *c, int64_t features, Forest *f)
         f->yes[i] = f->no[i] = i;
         if (!add_weight(c, f, i, l.target.at[i - n], l.weight.at[i - n])) return false;
     }
-    return is_forest(c, f);
+    return take_sets(c, f) && is_forest(c, f);
 }

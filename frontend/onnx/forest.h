@@ -5,7 +5,16 @@
 
 #include "ml.h"
 
-typedef enum Branch { BRANCH_LEQ, BRANCH_LT, BRANCH_GTE, BRANCH_GT, BRANCH_EQ, BRANCH_NEQ, BRANCHES } Branch; /* v5's numbers */
+typedef enum Branch {
+    BRANCH_LEQ,
+    BRANCH_LT,
+    BRANCH_GTE,
+    BRANCH_GT,
+    BRANCH_EQ,
+    BRANCH_NEQ,
+    BRANCH_MEMBER,
+    BRANCHES
+} Branch; /* v5's numbers */
 
 /* Nodes of all trees. A leaf is its own child on either side. */
 typedef struct Forest {
@@ -17,6 +26,8 @@ typedef struct Forest {
     double *weight;              /* [nodes, targets]: a leaf's; of others 0 */
     bool *scored;                /* [nodes, targets]: it has one */
     bool misses;                 /* some `missing` is 1 */
+    double *member;              /* [nodes, most]: what BRANCH_MEMBER looks for, then NaN; NULL: no node does */
+    int64_t most;
 } Forest;
 
 /* trees, nodes, targets and weights of a node's lists, which begin with `target` or `class`. False: recorded. */

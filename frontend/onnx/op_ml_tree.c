@@ -7,8 +7,8 @@
 /* A number of each node, made once for all levels. */
 typedef struct Tables {
     kiln_tensor *feature, *yes, *no, *split;
-    kiln_tensor *mode, *missing; /* NULL: nobody asks */
-    bool seen[BRANCHES];         /* modes that nodes have */
+    kiln_tensor *mode, *missing, *member; /* NULL: nobody asks */
+    bool seen[BRANCHES];                  /* modes that nodes have */
 } Tables;
 
 static bool tables_of(Call *c, const Forest *f, DType d, Tables *t)
@@ -23,6 +23,7 @@ static bool tables_of(Call *c, const Forest *f, DType d, Tables *t)
     for (int m = 0; m < BRANCHES; m++) modes += t->seen[m];
     if (modes > 1) t->mode = ml_indices(c, f->mode, f->nodes);
     if (f->misses) t->missing = kiln_from_doubles_at(c->at, c->t->k, KILN_BOOL, KILN_SHAPE(f->nodes), f->missing, f->nodes);
+    if (f->member) t->member = ml_table(c, d, f->nodes, f->most, f->member);
     return !kiln_failed(c->t->k);
 }
 
@@ -30,9 +31,15 @@ static kiln_tensor *of_nodes(Call *c, kiln_tensor *table, kiln_tensor *at) { ret
 
 static kiln_tensor *holds(Call *c, Branch mode, kiln_tensor *x, kiln_tensor *y)
 {
-    static kiln_tensor *(*const test[BRANCHES])(kiln_site, kiln_operand, kiln_operand) = {
+    static kiln_tensor *(*const test[BRANCH_MEMBER])(kiln_site, kiln_operand, kiln_operand) = {
         kiln_le_at, kiln_lt_at, kiln_ge_at, kiln_gt_at, kiln_eq_at, kiln_ne_at};
     return test[mode](c->at, of(x), of(y));
+}
+
+static kiln_tensor *is_member(Call *c, const Tables *t, kiln_tensor *v, kiln_tensor *at)
+{
+    kiln_tensor *set = kiln_gather_at(c->at, of(t->member), of(at), 0); /* [n, trees, most] */
+    return kiln_any_at(c->at, of(kiln_eq_at(c->at, of(kiln_expand_at(c->at, of(v), 2)), of(set))), KILN_AXES(2));
 }
 
 /* Where each row stands a level lower. */
@@ -43,7 +50,7 @@ static kiln_tensor *go_down(Call *c, const Tables *t, kiln_tensor *x, kiln_tenso
     if (!tensor_ok(v) || !tensor_ok(split)) return &c->t->k->poison;
     for (int m = 0; m < BRANCHES; m++) {
         if (!t->seen[m]) continue;
-        kiln_tensor *is = holds(c, (Branch)m, v, split);
+        kiln_tensor *is = m == BRANCH_MEMBER ? is_member(c, t, v, at) : holds(c, (Branch)m, v, split);
         go = !go ? is : kiln_where_at(c->at, of(kiln_eq_at(c->at, of(mode), KILN_OPERAND(m))), of(is), of(go));
     }
     if (t->missing)
