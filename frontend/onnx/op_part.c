@@ -164,28 +164,36 @@ bool op_top_k(Call *c)
 
 enum { WITH_NUMBER = -1 };
 
-/* The axis by its plainest name: not as what was cut off of it and then added. */
-static kiln_tensor *plainly(Call *c, kiln_tensor *x, int axis, Known size)
+/* With a number, at one end of an axis. What may be either way, more and less, is added as far as it is more, and then cut off, so
+ * that the axis has its plain size. */
+static kiln_tensor *end_padded(Call *c, kiln_tensor *x, int axis, Known by, bool front, kiln_operand fill)
 {
-    if (known_lo(c, size) < 0 || x->type.dim[axis] == known_dim(size)) return x;
-    if (!extent_reaches(c->t, c->at, x->type.dim[axis], known_dim(size))) return x;
-    return slice_axis(c->t, c->at, x, axis, 0, known_dim(size));
+    const Known n = known_of(x->type.dim[axis]), whole = known_add(c, n, by), more = known_max(c, by, 0);
+    if (whole == KNOWN_BAD || more == KNOWN_BAD) return no_size(c, x, axis), NULL;
+    if (more != 0) x = pad_axis(c->t, c->at, x, axis, front ? known_dim(more) : 0, front ? 0 : known_dim(more), fill);
+    if (!tensor_ok(x) || more == by) return x;
+    const Known first = front ? known_sub(c, known_of(x->type.dim[axis]), whole) : 0;
+    if (first == KNOWN_BAD) return no_size(c, x, axis), NULL;
+    return slice_axis(c->t, c->at, x, axis, known_dim(first), known_dim(whole));
 }
 
 /* Along one axis; how: a kiln_padding, or WITH_NUMBER. Negative amounts cut off. NULL: recorded. */
 static kiln_tensor *padded(Call *c, kiln_tensor *x, int axis, Known low, Known high, int how, kiln_operand fill)
 {
-    const Known n = known_of(x->type.dim[axis]), whole = known_add(c, known_add(c, n, low), high);
-    const Known before = known_max(c, known_sub(c, 0, low), 0), behind = known_max(c, known_sub(c, 0, high), 0);
-    const Known left = known_sub(c, known_sub(c, n, before), behind), more[2] = {known_max(c, low, 0), known_max(c, high, 0)};
-    if (whole == KNOWN_BAD || left == KNOWN_BAD || more[0] == KNOWN_BAD || more[1] == KNOWN_BAD) return no_size(c, x, axis), NULL;
+    const Known n = known_of(x->type.dim[axis]), before = known_max(c, known_sub(c, 0, low), 0),
+                behind = known_max(c, known_sub(c, 0, high), 0), left = known_sub(c, known_sub(c, n, before), behind),
+                more[2] = {known_max(c, low, 0), known_max(c, high, 0)};
+    if (left == KNOWN_BAD || more[0] == KNOWN_BAD || more[1] == KNOWN_BAD) return no_size(c, x, axis), NULL;
     if (known_lo(c, left) < 0) return unsupported(c, "pads that may cut off more than axis %d has", axis), NULL;
+    if (how == WITH_NUMBER && known_lo(c, known_add(c, n, low)) >= 0) {
+        x = end_padded(c, x, axis, low, true, fill);
+        return x && tensor_ok(x) ? end_padded(c, x, axis, high, false, fill) : x;
+    }
     if (before != 0 || behind != 0) x = slice_axis(c->t, c->at, x, axis, known_dim(before), known_dim(left));
     if (!tensor_ok(x) || (more[0] == 0 && more[1] == 0)) return x;
     const Dim first = known_dim(more[0]), last = known_dim(more[1]);
-    x = how == WITH_NUMBER ? pad_axis(c->t, c->at, x, axis, first, last, fill)
-                           : pad_with_axis(c->t, c->at, x, axis, first, last, (kiln_padding)how);
-    return tensor_ok(x) ? plainly(c, x, axis, whole) : x;
+    return how == WITH_NUMBER ? pad_axis(c->t, c->at, x, axis, first, last, fill)
+                              : pad_with_axis(c->t, c->at, x, axis, first, last, (kiln_padding)how);
 }
 
 static kiln_tensor *padded_axes(Call *c, kiln_tensor *x, const Known *low, const Known *high, int how, kiln_operand fill)
@@ -251,6 +259,14 @@ bool op_pad(Call *c)
     else if (how == WITH_NUMBER && has(c, 2))
         fill = fill_of(c, 2);
     return give(c, 0, padded_axes(c, x, low, high, how, fill));
+}
+
+/* The axis by its plainest name: not as what was cut off of it and then added. */
+static kiln_tensor *plainly(Call *c, kiln_tensor *x, int axis, Known size)
+{
+    if (known_lo(c, size) < 0 || x->type.dim[axis] == known_dim(size)) return x;
+    if (!extent_reaches(c->t, c->at, x->type.dim[axis], known_dim(size))) return x;
+    return slice_axis(c->t, c->at, x, axis, 0, known_dim(size));
 }
 
 /* Cut, and then padded, of which one is nothing. */

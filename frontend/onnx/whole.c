@@ -76,6 +76,7 @@ Known known_div(const Call *c, Known x, Known y)
 {
     if (!fits(x) || !fits(y)) return KNOWN_BAD;
     if (known_symbol(y)) return divided_exactly(c, x, y);
+    if (y == 1) return x;
     if (y < 0) return known_sub(c, 0, known_div(c, x, -y));
     if (known_lo(c, x) >= 0) return known_floordiv(c, x, y);
     const Known above = known_floordiv(c, known_max(c, x, 0), y);
