@@ -22,6 +22,10 @@
         out[0] = value;                                                              \
     }
 
+/* Of an engine that compiles nothing, for functions that are many and called once. */
+static inline int never_setup(void **state) { return !(*state = kiln_open(&(kiln_options){.compile = KILN_NEVER})); }
+#define NEVER_TEST(f) cmocka_unit_test_setup_teardown(f, never_setup, front_teardown)
+
 static kiln *k;
 static char folder[] = "/tmp/kiln-onnx-XXXXXX";
 static const char *kept; /* the folder that the caller named, or NULL */

@@ -71,7 +71,7 @@ def ran(path):
 
 
 def main():
-    failed = 0
+    failed = skipped = 0
     paths = sorted(glob.glob(os.path.join(sys.argv[1], '*.onnx')))
     print(f'1..{len(paths)}')
     for n, path in enumerate(paths, 1):
@@ -86,6 +86,9 @@ def main():
         else:
             print(f'{"not ok" if wrong else "ok"} {n} - {name}' + (f': {said}' if wrong else ''))
         failed += bool(wrong) and not lacks
+        skipped += lacks
+    if skipped:
+        print(f'# skip: ONNX Runtime has no such operator of that dtype, or numpy has no such dtype ({skipped} models, which the checker takes)')
     return failed != 0 or not paths
 
 

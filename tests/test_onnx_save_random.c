@@ -116,10 +116,6 @@ static void graphs_go_round(void **state)
     assert_true(100 * t.others <= OTHERS * t.results);
 }
 
-/* Nothing is compiled: the functions are many, and called once. */
-static int never_setup(void **state) { return !(*state = kiln_open(&(kiln_options){.compile = KILN_NEVER})); }
-#define NEVER_TEST(f) cmocka_unit_test_setup_teardown(f, never_setup, front_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {NEVER_TEST(graphs_go_round)};

@@ -178,10 +178,6 @@ static void each_bit_cast(void **state)
     assert_true(casts > 20);
 }
 
-/* Nothing is compiled: the functions are many, and called once. */
-static int never_setup(void **state) { return !(*state = kiln_open(&(kiln_options){.compile = KILN_NEVER})); }
-#define NEVER_TEST(f) cmocka_unit_test_setup_teardown(f, never_setup, front_teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {NEVER_TEST(each_row), NEVER_TEST(each_cast), NEVER_TEST(each_bit_cast)};
