@@ -317,6 +317,7 @@ static void floats(void **state)
             {4, 3, 2, 1, 0, 0, 1, 2, 3, 4}},
         {T "Cast t > f to=1 | Mul f %1.3 > g | Floor g > h | Cast h > a to=7 | ConstantOfShape a > y", 0,
             {0, 1, 2, 3, 5, 6, 7, 9, 10, 11}},
+        {T "Cast t > f to=1 | Mul f %.7 > g | Ceil g > h | Cast h > a to=7 | ConstantOfShape a > y", 0, {0, 1, 2, 3, 3, 4, 5, 5, 6, 7}},
         {T "Cast t > f to=1 | Mul %.7 f > g | Cast g > a to=7 | ConstantOfShape a > y", 0, {0, 0, 1, 2, 2, 3, 4, 4, 5, 6}},
         {T "Cast t > f to=1 | Mul f %.7 > g | Mul x g > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},
         {T "Cast t > f to=1 | Div f %3 > g | Mul x g > y", 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}},

@@ -227,8 +227,10 @@ static Known same(const Call *c, Known x, int64_t by) { return (void)c, (void)by
 
 typedef Known Of(const Call *c, Known x, int64_t by);
 
-/* Rounded down what is multiplied by a float that was noted. */
-static bool scaled(Call *c, DType to)
+static Known rounded(double v, bool up) { return (Known)(up ? ceil(v) : floor(v)); }
+
+/* Rounded what is multiplied by a float that was noted. */
+static bool scaled(Call *c, DType to, bool up)
 {
     const Held *x = &c->in[0];
     Known v[65];
@@ -236,11 +238,11 @@ static bool scaled(Call *c, DType to)
     for (int j = 0; j < x->sizes; j++) {
         if (known_lo(c, x->size[j]) < 0) return false;
         const bool single = sort_of(x) == DT_f32;
-        const Dim d = known_symbol(x->size[j]) ? extent_scaled(c->t, c->at, known_dim(x->size[j]), x->times, single) : DIM_BAD;
+        const Dim d = known_symbol(x->size[j]) ? extent_scaled(c->t, c->at, known_dim(x->size[j]), x->times, single, up) : DIM_BAD;
         if (known_symbol(x->size[j]))
             v[j] = d == DIM_BAD ? KNOWN_BAD : known_of(d);
         else
-            v[j] = (Known)(single ? (double)floorf((float)x->size[j] * (float)x->times) : floor((double)x->size[j] * x->times));
+            v[j] = rounded(single ? (double)((float)x->size[j] * (float)x->times) : (double)x->size[j] * x->times, up);
     }
     like.t = NULL, like.times = 0, like.sort = (uint8_t)to;
     return sizes_put(c, 0, v, like);
@@ -253,7 +255,7 @@ static bool mapped(Call *c, Of *fn, DType to, bool whole_now)
     Known v[65];
     Held like = *x;
     if (c->nin != 1 || x->sizes > 64) return false;
-    if (x->times != 0 && (fn == cut_off || fn == down)) return scaled(c, to);
+    if (x->times != 0 && (fn == cut_off || fn == down || fn == up)) return scaled(c, to, fn == up);
     if (x->times != 0 && (fn != same || to != sort_of(x))) return false;
     for (int j = 0; j < x->sizes; j++) v[j] = fn(c, x->size[j], over_of(x));
     like.t = NULL, like.sort = (uint8_t)to;

@@ -220,9 +220,9 @@ kiln_tensor *slice_steps(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim 
  * Which are no less than 0. */
 kiln_tensor *tile_by(Thread *t, kiln_site at, kiln_tensor *x, const Dim *times, int n);
 kiln_tensor *pad_with_axis(Thread *t, kiln_site at, kiln_tensor *x, int axis, Dim low, Dim high, kiln_padding how);
-/* floor(by * n), with the product as a double or, `single`, as a float, as whole numbers: (over n + more) / under. DIM_BAD: n has
- * too many values for that to be looked up, or there are no such numbers. by > 0. */
-Dim extent_scaled(Thread *t, kiln_site at, Dim n, double by, bool single);
+/* floor(by * n), or `up`, its ceil, with the product as a double or, `single`, as a float, as whole numbers: (over n + more) /
+ * under. DIM_BAD: n has too many values for that to be looked up, or there are no such numbers. by > 0. */
+Dim extent_scaled(Thread *t, kiln_site at, Dim n, double by, bool single, bool up);
 /* kiln_resize; size: of each axis, which may be 0, too. NULL: the options have it. */
 kiln_tensor *resize_to(kiln_site at, kiln_operand x, kiln_axes axes, const kiln_resizing *options, const Dim *size);
 kiln_tensor *first_few(kiln_site at, const char *name, kiln_operand x, Dim count, int axis, int how, kiln_tensor **indices);

@@ -14,43 +14,47 @@ typedef struct Ratio {
     int64_t over, more, under;
 } Ratio;
 
-static int64_t product(double by, bool single, int64_t n)
+static int64_t product(double by, bool single, bool up, int64_t n)
 {
-    return single ? (int64_t)floorf((float)by * (float)n) : (int64_t)floor(by * (double)n);
+    const double v = single ? (double)((float)by * (float)n) : by * (double)n;
+    return (int64_t)(up ? ceil(v) : floor(v));
 }
 
 /* Whether that is what it gives for all values of n. */
-static bool always(const Ratio *r, double by, bool single, int64_t lo, int64_t hi)
+static bool always(const Ratio *r, double by, bool single, bool up, int64_t lo, int64_t hi)
 {
     for (int64_t n = hi; n >= lo; n--) /* what is nearly right is wrong there first */
-        if ((r->over * n + r->more) < 0 || (r->over * n + r->more) / r->under != product(by, single, n)) return false;
+        if ((r->over * n + r->more) < 0 || (r->over * n + r->more) / r->under != product(by, single, up, n)) return false;
     return true;
 }
 
 /* A whole number over a power of two is exactly that, others are told by all values that n may have. */
-static bool ratio_of(double by, bool single, int64_t lo, int64_t hi, Ratio *r)
+static bool ratio_of(double by, bool single, bool up, int64_t lo, int64_t hi, Ratio *r)
 {
     enum { MOST = 1 << 16, PARTS = 256 };
     *r = (Ratio){.under = 1};
     while (r->under < 1 << 20 && by * (double)r->under != floor(by * (double)r->under)) r->under *= 2;
     const double over = by * (double)r->under;
     r->over = over <= 0x1p40 ? (int64_t)over : 0;
+    r->more = up ? r->under - 1 : 0;
     if (over == floor(over) && over <= 0x1p40 && (!single || (over <= 0x1p24 && over * (double)hi <= 0x1p24))) return true;
     if (hi - lo > MOST || hi > 1 << 24 || by > 0x1p20) return false;
     for (r->under = 1; r->under <= PARTS; r->under++) {
         r->over = (int64_t)floor(by * (double)r->under + 0.5);
-        for (r->more = 0; r->more >= -1; r->more--)
-            if (always(r, by, single, MAX_OF(lo, 1), hi)) return true;
+        const int64_t near = up ? r->under - 1 : 0;
+        for (r->more = near; r->more >= near - 1; r->more--)
+            if (always(r, by, single, up, MAX_OF(lo, 1), hi)) return true;
     }
     return false;
 }
 
-Dim extent_scaled(Thread *t, kiln_site at, Dim n, double by, bool single)
+Dim extent_scaled(Thread *t, kiln_site at, Dim n, double by, bool single, bool up)
 {
     Ratio r;
-    if (!(by > 0) || extent_lo(t, n) < 0 || !ratio_of(by, single, extent_lo(t, n), extent_hi(t, n), &r)) return DIM_BAD;
+    if (!(by > 0) || extent_lo(t, n) < 0 || !ratio_of(by, single, up, extent_lo(t, n), extent_hi(t, n), &r)) return DIM_BAD;
     Dim over = extent(t, at, EXTENT_MUL, n, r.over);
-    if (r.more) over = extent(t, at, EXTENT_MAX, extent(t, at, EXTENT_SUB, over, 1), 0); /* of no elements there are none */
+    if (r.more > 0) over = extent(t, at, EXTENT_ADD, over, r.more);
+    if (r.more < 0) over = extent(t, at, EXTENT_MAX, extent(t, at, EXTENT_SUB, over, 1), 0); /* of no elements there are none */
     return extent(t, at, EXTENT_FLOORDIV, over, r.under);
 }
 
@@ -59,7 +63,7 @@ bool resize_open_fits(Thread *t, kiln_site at, const kiln_tensor *x, const kiln_
     char text[160];
     const char *why = NULL;
     if (r->antialias || r->aspect != KILN_RESIZE_STRETCH) why = "must be known where antialias or an aspect is asked for";
-    if (!sized) a->out = extent_scaled(t, at, a->n, a->given, false);
+    if (!sized) a->out = extent_scaled(t, at, a->n, a->given, false, false);
     if (a->out == DIM_BAD)
         why = "must be known, or have fewer values: no ratio of small whole numbers stands for its scale at all of them";
     if (!why) return true;
