@@ -83,6 +83,7 @@ static const char whole[] =
     "  %80 = set_size(%4) {K} : i64[]\n"
     "  %81 = constant() {f32, 1, [K+N]} : f32[K+N]\n"
     "  %82 = cholesky(%2) : f32[4,4]\n"
+    "  %83 = bitcast(%2) {u32} : u32[4,4]\n"
     "}\n"
     "\n"
     "graph @below(%1: i64[], %2: f32[], %3: f32[N,4]) -> (%5) {\n"
