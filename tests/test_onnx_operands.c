@@ -167,7 +167,7 @@ static void indices_that_are_known_lie_within(void **state)
     KILN_SCOPE(k);
     kiln_tensor *x = kiln_numbers(k, KILN_F32, KILN_SHAPE(2, 3), 0, 1, 2, 10, 11, 12), *y;
     for (size_t i = 0; i < sizeof c / sizeof c[0]; i++)
-        for (int how = 0; how < 4; how++) { /* compiled, where inputs are not known, and eagerly; constants */
+        for (int how = 0; how < 4; how++) { /* compiled, where constants are known, and eagerly, where what lies on the host is */
             const bool constant = how & 1, eager = how & 2;
             const int rank = c[i].op[6] ? 2 : 1;
             kiln_onnx *m = indexing(node(c[i].op, "x w", "y"), constant, c[i].index, rank, c[i].size);
@@ -175,8 +175,8 @@ static void indices_that_are_known_lie_within(void **state)
                 c[i].size[0] * c[i].size[1]);
             kiln_eager(k, eager);
             const bool ok = constant ? kiln_onnx_call(m, KILN_IN(x), &y, 1) : kiln_onnx_call(m, KILN_IN(x, w), &y, 1);
-            assert_int_equal(ok, !c[i].why || (!constant && !eager));
-            if (!ok && !strstr(kiln_error(k)->text, c[i].why)) fail_msg("%s", kiln_error(k)->text);
+            if (!eager || !late_is_own()) assert_int_equal(ok, !c[i].why || (!constant && !eager)); /* nobody waits for a device to ask */
+            if (!ok && (!c[i].why || !strstr(kiln_error(k)->text, c[i].why))) fail_msg("%s", kiln_error(k)->text);
             if (!ok) assert_int_equal(kiln_error(k)->code, KILN_EVALUE);
             kiln_clear(k);
             kiln_onnx_free(m);

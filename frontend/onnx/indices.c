@@ -17,7 +17,7 @@ static bool read_all(Call *c, uint32_t input, kiln_tensor *i, const Dim *size, i
     const DType d = (DType)i->type.dtype;
     const int64_t count = kiln_elements(i);
     kiln_eagerly now = kiln_eagerly_open(c->t->k);
-    const kiln_tensor *x = i->contiguous ? i : tensor_contiguous(c->t, c->at, i);
+    const kiln_tensor *x = tensor_host(c->t, c->at, i->contiguous ? i : tensor_contiguous(c->t, c->at, i));
     bool ok = tensor_ok(x);
     const char *at = ok ? x->data : NULL;
     for (int64_t j = 0, a = 0; ok && j < count; j++, at += dtype_bytes(d), a = a + 1 == n ? 0 : a + 1)
@@ -32,5 +32,5 @@ bool indices_within(Call *c, uint32_t input, const Dim *size, int64_t n)
     for (int j = 0; h->size && j < h->sizes; j++)
         if (!known_symbol(h->size[j]) && !fits(c, input, h->size[j], size[j % n])) return false;
     const bool known = !h->size && h->t && h->t->state == TENSOR_EAGER && (!c->t->trace || h->constant);
-    return !known || h->t->device != HOST || !dtype_is_int((DType)h->t->type.dtype) || read_all(c, input, h->t, size, n);
+    return !known || (!c->t->trace && h->t->device != HOST) || !dtype_is_int((DType)h->t->type.dtype) || read_all(c, input, h->t, size, n);
 }
