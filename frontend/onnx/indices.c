@@ -32,5 +32,6 @@ bool indices_within(Call *c, uint32_t input, const Dim *size, int64_t n)
     for (int j = 0; h->size && j < h->sizes; j++)
         if (!known_symbol(h->size[j]) && !fits(c, input, h->size[j], size[j % n])) return false;
     const bool known = !h->size && h->t && h->t->state == TENSOR_EAGER && (!c->t->trace || h->constant);
-    return !known || (!c->t->trace && h->t->device != HOST) || !dtype_is_int((DType)h->t->type.dtype) || read_all(c, input, h->t, size, n);
+    return !known || (!c->t->trace && h->t->device != HOST) || !dtype_is_int((DType)h->t->type.dtype) ||
+           read_all(c, input, h->t, size, n);
 }
