@@ -50,6 +50,12 @@ static Named size_along(Export *x, Named of, uint32_t k)
     return export_node(x, "Shape", &of, 1, (const Given[]){{.name = "start", .i = k}, {.name = "end", .i = k + 1}}, 2);
 }
 
+/* 0, 1 ... below a scalar i64 */
+static Named places_below(Export *x, Named end)
+{
+    return NODE(x, "Range", export_scalar(x, DT_i64, (Scalar){.i = 0}), end, export_scalar(x, DT_i64, (Scalar){.i = 1}));
+}
+
 /* A value that is there and has the symbol for a size tells it: an input, or where a loop makes the size, any. */
 static Named told_by_value(Export *x, const Level *f, Dim d, bool any)
 {
@@ -62,13 +68,16 @@ static Named told_by_value(Export *x, const Level *f, Dim d, bool any)
     return NULL;
 }
 
-/* The node that counts it. */
+/* The node that counts it: how many of as many places as there may be lie below the count. A runtime that plans memory takes that
+ * of NonZero, and reads no numbers to know sizes. */
 static Named told_by_count(Export *x, const Level *f, Dim d)
 {
+    const Dim bound = x->at->g->module->dims.expr.at[-1 - d].bound;
     for (uint32_t i = 0; i < f->g->node.len; i++) {
         const Node *n = &f->g->node.at[i];
-        if (n->op == OP_set_size && ATTRS(set_size, n->attr->at)->size == d && f->name[n->out])
-            return export_reshape(x, f->name[n->out], (const Dim[]){1}, 1);
+        if (n->op != OP_set_size || ATTRS(set_size, n->attr->at)->size != d || !f->name[n->out]) continue;
+        Named end = export_reshape(x, size_of(x, bound), NULL, 0);
+        return size_along(x, NODE(x, "NonZero", NODE(x, "Less", places_below(x, end), f->name[n->out])), 1);
     }
     return NULL;
 }
@@ -125,7 +134,7 @@ Named export_sizes(Export *x, const Dim *d, uint32_t n)
 Named export_reshape(Export *x, Named v, const Dim *d, uint32_t n)
 {
     bool none = false;
-    for (uint32_t i = 0; i < n; i++) none = none || d[i] == 0;
+    for (uint32_t i = 0; i < n; i++) none = none || (d[i] != DIM_BAD && dim_lo(&x->at->g->module->dims, d[i]) == 0);
     return export_node(x, "Reshape", OPERANDS(v, v ? export_sizes(x, d, n) : NULL), &(Given){.name = "allowzero", .i = 1}, none);
 }
 
@@ -165,7 +174,7 @@ static Named counted_up(Export *x, const Node *n)
     Dim beside[MAX_RANK];
     for (uint32_t i = 0; i < t->rank; i++) beside[i] = i == (uint32_t)a->axis ? size : 1;
     const Named end = size >= 0 ? export_scalar(x, DT_i64, (Scalar){.i = size}) : export_reshape(x, size_of(x, size), NULL, 0);
-    Named y = NODE(x, "Range", export_scalar(x, DT_i64, (Scalar){.i = 0}), end, export_scalar(x, DT_i64, (Scalar){.i = 1}));
+    Named y = places_below(x, end);
     y = (DType)t->dtype == DT_i64 ? y : export_cast(x, y, (DType)t->dtype);
     if (t->rank == 1) return y;
     y = export_reshape(x, y, beside, t->rank);

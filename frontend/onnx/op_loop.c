@@ -187,11 +187,17 @@ static kiln_tensor **carried(Loop *l, uint32_t more)
     return x;
 }
 
-static bool scan(Loop *l, int64_t steps, kiln_tensor **out)
+/* over: what has as many elements as there are turns, where their number is no plain one; else NULL. */
+static bool scan(Loop *l, int64_t steps, kiln_tensor *over, kiln_tensor **out)
 {
     Call *c = l->c;
     kiln_tensor **carry = carried(l, 0);
-    const kiln_scan_options o = {.carries = carry, .carries_count = (int)l->carries, .ys_count = (int)l->stacks, .steps = steps};
+    const kiln_scan_options o = {.carries = carry,
+        .carries_count = (int)l->carries,
+        .xs = &over,
+        .xs_count = over != NULL,
+        .ys_count = (int)l->stacks,
+        .steps = steps};
     return carry && kiln_scan_sized(c->at, c->t->k, counting_body, &o, out, out + l->carries, l, sizeof o);
 }
 
@@ -201,7 +207,7 @@ static bool measure(Loop *l)
     kiln_tensor **out = ARENA_ARRAY(l->c->arena, kiln_tensor *, l->carries + l->stacks + 1);
     l->stack = ARENA_ARRAY(l->c->arena, Type, l->stacks + 1);
     l->measures = true;
-    const bool ok = scan(l, 1, out);
+    const bool ok = scan(l, 1, NULL, out);
     l->measures = false;
     return ok;
 }
@@ -213,18 +219,31 @@ static bool give_all(Loop *l, kiln_tensor **out)
     return true;
 }
 
+/* As often as a size that is a symbol says. */
+static bool stacking(Loop *l, kiln_tensor **out)
+{
+    Call *c = l->c;
+    const Held *h = &c->in[0];
+    const Known n = h->size && h->sizes == 1 && h->over <= 1 ? known_max(c, h->size[0], 0) : KNOWN_BAD;
+    if (n == KNOWN_BAD) return unsupported(c, "stacking as often as is computed");
+    kiln_tensor *over = iota_of(c->t, c->at, &(Type){.dtype = DT_i64, .rank = 1, .dim = {known_dim(n)}}, 0, l->most);
+    if (!tensor_ok(over) || !scan(l, 0, over, out)) return false;
+    if (l->changed) return unsupported(c, "a value whose sizes change in a loop that turns as often as a symbol says");
+    return give_all(l, out);
+}
+
 /* As often as the count says. */
 static bool counted_loop(Loop *l)
 {
     Call *c = l->c;
     kiln_tensor **out = ARENA_ARRAY(c->arena, kiln_tensor *, l->carries + l->stacks + 1);
     if (l->count_known && l->count > 0) {
-        if (!scan(l, l->count, out)) return false;
+        if (!scan(l, l->count, NULL, out)) return false;
         if (l->changed) return written_out(l);
         return give_all(l, out);
     }
-    if (l->count_known || l->stacks != 0)
-        return l->count_known ? written_out(l) : unsupported(c, "stacking as often as is computed");
+    if (l->count_known) return written_out(l);
+    if (l->stacks != 0) return stacking(l, out);
     kiln_tensor **carry = carried(l, 0);
     if (!carry || !kiln_for_at(c->at, c->t->k, of(l->most), counting_body, carry, (int)l->carries, out, l)) return false;
     if (l->changed) return unsupported(c, "a value whose sizes change in a loop that turns as often as is computed");
