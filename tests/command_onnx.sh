@@ -51,6 +51,7 @@ expect 'a model on tensors of ONNX' 0 '' '' run "$gemm/model.onnx" --input "$gem
 [ -s "$scratch/y/y.npy" ]
 verdict 'its result stands in the folder' $?
 expect 'an input without a value' 2 '' 'input b has no value: --input b=FILE' run "$gemm/model.onnx" --input "$gemm/test_data_set_0/input_0.pb"
+expect 'an input that there is not' 2 '' "has no input that is called 'q'" run "$gemm/model.onnx" --input "q=$gemm/test_data_set_0/input_0.pb"
 head -c 24 /dev/zero >"$scratch/a.raw" && head -c 48 /dev/zero >"$scratch/b.raw" && head -c 4 /dev/zero >"$scratch/c.raw"
 expect 'bare elements' 0 '0. 0. 0. 0.' '' run "$gemm/model.onnx" --input "$scratch/a.raw" --input "$scratch/b.raw" --input "$scratch/c.raw"
 expect 'bare elements, too few' 3 '' 'its bytes fit no size of the input' run "$gemm/model.onnx" --input "$scratch/c.raw"
@@ -208,7 +209,7 @@ fi
 # compile
 expect 'an input that must be fixed' 2 '' 'sizes follow from the numbers of an input, which must be fixed: shape' compile "$reshape/model.onnx" -o "$scratch/r"
 expect 'a size that is open' 2 '' 'sizes that the model leaves open: data.0' compile "$reshape/model.onnx" -o "$scratch/r" --fix shape=3,4,0
-expect 'a size that is none' 2 '' "^kiln compile: --dim: 'x.1=4..2' is not NAME=SIZE or NAME=LOWEST..HIGHEST" compile "$tril/model.onnx" --dim x.1=4..2
+expect 'a size that is none' 2 '' "^kiln compile: --dim: 'x.1=4..2': the lowest size is above the highest" compile "$tril/model.onnx" --dim x.1=4..2
 expect 'a value of no input' 2 '' "^kiln compile: --fix: 'z=1' is not NAME=VALUE" compile "$tril/model.onnx" --fix z=1
 expect 'a value that is no whole number' 2 '' '1.5, which is not a value of i64' compile "$tril/model.onnx" --fix k=1.5 --dim x.1=5
 expect 'a value of other sizes' 3 '' 'the value for input k is i64\[2\], but .* states i64\[\]' compile "$tril/model.onnx" --fix k=1,2 --dim x.1=5

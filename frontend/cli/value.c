@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../engine/escape.h"
 #include "../engine/file.h"
@@ -144,6 +145,8 @@ int model_sizes_read(const ModelOptions *o, Model *model)
         const bool first = equals && isdigit((unsigned char)equals[1]), none = equals && strcmp(equals + 1, "none") == 0;
         if (first && strncmp(end, "..", 2) == 0) hi = isdigit((unsigned char)end[2]) ? strtoll(end + 2, &end, 10) : -1;
         if (none) lo = hi = KILN_ONNX_NONE;
+        if (first && !*end && errno == 0 && hi >= 0 && hi < lo)
+            return usage_error(o->command, "--dim: '%s': the lowest size is above the highest", o->dim[i]);
         if (!len || len >= sizeof model->name[i] || (!none && (!first || *end || lo < 0 || hi < lo || errno == ERANGE)))
             return usage_error(o->command, "--dim: '%s' is not NAME=SIZE or NAME=LOWEST..HIGHEST", o->dim[i]);
         snprintf(model->name[i], sizeof model->name[i], "%.*s", (int)len, o->dim[i]);
@@ -271,6 +274,9 @@ static int read_inputs(kiln *k, const ModelOptions *o, Model *model)
             status = read_archive(k, o, model, rest);
             continue;
         }
+        const char *equals = at < 0 ? strchr(rest, '=') : NULL;
+        if (equals && access(rest, F_OK) != 0)
+            return usage_error(o->command, "--input: %s has no input that is called '%.*s'", o->file, (int)(equals - rest), rest);
         while (at < 0 && next < model->nin && model->value[next].given) next++;
         if (at < 0) at = next;
         if (at >= model->nin) return usage_error(o->command, "%s has %d inputs, fewer than are given", o->file, model->nin);

@@ -121,6 +121,15 @@ static char *symbol_name(Declaring *g, const char *name)
     return to;
 }
 
+/* Adds the name to those that are open, once. */
+static void name_open(Declaring *g, const char *name)
+{
+    const size_t n = strlen(g->open), length = strlen(name);
+    for (const char *at = g->open; length != 0 && (at = strstr(at, name)); at += length)
+        if ((at == g->open || at[-1] == ' ') && (at[length] == '\0' || at[length] == ',')) return;
+    snprintf(g->open + n, sizeof g->open - n, "%s%s", n ? ", " : "", name);
+}
+
 static void size_of(Declaring *g, const kiln_onnx_value *v, int axis, kiln_size *to)
 {
     const char *own = arena_printf(&g->m->arena, "%s.%d", v->name, axis), *name = v->size_name[axis];
@@ -133,8 +142,7 @@ static void size_of(Declaring *g, const kiln_onnx_value *v, int axis, kiln_size 
         *to = (kiln_size){s->lo, s->hi, s->lo == s->hi ? NULL : symbol_name(g, s->name)};
         return;
     }
-    const size_t n = strlen(g->open);
-    snprintf(g->open + n, sizeof g->open - n, "%s%s", n ? ", " : "", name ? name : own);
+    name_open(g, name ? name : own);
 }
 
 static bool spec_of(Declaring *g, uint32_t i)

@@ -195,7 +195,7 @@ static bool scan(Loop *l, int64_t steps, kiln_tensor *over, kiln_tensor **out)
     const kiln_scan_options o = {.carries = carry,
         .carries_count = (int)l->carries,
         .xs = &over,
-        .xs_count = over != NULL,
+        .xs_count = over ? 1 : 0,
         .ys_count = (int)l->stacks,
         .steps = steps};
     return carry && kiln_scan_sized(c->at, c->t->k, counting_body, &o, out, out + l->carries, l, sizeof o);
